@@ -53,7 +53,7 @@ def at_once(works: Sequence[Callable[[], Any]]) -> list[Any]:
     return found
 
 
-def made(owner: str) -> FileAsset:
+def create_file(owner: str) -> FileAsset:
     key = f"objects/{uuid.uuid4()}"
     store().put(key, io.BytesIO(b"same"), 4)
     blob = Blob.objects.create(owner=owner, store=store().name, key=key, size=4, sha256="a" * 64)
@@ -96,7 +96,7 @@ def sharing() -> list[Any]:
     rounds = []
     for number in range(ROUNDS):
         owner = f"sharing-{uuid.uuid4()}"
-        pool = [made(owner) for _ in range(6)]
+        pool = [create_file(owner) for _ in range(6)]
         works: list[Callable[[], Any]] = [lambda asset=asset: share(asset) for asset in pool]
         works += [lambda asset=asset: delete(FileAsset.objects.get(id=asset.id)) for asset in pool[: number % 4]]
         failed = [said for said in at_once(works) if said]
@@ -109,7 +109,7 @@ def moving() -> list[Any]:
     rounds = []
     for number in range(ROUNDS):
         owner = f"moving-{uuid.uuid4()}"
-        pool = [made(owner) for _ in range(6)]
+        pool = [create_file(owner) for _ in range(6)]
         Blob.objects.filter(owner=owner).update(sha256=hashlib.sha256(b"same").hexdigest())
         selections = [move_api.Selection(to, owner=owner) for to in ("archive", "archive", "local")]
         works: list[Callable[[], Any]] = [lambda asset=asset: share(asset) for asset in pool[:3]]

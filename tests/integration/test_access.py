@@ -155,7 +155,7 @@ def new_grant(owner: str, **terms: Any) -> str:
     return token
 
 
-def begin(caller: ApiClient, path: str) -> str:
+def create_upload(caller: ApiClient, path: str) -> str:
     """The path and query of a new tus upload."""
     answer = caller("POST", path, headers={"Tus-Resumable": "1.0.0", "Upload-Length": "10"})
     assert answer.status_code == 201, answer.text
@@ -173,7 +173,7 @@ class Visitor:
         self.file = make_file(owner.owner, b"abc", gate_passed=True, status=FileStatus.READY, checksum="ab" * 32)
         nobody = ApiClient(app)
         self._grant = new_grant(owner.owner)
-        location = begin(nobody, f"/files/?grant={new_grant(owner.owner)}")
+        location = create_upload(nobody, f"/files/?grant={new_grant(owner.owner)}")
         self.upload, self._used = location.removeprefix("/uploads/").split("?")
         self._signature = sign_path(f"/files/{self.file.id}/download/", 600)[0].partition("?")[2]
         self._app, self._owner, self._staff = app, owner, staff
@@ -273,7 +273,7 @@ class TestGrantsAreForOneUpload:
         assert ApiClient(closed)("POST", path, content=b"again").status_code == 403
 
     def test_a_grant_in_the_url_replaces_other_credentials(self, closed: Any, owner: ApiClient) -> None:
-        """A page that carries a grant, opened by somebody who is signed in, may do no more than the grant."""
+        """A page with a grant in its URL may do no more than the grant, also if its user is signed in."""
         assert owner("GET", f"/files/?grant={new_grant(owner.owner)}").status_code == 401
 
     def test_a_grant_restricts_requests_in_open_mode_too(self, records_home: Path) -> None:
@@ -311,8 +311,8 @@ class TestGrantsAreForOneUpload:
 
     def test_a_used_grant_gives_access_to_its_upload_only(self, closed: Any, owner: ApiClient) -> None:
         nobody = ApiClient(closed)
-        mine = begin(nobody, f"/files/?grant={new_grant(owner.owner)}")
-        others = begin(owner, "/files/")
+        mine = create_upload(nobody, f"/files/?grant={new_grant(owner.owner)}")
+        others = create_upload(owner, "/files/")
         query = mine.partition("?")[2]
         for method in ("HEAD", "PATCH", "DELETE", "GET"):
             assert nobody(method, f"{others}?{query}", headers={"Tus-Resumable": "1.0.0"}).status_code == 404
@@ -325,7 +325,7 @@ class TestGrantsAreForOneUpload:
         from django.contrib.auth import get_user_model
 
         nobody, unused = ApiClient(closed), new_grant(owner.owner)
-        begun = begin(nobody, f"/files/?grant={new_grant(owner.owner)}")
+        begun = create_upload(nobody, f"/files/?grant={new_grant(owner.owner)}")
         person = get_user_model().objects.get(pk=owner.owner.removeprefix("user:"))
         person.is_active = False
         _ = person.save() if kind == "deactivated" else person.delete()
@@ -360,7 +360,7 @@ class TestSignedUrls:
 
 
 class TestCredentialsComeFirst:
-    """401 before anything else is said of a request: its path's ids, its query, its type, its body."""
+    """401 precedes every other check of a request: of its ids, its query, its type, its body."""
 
     @pytest.mark.parametrize(
         ("method", "path", "options"),
@@ -398,7 +398,7 @@ class TestCredentialsComeFirst:
 
     @pytest.mark.parametrize("path", ["/files/", "/files/batch/", "/files/zip/", "/uploads/grants/", "/s3/multipart"])
     def test_missing_credentials_are_401_before_the_body_is_read(self, closed: Any, path: str) -> None:
-        """Nor of one that never comes: the reply does not wait for it."""
+        """The reply does not wait for a body that never arrives."""
         import asyncio
 
         replies: list[Any] = []

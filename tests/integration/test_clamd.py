@@ -1,4 +1,4 @@
-"""The clamd client against a real clamd, and against what stands in its place when it is ill."""
+"""The clamd client against a real clamd, and against servers that fail in its place."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def scanner(request: pytest.FixtureRequest, server: services.Clamd) -> Clamd:
 
 
 @pytest.fixture
-def own(clamd_program: str) -> Iterator[services.Clamd]:
-    """A clamd that a test may do anything to."""
+def private_clamd(clamd_program: str) -> Iterator[services.Clamd]:
+    """A clamd that a test may stop and kill."""
     with services.clamd(clamd_program) as running:
         yield running
 
@@ -94,22 +94,22 @@ def test_a_file_above_the_engines_limit_is_not_scanned(scanner: Clamd) -> None:
     assert found.limit == "MaxFileSize"
 
 
-def test_the_unpacking_limits_are_probed_and_remembered(scanner: Clamd, own: services.Clamd) -> None:
+def test_the_unpacking_limits_are_probed_and_remembered(scanner: Clamd, private_clamd: services.Clamd) -> None:
     """Of a packed file in an archive that is larger than MaxFileSize clamd never says so."""
     assert scan(scanner, zipped(bytes(3 * MB) + EICAR)) == Clean()
     assert scanner.unpacking_limits() == UnpackingLimits(part=scanner.largest)
-    silent = client(own.tcp)
+    silent = client(private_clamd.tcp)
     assert silent.unpacking_limits() == UnpackingLimits(part=silent.largest, sum=silent.largest, entries=10_000)
-    own.kill()
+    private_clamd.kill()
     assert silent.unpacking_limits().sum, "it is remembered for a while"
 
 
-def test_limits_are_tried_with_the_eicar_file(server: services.Clamd, own: services.Clamd) -> None:
+def test_limits_are_tried_with_the_eicar_file(server: services.Clamd, private_clamd: services.Clamd) -> None:
     fitting = Clamd(server.tcp, seconds=60, largest=MB)
     assert fitting.try_limits() == "It reads 1 MB whole, and says where it stops."
     with pytest.raises(ValueError, match="set CLAMAV_MAX_SIZE_MB to the least"):
         Clamd(server.tcp, seconds=60, largest=3 * MB).try_limits()
-    assert "set `AlertExceedsMax yes`" in Clamd(own.unix, seconds=60, largest=MB).try_limits()
+    assert "set `AlertExceedsMax yes`" in Clamd(private_clamd.unix, seconds=60, largest=MB).try_limits()
 
 
 def test_a_limit_without_a_name_means_not_scanned() -> None:
@@ -117,7 +117,7 @@ def test_a_limit_without_a_name_means_not_scanned() -> None:
         whole_stream(connection, seen)
         connection.sendall(b"stream: (null) FOUND\0")
 
-    with ill_server(say) as url:
+    with fake_clamd(say) as url:
         assert isinstance(scan(client(url), b"hello"), NotScanned)
 
 
@@ -136,34 +136,34 @@ def test_a_file_is_sent_in_bounded_pieces(scanner: Clamd) -> None:
     assert 0 < file.largest <= 256 * 1024
 
 
-def test_a_stopped_clamd_is_unavailable(own: services.Clamd) -> None:
-    own.kill()
-    for url in (own.tcp, own.unix):
+def test_a_stopped_clamd_is_unavailable(private_clamd: services.Clamd) -> None:
+    private_clamd.kill()
+    for url in (private_clamd.tcp, private_clamd.unix):
         with pytest.raises(ScannerAway):
             client(url).check()
         with pytest.raises(ScannerAway):
             scan(client(url), b"hello")
-    own.start()
-    assert scan(client(own.unix), b"hello") == Clean()
+    private_clamd.start()
+    assert scan(client(private_clamd.unix), b"hello") == Clean()
 
 
 def test_a_hanging_clamd_is_unavailable_after_the_connect_timeout(
-    own: services.Clamd, monkeypatch: pytest.MonkeyPatch
+    private_clamd: services.Clamd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "CONNECT_SECONDS", 0.2)
-    own.signal(signal.SIGSTOP)
+    private_clamd.signal(signal.SIGSTOP)
     with pytest.raises(ScannerAway):
-        scan(client(own.tcp, seconds=3600), b"hello")
+        scan(client(private_clamd.tcp, seconds=3600), b"hello")
 
 
-def test_reloading_signatures_does_not_fail_scans(own: services.Clamd) -> None:
+def test_reloading_signatures_does_not_fail_scans(private_clamd: services.Clamd) -> None:
     for _ in range(10):
-        own.reload()
-        assert scan(client(own.unix), EICAR) == Infected(EICAR_SIGNATURE)
+        private_clamd.reload()
+        assert scan(client(private_clamd.unix), EICAR) == Infected(EICAR_SIGNATURE)
 
 
 @contextmanager
-def ill_server(say: Callable[[socket.socket, bytes], None]) -> Iterator[str]:
+def fake_clamd(say: Callable[[socket.socket, bytes], None]) -> Iterator[str]:
     """The address of something that answers PING, and to a stream what ``say`` does."""
     with socket.create_server(("127.0.0.1", 0)) as door:
         over = threading.Event()
@@ -192,13 +192,13 @@ def whole_stream(connection: socket.socket, seen: bytes) -> None:
 
 
 def test_a_clamd_that_dies_after_the_whole_file_fails_the_scan() -> None:
-    """Or a file that kills scanners would kill them for ever."""
-    with ill_server(whole_stream) as url, pytest.raises(ScanFailed):
+    """Otherwise a file that kills scanners would be retried for ever."""
+    with fake_clamd(whole_stream) as url, pytest.raises(ScanFailed):
         scan(client(url), b"hello")
 
 
 def test_a_clamd_that_dies_before_the_whole_file_is_unavailable() -> None:
-    with ill_server(lambda connection, seen: None) as url, pytest.raises(ScannerAway):
+    with fake_clamd(lambda connection, seen: None) as url, pytest.raises(ScannerAway):
         scan(client(url), bytes(20 * MB))
 
 
@@ -209,7 +209,7 @@ def test_a_clamd_without_a_verdict_in_time_fails_the_scan() -> None:
         whole_stream(connection, seen)
         held.append(connection.dup())
 
-    with ill_server(hold) as url, pytest.raises(ScanFailed, match=r"within 0.3 seconds"):
+    with fake_clamd(hold) as url, pytest.raises(ScanFailed, match=r"within 0.3 seconds"):
         scan(client(url, seconds=0.3), b"hello")
     held[0].close()
 
@@ -230,5 +230,5 @@ def test_an_unknown_answer_is_an_error(answer: bytes, error: type[Exception]) ->
         whole_stream(connection, seen)
         connection.sendall(answer)
 
-    with ill_server(say) as url, pytest.raises(error):
+    with fake_clamd(say) as url, pytest.raises(error):
         scan(client(url), b"hello")

@@ -123,11 +123,11 @@ def listen(server: Running) -> Iterator[Callable[..., Any]]:
         yield begin
 
 
-def tell(owner: str, count: int = 1, *, bell: bool = True, **subject: Any) -> list[int]:
-    """Write events; without the bell they are what another process wrote."""
+def publish(owner: str, count: int = 1, *, notify: bool = True, **subject: Any) -> list[int]:
+    """Write events; without a notification they are like events of another process."""
     from windlass.events.api import Event, EventType, recording
 
-    if not bell:
+    if not notify:
         return [Event.objects.create(type=EventType.FILE_STEP, owner=owner, **subject).id for _ in range(count)]
     with recording() as recorder:
         for number in range(count):
@@ -139,13 +139,13 @@ class TestStreams:
     def test_a_files_stream_has_its_past_and_new_events(self, user: User, listen: Any) -> None:
         caller = user()
         asset = make_file(caller.owner)
-        before = tell(caller.owner, 2, file_id=asset.id)
+        before = publish(caller.owner, 2, file_id=asset.id)
         with listen(caller, f"/files/{asset.id}/events") as stream:
             assert stream.response.headers["content-type"] == "text/event-stream; charset=utf-8"
             assert stream.response.headers["cache-control"] == "no-store"
             assert [event["id"] for event in stream.journal(2)] == before
-            tell(caller.owner, file_id=uuid.uuid4())
-            after = tell(caller.owner, 2, file_id=asset.id)
+            publish(caller.owner, file_id=uuid.uuid4())
+            after = publish(caller.owner, 2, file_id=asset.id)
             events = stream.journal(2)
             assert [event["id"] for event in events] == after
             assert events[0]["type"] == "file.step"
@@ -156,27 +156,27 @@ class TestStreams:
     def test_an_uploads_stream_has_its_events(self, user: User, listen: Any) -> None:
         caller = user()
         session = make_upload(caller.owner)
-        written = tell(caller.owner, upload_id=session.id)
+        written = publish(caller.owner, upload_id=session.id)
         with listen(caller, f"/uploads/{session.id}/events") as stream:
             assert [event["id"] for event in stream.journal(1)] == written
 
     def test_the_stream_of_all_events_has_new_events_only(self, user: User, listen: Any) -> None:
         caller = user()
-        tell(caller.owner, file_id=uuid.uuid4())
+        publish(caller.owner, file_id=uuid.uuid4())
         with listen(caller, "/events") as stream:
-            written = tell(caller.owner, file_id=uuid.uuid4())
+            written = publish(caller.owner, file_id=uuid.uuid4())
             assert [event["id"] for event in stream.journal(1)] == written
 
     def test_events_of_other_processes_arrive_without_a_notification(self, user: User, listen: Any) -> None:
         caller = user()
         with listen(caller, "/events") as stream:
-            written = tell(caller.owner, 3, bell=False)
+            written = publish(caller.owner, 3, notify=False)
             assert [event["id"] for event in stream.journal(3)] == written
 
     def test_a_stream_resumes_after_the_last_event_id(self, user: User, listen: Any) -> None:
         caller = user()
         asset = make_file(caller.owner)
-        written = tell(caller.owner, 450, file_id=asset.id)
+        written = publish(caller.owner, 450, file_id=asset.id)
         for path in ("/events", f"/files/{asset.id}/events"):
             with listen(caller, path, last=written[1]) as stream:
                 assert [event["id"] for event in stream.journal(448)] == written[2:]
@@ -185,14 +185,14 @@ class TestStreams:
     def test_an_invalid_last_event_id_is_ignored(self, user: User, listen: Any, last: str) -> None:
         caller = user()
         asset = make_file(caller.owner)
-        written = tell(caller.owner, file_id=asset.id)
+        written = publish(caller.owner, file_id=asset.id)
         with listen(caller, f"/files/{asset.id}/events", last=last) as stream:
             assert [event["id"] for event in stream.journal(1)] == written
 
     def test_a_last_event_id_beyond_the_end_skips_no_new_event(self, user: User, listen: Any) -> None:
         caller = user()
         with listen(caller, "/events", last=10**12) as stream:
-            written = tell(caller.owner)
+            written = publish(caller.owner)
             assert [event["id"] for event in stream.journal(1)] == written
 
     def test_head_ends_at_once(self, server: Running, user: User) -> None:
@@ -230,7 +230,7 @@ class TestOwners:
     def test_a_user_gets_own_events_and_staff_get_all(self, user: User, listen: Any) -> None:
         caller, other, staff = user(), user(), user(staff=True)
         with listen(caller, "/events") as own, listen(staff, "/events") as every:
-            (theirs,), (mine,) = tell(other.owner), tell(caller.owner)
+            (theirs,), (mine,) = publish(other.owner), publish(caller.owner)
             assert [event["id"] for event in own.journal(1)] == [mine]
             assert [event["id"] for event in every.journal(2)] == [theirs, mine]
 
@@ -250,7 +250,7 @@ class TestProgress:
             for stream in (one, every):
                 event = stream.event()
                 assert event["data"] == {"progress": 55, "message": "page 3 of 7", "stage": "derive"}
-            (end,) = tell(caller.owner, file_id=asset.id)
+            (end,) = publish(caller.owner, file_id=asset.id)
             assert one.event()["id"] == end
 
     def test_upload_progress_has_the_received_bytes(self, user: User, listen: Any) -> None:
@@ -294,7 +294,7 @@ class TestBounds:
             async with Follower().following(Topic(owner=owner), None) as subscriber:
                 assert await subscriber.next() == []
                 for _ in range(5):
-                    written += await in_database(tell, owner, PAGE // 2)
+                    written += await in_database(publish, owner, PAGE // 2)
                     await subscriber.wake.wait()
                     subscriber.wake.clear()
                 while not subscriber.behind:
@@ -352,7 +352,7 @@ class TestBounds:
                 monkeypatch.setattr(events, "events_after", failing)
                 while not failed.is_set():
                     await asyncio.sleep(0.01)
-                written = await in_database(tell, owner)
+                written = await in_database(publish, owner)
                 await subscriber.wake.wait()
                 assert [event["id"] for event in await subscriber.next()] == written
                 return written
@@ -397,7 +397,7 @@ def test_last_event_id_may_be_in_the_query(user: User, listen: Any) -> None:
     """As libraries send it that stand in for a browser's EventSource."""
     caller = user()
     asset = make_file(caller.owner)
-    first, second, third = tell(caller.owner, 3, file_id=asset.id)
+    first, second, third = publish(caller.owner, 3, file_id=asset.id)
     with listen(caller, f"/files/{asset.id}/events?lastEventId={first}") as stream:
         assert [event["id"] for event in stream.journal(2)] == [second, third]
     with listen(caller, f"/files/{asset.id}/events?lastEventId={first}", last=second) as stream:
@@ -437,7 +437,7 @@ class TestRevocation:
     def test_a_token_that_expires_or_is_revoked_elsewhere_ends_its_stream(
         self, user: User, listen: Any, path: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """No signal tells of it here: ``update`` sends none. The credential is proved again from time to time."""
+        """``update`` sends no signal, so the stream checks its credential again at intervals."""
         from windlass.accounts.models import ApiToken
         from windlass.http.live import event_streams
         from windlass.kernel.clock import now
@@ -451,7 +451,7 @@ class TestRevocation:
         ):
             ApiToken.objects.filter(user_id=caller.owner.removeprefix("user:")).update(expires_at=now())
             self.ends(stream)
-            tell(other.owner)
+            publish(other.owner)
             assert unaffected.event()["type"] == "file.step"
 
     def test_signing_out_ends_the_stream_of_the_session(

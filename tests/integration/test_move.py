@@ -1,4 +1,4 @@
-"""Files move to another store and back: whatever happens meanwhile, each is whole where its record says it is."""
+"""Files move to another store and back; whatever happens meanwhile, each is complete in the store of its record."""
 
 from __future__ import annotations
 
@@ -65,17 +65,17 @@ def a_file(owner: str, data: bytes | None = None, **values: Any) -> FileAsset:
     data = os.urandom(3 * MB + 17) if data is None else data
     where: dict[str, Any] = {"owner": owner, "store": "local", "size": len(data)}
     blob = Blob.objects.create(key=f"objects/ab/{uuid.uuid4()}", sha256=hashlib.sha256(data).hexdigest(), **where)
-    written(blob, data)
+    overwrite(blob, data)
     values = {"status": FileStatus.READY, "profile": "default", "gate_passed": True} | values
     asset = FileAsset.objects.create(owner=owner, blob=blob, original_filename="a", size=len(data), **values)
     thumbnail = Rendition(file=asset, name="thumbnail", kind="image", mime_type="image/webp", store="local", size=5)
     thumbnail.key = f"renditions/{asset.id}/thumbnail"
     thumbnail.save()
-    written(thumbnail, b"small")
+    overwrite(thumbnail, b"small")
     return asset
 
 
-def written(row: Blob | Rendition, data: bytes) -> None:
+def overwrite(row: Blob | Rendition, data: bytes) -> None:
     import io
 
     store(row.store).put(row.key, io.BytesIO(data), len(data))
@@ -110,7 +110,7 @@ def in_the_middle(work: Callable[[], None]) -> Callable[[int], None]:
     return gone
 
 
-def strays(name: str) -> set[str]:
+def unreferenced_objects(name: str) -> set[str]:
     """The objects of a store that no row speaks of."""
     kinds: tuple[Any, ...] = (Blob, Rendition, RetainedObject)
     named = {key for kind in kinds for key in kind.objects.filter(store=name).values_list("key", flat=True)}
@@ -172,14 +172,14 @@ def test_a_file_moves_back_within_the_grace_period(owner: str) -> None:
 @pytest.mark.parametrize("damage", [b"x" * 17, b"", b"x" * 50])
 def test_a_damaged_file_is_reported_and_not_moved(owner: str, damage: bytes) -> None:
     asset, whole = a_file(owner, b"y" * 17), a_file(owner)
-    written(fresh(asset), damage)
+    overwrite(fresh(asset), damage)
     told: list[Failure] = []
     report = move(owner, on_failure=told.append)
     assert figures(report) == (1, 2, 0, 1)
     assert report.failures == told
     assert told[0].file_id == str(asset.id)
     assert (fresh(asset).store, fresh(whole).store) == ("local", "attic")
-    assert strays("attic") == set()
+    assert unreferenced_objects("attic") == set()
 
 
 def test_missing_bytes_are_reported(owner: str) -> None:
@@ -205,7 +205,7 @@ def test_a_move_yields_to_processing_that_starts_meanwhile(owner: str) -> None:
     began = in_the_middle(lambda: FileAsset.objects.filter(id=asset.id).update(status=FileStatus.PENDING) and None)
     assert figures(move(owner, on_progress=began)) == (0, 0, 2, 0)
     assert fresh(asset).store == "local"
-    assert strays("attic") == set()
+    assert unreferenced_objects("attic") == set()
 
 
 def test_a_file_that_is_deleted_while_it_is_copied_stays_deleted(owner: str) -> None:
@@ -218,7 +218,7 @@ def test_a_file_that_is_deleted_while_it_is_copied_stays_deleted(owner: str) -> 
 
     assert figures(move(owner, on_progress=in_the_middle(delete))) == (0, 0, 1, 0)
     assert not Blob.objects.filter(owner=owner).exists()
-    assert strays("attic") == set()
+    assert unreferenced_objects("attic") == set()
 
 
 def test_files_that_share_a_blob_share_it_after_the_move(owner: str) -> None:
@@ -246,7 +246,7 @@ def test_a_stopped_move_is_completed_by_the_next_run(owner: str) -> None:
 
     report = move(owner, stop=stop, on_progress=gone)
     assert (*figures(report), report.stopped) == (1, 0, 0, 0, "It was asked to stop.")
-    assert strays("attic") == set()
+    assert unreferenced_objects("attic") == set()
     assert figures(move(owner)) == (2, 3, 0, 0)
     assert {fresh(asset).store for asset in pool} == {"attic"}
 
@@ -262,7 +262,7 @@ def test_an_expired_copy_is_not_used(owner: str) -> None:
     assert figures(move(owner, on_progress=in_the_middle(overslept))) == (0, 1, 1, 0)
     assert fresh(asset).store == "local"
     assert read(fresh(asset))
-    assert strays("attic") == set()
+    assert unreferenced_objects("attic") == set()
 
 
 def test_readers_with_the_old_location_find_the_new_one(owner: str) -> None:

@@ -1,4 +1,4 @@
-"""The receiving core against a model of it: whatever is done in whatever order, with splits, lies, breaks and crashes.
+"""The receiving core against a model of it: any operations in any order, with splits, wrong claims, breaks and crashes.
 
 In process, on a real database and a real store; only the connection is played.
 """
@@ -57,7 +57,7 @@ BATCH = 64  # so that bodies of a few hundred bytes are streamed
 
 
 @pytest.fixture(scope="module", autouse=True)
-def small_and_quick() -> Iterator[None]:
+def small_limits() -> Iterator[None]:
     django_home.migrated()
     patch = pytest.MonkeyPatch()
     patch.setattr("windlass.receiving.body.BATCH_SIZE", BATCH)
@@ -74,13 +74,13 @@ _runner = asyncio.Runner()
 
 
 @pytest.fixture(scope="module", autouse=True)
-def loop_ends(small_and_quick: None) -> Iterator[None]:
+def loop_ends(small_limits: None) -> Iterator[None]:
     yield
     _runner.close()
 
 
 def run(work: Any) -> Any:
-    """Do it, and what it leaves running in the background."""
+    """Run it to its end, with the tasks that it leaves in the background."""
 
     async def settled() -> Any:
         try:
@@ -120,7 +120,7 @@ def split(content: bytes, cuts: list[int]) -> list[bytes]:
     return [content[start:end] for start, end in pairwise(edges)]
 
 
-def begin(**claims: Any) -> Outcome:
+def create_upload(**claims: Any) -> Outcome:
     intent = Create(Description(), claims.pop("size", None), **claims)
     found: Outcome = run(offset_uploads.create(intent, ANN, None, dialect="tus"))
     return found
@@ -147,7 +147,7 @@ def test_any_split_of_a_file_gives_the_same_bytes(
     content: bytes, requests: list[int], pieces: list[int], breaks: list[bool]
 ) -> None:
     """Invariant: where a body is cut, into requests, into pieces, by a connection that breaks, is never seen."""
-    upload = begin(size=len(content)).state.upload_id
+    upload = create_upload(size=len(content)).state.upload_id
     offset = 0
     for number, part in enumerate(split(content, requests)):
         broken = number < len(breaks) and breaks[number]
@@ -204,7 +204,7 @@ class Receiving(RuleBasedStateMachine):
     @rule(target=parts, content=CONTENT, whole=st.booleans())
     def create_part(self, content: bytes, whole: bool) -> Model:
         size = len(content) + (0 if whole else 7)
-        model = Model(begin(size=size, partial=True).state.upload_id, "tus", size, partial=True)
+        model = Model(create_upload(size=size, partial=True).state.upload_id, "tus", size, partial=True)
         if content:
             append(model.id, 0, body([content]))
         model.content = content
@@ -270,7 +270,7 @@ class Receiving(RuleBasedStateMachine):
         checksum: str | None,
         breaks: bool,
     ) -> type[Exception] | None:
-        """What the request must be answered with, and in the model what it must do."""
+        """Return the refusal that the request must get."""
         if model.gone:
             return Problem
         if model.complete:
@@ -356,7 +356,7 @@ class Receiving(RuleBasedStateMachine):
 
     @rule(model=uploads | parts, junk=st.binary(min_size=1, max_size=200))
     def crash(self, model: Model, junk: bytes) -> None:
-        """A process wrote on and died before it committed, holding the lease; nobody remembers a hash."""
+        """A process wrote further bytes and died with the lease before it committed; no hash is in memory."""
         session = UploadSession.objects.filter(id=model.id, status=UploadStatus.ACTIVE).first()
         if session is not None:
             lease = files.take_lease(session.id, "the dead", 60)
@@ -367,20 +367,20 @@ class Receiving(RuleBasedStateMachine):
             files.UPLOAD_LEASES.release_all("the dead")
         offset_uploads.digest_cache._digests.clear()
 
-    def _join_what_can_be(self) -> None:
+    def _concatenate_complete_finals(self) -> None:
         for model in self.known:
             if model.parts and not model.gone and not model.complete and all(part.whole for part in model.parts):
                 model.content = b"".join(part.content for part in model.parts)
                 model.size, model.complete = len(model.content), True
 
-    def _fail_what_waits_for(self, part: Model) -> None:
+    def _fail_finals_of(self, part: Model) -> None:
         for model in self.known:
             if part in model.parts and not model.complete and not model.gone:
                 model.gone = True
                 concatenation.continue_abandoned(seconds=5)
 
     @invariant()
-    def what_is_kept_is_what_was_acknowledged(self) -> None:
+    def acknowledged_bytes_are_stored(self) -> None:
         self._join_what_can_be()
         rows = {row.id: row for row in UploadSession.objects.filter(id__in=[model.id for model in self.known])}
         for model in self.known:
@@ -429,7 +429,7 @@ def test_small_pieces_are_copied_in_batches() -> None:
 
 @pytest.mark.slow
 def test_a_partial_upload_may_be_concatenated_with_itself_thousands_of_times() -> None:
-    part = begin(size=3, partial=True).state.upload_id
+    part = create_upload(size=3, partial=True).state.upload_id
     append(part, 0, body([b"abc"]))
     patch = pytest.MonkeyPatch()
     with patch.context() as patched:
@@ -446,7 +446,7 @@ def test_a_partial_upload_may_be_concatenated_with_itself_thousands_of_times() -
 
 @pytest.fixture
 def limited(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """An owner who may have 500 bytes, in more than one upload."""
+    """An owner with a quota of 500 bytes."""
     monkeypatch.setenv("QUOTA_BYTES", "500")
     conf.reload()
     yield f"user:{uuid.uuid4()}"
@@ -454,12 +454,12 @@ def limited(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     conf.reload()
 
 
-def lying(owner: str) -> int:
-    """How many bytes the store has of this owner's uploads."""
+def stored_bytes(owner: str) -> int:
+    """Return the number of bytes of this owner's uploads in the store."""
     return sum(len(stored(session)) for session in UploadSession.objects.filter(owner=owner))
 
 
-def counted(owner: str) -> int:
+def counted_bytes(owner: str) -> int:
     found = files.quota_usage(owner).bytes
     return found.used + found.reserved
 
@@ -483,9 +483,9 @@ def test_stored_bytes_of_uploads_of_unknown_length_stay_within_the_quota(
             intent = Append(upload, 0, body_digests=digests)
             data = body([b"x" * 30] * 20, breaks=breaks)
             run(offset_uploads.append(intent, lambda: principal, data, dialect=dialect))
-        assert lying(limited) <= counted(limited) <= 500
+        assert stored_bytes(limited) <= counted_bytes(limited) <= 500
     offsets = [session.offset for session in UploadSession.objects.filter(owner=limited)]
-    assert sum(offsets) == lying(limited) == counted(limited)
+    assert sum(offsets) == stored_bytes(limited) == counted_bytes(limited)
     assert (sum(offsets) == 0) == proved
     assert proved or sum(offsets) > 400, "what fits is kept"
 
@@ -500,7 +500,7 @@ def test_a_length_beyond_the_quota_is_refused_before_a_byte_is_read(limited: str
     for intent, refusal in ((beyond, QuotaExceeded), (wrong, BodyDigestMismatch)):
         with pytest.raises(refusal):
             run(offset_uploads.append(intent, lambda: principal, body([b"x" * 100]), dialect="tus"))
-    assert lying(limited) == counted(limited) == 0
+    assert stored_bytes(limited) == counted_bytes(limited) == 0
     assert UploadSession.objects.get(id=upload).size is None
 
 
@@ -516,9 +516,9 @@ def test_bytes_written_by_a_dead_process_count_until_they_are_deleted(limited: s
     writer.write(0, [b"x" * 300])
     writer.close()
     files.UPLOAD_LEASES.release_all("the dead")
-    assert lying(limited) == counted(limited) == 300
+    assert stored_bytes(limited) == counted_bytes(limited) == 300
     run(offset_uploads.append(Append(upload, 0), lambda: principal, body([b"abc"]), dialect="tus"))
-    assert lying(limited) == counted(limited) == 3
+    assert stored_bytes(limited) == counted_bytes(limited) == 3
 
 
 @pytest.mark.parametrize("pieces", [1, 20])
@@ -535,19 +535,19 @@ def test_refused_whole_uploads_of_unknown_length_leave_nothing(limited: str, pie
 
     with pytest.raises(QuotaExceeded):
         run(send())
-    assert counted(limited) == 0
+    assert counted_bytes(limited) == 0
     assert not list(store().objects(f"objects/{upload.id.hex[:2]}/{upload.id}"))
 
 
 def test_a_body_beyond_the_length_is_refused_before_a_byte_is_read() -> None:
-    upload = begin(size=4).state.upload_id
+    upload = create_upload(size=4).state.upload_id
     with pytest.raises(PastDeclaredLength):
         append(upload, 0, body([b"abcde"]), body_length=5)
     assert run(offset_uploads.query(upload, who, dialect="tus")).state.offset == 0
 
 
 def test_a_query_reports_what_a_writer_commits_while_the_session_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    upload = begin(size=10).state.upload_id
+    upload = create_upload(size=10).state.upload_id
     loaded = asyncio.Event()
     load = offset_uploads.in_database
 

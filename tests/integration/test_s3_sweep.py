@@ -28,7 +28,7 @@ def target(s3_server: S3Server) -> S3Store:
     return S3Store(Options(bucket=s3_server.new_bucket(), addressing="path", **named))
 
 
-def begun(key: str, state: dict[str, Any]) -> None:
+def create_active_session(key: str, state: dict[str, Any]) -> None:
     """A living upload's row."""
     new = new_upload("user:s3", 100 * MIB, store="s3")
     files.create_upload(new, upload_id=uuid.uuid4(), key=key, state=state)
@@ -41,7 +41,7 @@ def key() -> str:
 def test_only_objects_and_parts_without_a_row_are_deleted(target: S3Store, s3_server: S3Server) -> None:
     living, stray, whole, orphan = key(), key(), key(), key()
     state = write(target, living, through_json(target.create(living)), 0, pattern(9 * MIB))
-    begun(living, state)
+    create_active_session(living, state)
     write(target, stray, through_json(target.create(stray)), 0, pattern(9 * MIB))
     make(target, whole, b"whole")
     Blob.objects.create(owner="user:s3", store="s3", key=whole, size=5)

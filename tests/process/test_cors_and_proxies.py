@@ -19,7 +19,7 @@ LAST = {"Upload-Complete": "?1"}
 
 @pytest.fixture(scope="module")
 def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """A server that asks for credentials, lets one page in, and trusts a proxy on this machine."""
+    """A server that requires credentials, allows one origin, and trusts a proxy on this machine."""
     server = ServerProcess(
         tmp_path_factory.mktemp("secured") / "home",
         AUTH_MODE="required",
@@ -44,7 +44,7 @@ def http(secured: ServerProcess, token: dict[str, str]) -> Iterator[httpx.Client
         yield client
 
 
-# Line 14: who may
+# Line 14: credentials
 
 
 def test_line_14_every_method_requires_a_credential(secured: ServerProcess, http: httpx.Client) -> None:
@@ -73,7 +73,7 @@ def test_line_14_every_method_requires_a_credential(secured: ServerProcess, http
 
 
 def test_line_14_another_users_upload_is_404_and_not_403(secured: ServerProcess, http: httpx.Client) -> None:
-    """A client that reads 401 or 403 might forget an upload that is its own."""
+    """A client that gets 401 or 403 might discard an upload that is its own."""
     path = create(http, 8)
     bob = secured.command("token", "create", "--user", "bob").stdout.strip()
     with connect(secured, headers={"Authorization": f"Bearer {bob}"}) as other:
@@ -148,11 +148,15 @@ def test_line_19_in_open_mode_an_allowed_origin_may_upload(make_server: Callable
 
 # Line 20: behind a proxy
 
-TOLD = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "files.example.org", "X-Forwarded-For": "203.0.113.9"}
+FORWARDED_HEADERS = {
+    "X-Forwarded-Proto": "https",
+    "X-Forwarded-Host": "files.example.org",
+    "X-Forwarded-For": "203.0.113.9",
+}
 
 
 def locations(http: httpx.Client, headers: dict[str, str]) -> list[str]:
-    """Where a tus upload, an IETF upload and a raw file are said to be."""
+    """Return the locations of a new tus upload, IETF upload and raw file."""
     made = (
         http.post("/files/", headers=TUS | {"Upload-Length": "4"} | headers),
         http.post("/files/", headers={"Upload-Complete": "?0"} | headers),
@@ -163,7 +167,7 @@ def locations(http: httpx.Client, headers: dict[str, str]) -> list[str]:
 
 
 def test_line_20_locations_use_the_forwarded_origin_and_prefix(http: httpx.Client) -> None:
-    for location in locations(http, TOLD | {"X-Forwarded-Prefix": "/up"}):
+    for location in locations(http, FORWARDED_HEADERS | {"X-Forwarded-Prefix": "/up"}):
         found = urlsplit(location)
         assert (found.scheme, found.netloc) == ("https", "files.example.org")
         assert found.path.startswith(("/up/uploads/", "/up/files/"))
@@ -177,7 +181,7 @@ def test_line_20_forwarded_headers_of_untrusted_peers_are_ignored(make_server: C
     for proxies in ("", "192.0.2.0/24"):
         server = make_server(TRUSTED_PROXIES=proxies)
         with connect(server) as http:
-            for location in locations(http, TOLD | {"X-Forwarded-Prefix": "/up"}):
+            for location in locations(http, FORWARDED_HEADERS | {"X-Forwarded-Prefix": "/up"}):
                 assert location.startswith(("/uploads/", "/files/"))
 
 

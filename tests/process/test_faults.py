@@ -120,7 +120,7 @@ def send_past_a_checkpoint(
     at = start = ledger.last
     committed = 0
 
-    def looked() -> int:
+    def committed_offset() -> int:
         offset = int(stored_data.session(path)["offset"])
         return offset if offset > start else 0
 
@@ -133,7 +133,9 @@ def send_past_a_checkpoint(
             ledger.send(at)
             if not committed and at - start > CHECKPOINT:
                 # From here it is a matter of the disk alone: a slow one is waited for, or all would be sent by then.
-                committed = eventually(looked) if at - start > 2 * CHECKPOINT - 16 * MB else looked()
+                committed = (
+                    eventually(committed_offset) if at - start > 2 * CHECKPOINT - 16 * MB else committed_offset()
+                )
                 stop_at = min(at + beyond, content.size - MB)
             if committed and at >= stop_at:
                 return committed

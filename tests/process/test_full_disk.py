@@ -40,7 +40,7 @@ def server_on_small_disks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     with contextlib.ExitStack() as stack:
         for place, size in ((home, "48m"), (home / "media", "24m"), (home / "scratch", "2m")):
             if stack.enter_context(services.disk(place, size)) is None:
-                pytest.skip("needs the right to mount a small file system")
+                pytest.skip("mounting a small file system is not permitted here")
         quick = {"JOB_BACKOFF_SECONDS": "0.2", "SWEEP_SECONDS": "1", "JOB_MAX_ATTEMPTS": "2"}
         server = ServerProcess(home, DISK_RESERVE_MB="0", RATE_LIMIT_PER_MINUTE="0", **quick)
         server.start()
@@ -84,8 +84,8 @@ def test_tus_resumes_after_a_full_disk(server_on_small_disks: ServerProcess, htt
     data = os.urandom(12 * MB)
     path = create(http, len(data))
     with filled(server_on_small_disks.home / "media", leaving=5 * MB) as make_room:
-        refused = patch(http, path, 0, data)
-        problem(refused, 507, "storage-full")
+        first_refusal = patch(http, path, 0, data)
+        problem(first_refusal, 507, "storage-full")
         at = offset(http, path)
         assert at <= 5 * MB, "what could not be stored was not acknowledged"
         assert http.get(link).content == before
@@ -155,7 +155,7 @@ def test_a_thumbnail_waits_while_the_disk_is_full(
     assert server_on_small_disks.worker_pid() == worker
 
 
-def refused(send: Callable[[], httpx.Response]) -> httpx.Response:
+def first_refusal(send: Callable[[], httpx.Response]) -> httpx.Response:
     """Repeat until the first error reply: the database has some free pages in its log, and may get some back."""
     while (answer := send()).is_success:
         pass
@@ -185,10 +185,10 @@ def test_a_full_database_acknowledges_nothing_and_recovers(
 
     asked = {"filename": "a" * 200, "total_size": 9, "mime_type": ""}
     with filled(server_on_small_disks.home) as make_room:
-        problem(refused(begin), 507, "storage-full")
-        problem(refused(lambda: http.post("/api/v1/upload/init", json=asked)), 507, "storage-full")
-        problem(refused(lambda: http.post("/files/", files={"file": ("a.bin", b"x")})), 507, "storage-full")
-        problem(refused(go_on), 507, "storage-full")
+        problem(first_refusal(begin), 507, "storage-full")
+        problem(first_refusal(lambda: http.post("/api/v1/upload/init", json=asked)), 507, "storage-full")
+        problem(first_refusal(lambda: http.post("/files/", files={"file": ("a.bin", b"x")})), 507, "storage-full")
+        problem(first_refusal(go_on), 507, "storage-full")
         assert http.get(link).content == before
         make_room()
         assert offset(http, path) == at

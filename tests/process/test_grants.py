@@ -37,7 +37,7 @@ def target_server(closed_server: ServerProcess) -> ServerProcess:
 
 @pytest.fixture(scope="module")
 def backend(closed_server: ServerProcess) -> Iterator[httpx.Client]:
-    """The one who grants."""
+    """A client that creates grants."""
     token = closed_server.command("token", "create", "--user", "shop").stdout.strip()
     with connect(closed_server, headers={"Authorization": f"Bearer {token}"}) as client:
         yield client
@@ -45,7 +45,7 @@ def backend(closed_server: ServerProcess) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def browser(closed_server: ServerProcess) -> Iterator[httpx.Client]:
-    """Somebody without a credential."""
+    """A client without a credential."""
     with connect(closed_server) as client:
         yield client
 
@@ -59,7 +59,7 @@ def grant(backend: httpx.Client, **terms: Any) -> str:
     return url
 
 
-def used(answer: httpx.Response) -> None:
+def assert_grant_used(answer: httpx.Response) -> None:
     problem(answer, 403, "grant-used")
 
 
@@ -71,7 +71,7 @@ def test_a_grant_allows_one_form(backend: httpx.Client, browser: httpx.Client) -
     assert (record["reference"], record["profile"]) == ("order-17", "default")
     problem(browser.get(f"/files/{record['id']}/"), 401, "unauthenticated")
     assert wait_until_processed(backend, record["id"])["status"] == "READY"
-    used(browser.post(url, files={"file": ("b.txt", b"again")}))
+    assert_grant_used(browser.post(url, files={"file": ("b.txt", b"again")}))
 
 
 def test_a_grant_allows_one_raw_body(backend: httpx.Client, browser: httpx.Client) -> None:
@@ -79,7 +79,7 @@ def test_a_grant_allows_one_raw_body(backend: httpx.Client, browser: httpx.Clien
         url = urlsplit(grant(backend))
         answer = browser.request(method, f"{path}?{url.query}", content=os.urandom(3 * MB))
         assert answer.status_code == 201, answer.text
-        used(browser.request(method, f"{path}?{url.query}", content=b"again"))
+        assert_grant_used(browser.request(method, f"{path}?{url.query}", content=b"again"))
         assert backend.get(f"/files/{answer.json()['id']}/").status_code == 200
 
 
@@ -92,7 +92,7 @@ def test_line_21_the_location_of_a_granted_tus_upload_carries_the_grant(
     assert created.status_code == 201, created.text
     location = created.headers["Location"]
     assert set(parse_qs(urlsplit(location).query)) == {"grant"}
-    used(browser.post(url, headers=TUS | {"Upload-Length": "5"}))
+    assert_grant_used(browser.post(url, headers=TUS | {"Upload-Length": "5"}))
     assert browser.head(location, headers=TUS).headers["Upload-Offset"] == "0"
     for start in (0, 50_000):
         body = data[start : start + 50_000]
@@ -118,14 +118,14 @@ def test_line_21_the_location_of_a_granted_ietf_upload_carries_the_grant(
     patch = IETF | {"Upload-Offset": "7", "Upload-Complete": "?1", "Content-Type": "application/partial-upload"}
     assert browser.patch(location, headers=patch, content=b"aweigh").status_code in (200, 201, 204)
     assert browser.get(location, headers={"Accept": "application/json"}).json()["status"] == "completed"
-    used(browser.post(url, headers=IETF | {"Upload-Complete": "?1"}, content=b"again"))
+    assert_grant_used(browser.post(url, headers=IETF | {"Upload-Complete": "?1"}, content=b"again"))
 
 
 def test_a_granted_upload_may_be_deleted_and_the_grant_stays_used(backend: httpx.Client, browser: httpx.Client) -> None:
     url = grant(backend)
     location = browser.post(url, headers=TUS | {"Upload-Length": "10"}).headers["Location"]
     assert browser.delete(location, headers=TUS).status_code == 204
-    used(browser.post(url, headers=TUS | {"Upload-Length": "10"}))
+    assert_grant_used(browser.post(url, headers=TUS | {"Upload-Length": "10"}))
 
 
 def test_a_grant_allows_nothing_but_its_upload(backend: httpx.Client, browser: httpx.Client) -> None:

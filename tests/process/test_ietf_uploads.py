@@ -38,8 +38,10 @@ def version(number: int | None) -> dict[str, str]:
     return {} if number is None else {"Upload-Draft-Interop-Version": str(number)}
 
 
-def begin(http: httpx.Client, content: bytes = b"", headers: dict[str, str] | None = None, url: str = "/files/") -> str:
-    """A creation that is not the last request; returns the upload's path."""
+def create_ietf(
+    http: httpx.Client, content: bytes = b"", headers: dict[str, str] | None = None, url: str = "/files/"
+) -> str:
+    """Create an incomplete upload and return its path."""
     created = http.post(url, headers=MORE | (headers or {}), content=content)
     assert (created.status_code, created.headers["Upload-Offset"]) == (201, str(len(content))), created.text
     return str(created.headers["Location"])
@@ -92,24 +94,24 @@ def test_line_22_an_empty_file_is_created(http: httpx.Client) -> None:
 
 def test_line_22_tus_metadata_is_accepted(http: httpx.Client) -> None:
     said = metadata(filename="told.png", filetype="image/png", reference="r1", note="kept")
-    path = begin(http, b"ab", headers=said | PARTIAL)
+    path = create_ietf(http, b"ab", headers=said | PARTIAL)
     done = append(http, path, 2, b"cd", LAST).json()
     assert (done["original_filename"], done["declared_mime_type"]) == ("told.png", "image/png")
     assert (done["reference"], done["metadata"]) == ("r1", {"note": "kept"})
 
 
 def test_line_22_partial_upload_is_no_declared_type_of_the_file(http: httpx.Client) -> None:
-    path = begin(http, b"ab", headers=PARTIAL, url="/files/?filename=a.txt&reference=r2")
+    path = create_ietf(http, b"ab", headers=PARTIAL, url="/files/?filename=a.txt&reference=r2")
     done = append(http, path, 2, b"cd", LAST).json()
     assert (done["original_filename"], done["declared_mime_type"], done["reference"]) == ("a.txt", None, "r2")
-    assert append(http, begin(http, b"", {"Content-Type": "text/plain"}), 0, b"", LAST).json()[
+    assert append(http, create_ietf(http, b"", {"Content-Type": "text/plain"}), 0, b"", LAST).json()[
         "declared_mime_type"
     ] == ("text/plain")
 
 
 @pytest.mark.parametrize("number", [6, 8, 10])
 def test_line_22_an_interim_response_has_the_location_to_resume(http: httpx.Client, wire: Wire, number: int) -> None:
-    """It comes before the body has ended, and what it names can be resumed when the connection breaks."""
+    """It is sent before the body has ended, and its location can be resumed when the connection breaks."""
     content = os.urandom(4000)
     head = LAST | version(number) | {"Content-Length": str(len(content))}
     wire.head("POST", "/files/", head, content[:1000])
@@ -175,7 +177,7 @@ def test_line_23_every_success_has_offset_completeness_and_limits(http: httpx.Cl
 
 
 def test_line_24_head_returns_offset_completeness_and_limits(http: httpx.Client) -> None:
-    path = begin(http)
+    path = create_ietf(http)
     reply = http.head(path, headers=version(8))
     assert reply.status_code in (200, 204)
     assert (reply.headers["Upload-Offset"], reply.headers["Upload-Complete"]) == ("0", "?0")
@@ -192,7 +194,7 @@ def test_line_24_head_returns_offset_completeness_and_limits(http: httpx.Client)
 
 
 def test_line_25_a_wrong_offset_is_refused_with_the_expected_one(http: httpx.Client) -> None:
-    path = begin(http, b"abcd")
+    path = create_ietf(http, b"abcd")
     refused = append(http, path, 2, b"cdef", MORE)
     document = problem(refused, "mismatching-upload-offset", 409)
     assert (document["expected-offset"], document["provided-offset"]) == (4, 2)
@@ -201,7 +203,7 @@ def test_line_25_a_wrong_offset_is_refused_with_the_expected_one(http: httpx.Cli
 
 
 def test_line_25_an_empty_request_may_complete_an_upload(http: httpx.Client) -> None:
-    path = begin(http, b"abcd")
+    path = create_ietf(http, b"abcd")
     done = append(http, path, 4, b"", LAST)
     assert (done.status_code, done.json()["size"], done.headers["Upload-Complete"]) == (201, 4, "?1")
     assert state(http, path) == (4, "?1")
@@ -209,7 +211,7 @@ def test_line_25_an_empty_request_may_complete_an_upload(http: httpx.Client) -> 
 
 
 def test_line_25_missing_fields_and_a_wrong_content_type_are_refused(http: httpx.Client) -> None:
-    path = begin(http, b"abcd")
+    path = create_ietf(http, b"abcd")
     wrong = http.patch(path, headers=MORE | {"Upload-Offset": "4", "Content-Type": "text/plain"}, content=b"e")
     assert (wrong.status_code, wrong.headers["Accept-Patch"]) == (415, "application/partial-upload")
     assert http.patch(path, headers=PARTIAL | MORE, content=b"e").status_code == 400
@@ -223,7 +225,7 @@ def test_line_25_missing_fields_and_a_wrong_content_type_are_refused(http: httpx
 
 def test_line_25_a_repeated_completing_request_gets_the_same_reply(http: httpx.Client, stored_data: StoredData) -> None:
     content = os.urandom(MB + 10)
-    path = begin(http, content[:1000])
+    path = create_ietf(http, content[:1000])
     first = append(http, path, 1000, content[1000:], LAST)
     files = stored_data.file_count()
     again = append(http, path, 1000, content[1000:], LAST)
@@ -243,13 +245,13 @@ def test_line_25_a_repeated_completing_request_gets_the_same_reply(http: httpx.C
 
 def test_line_26_only_upload_complete_completes_an_upload(http: httpx.Client, stored_data: StoredData) -> None:
     files = stored_data.file_count()
-    path = begin(http, b"abcd", {"Upload-Length": "8"})
+    path = create_ietf(http, b"abcd", {"Upload-Length": "8"})
     assert append(http, path, 4, b"efgh", MORE).headers["Upload-Complete"] == "?0"
     assert state(http, path) == (8, "?0")
     assert stored_data.file_count() == files
     assert append(http, path, 8, b"", LAST).status_code == 201
     assert stored_data.file_count() == files + 1
-    empty = begin(http, b"", {"Upload-Length": "0"})
+    empty = create_ietf(http, b"", {"Upload-Length": "0"})
     assert state(http, empty) == (0, "?0")
 
 
@@ -261,7 +263,7 @@ def test_line_27_inconsistent_lengths_are_refused(http: httpx.Client, stored_dat
     problem(http.post("/files/", headers=LAST | {"Upload-Length": "5"}, content=b"abcd"), "inconsistent-upload-length")
     problem(http.post("/files/", headers=MORE | {"Upload-Length": "3"}, content=b"abcd"), "inconsistent-upload-length")
     assert not stored_data.added_since(before)
-    path = begin(http, b"abcd", {"Upload-Length": "8"})
+    path = create_ietf(http, b"abcd", {"Upload-Length": "8"})
     for headers, body in ((MORE | {"Upload-Length": "9"}, b"e"), (LAST, b"efg"), (LAST, b"efghi"), (MORE, b"efghi")):
         problem(append(http, path, 4, body, headers), "inconsistent-upload-length")
     assert state(http, path) == (4, "?0")
@@ -269,7 +271,7 @@ def test_line_27_inconsistent_lengths_are_refused(http: httpx.Client, stored_dat
 
 
 def test_line_27_a_final_body_that_is_too_short_does_not_complete(http: httpx.Client) -> None:
-    path = begin(http, b"abcd", {"Upload-Length": "8"})
+    path = create_ietf(http, b"abcd", {"Upload-Length": "8"})
     problem(append(http, path, 4, iter([b"ef"]), LAST), "inconsistent-upload-length")
     assert state(http, path) == (6, "?0")
     assert append(http, path, 6, b"gh", LAST).status_code == 201
@@ -282,7 +284,7 @@ def test_line_27_bytes_beyond_the_length_are_not_stored(
     http: httpx.Client, stored_data: StoredData, complete: dict[str, str], number: int | None, lives: bool
 ) -> None:
     files = stored_data.file_count()
-    path = begin(http, b"abcd", {"Upload-Length": "8"} | version(number))
+    path = create_ietf(http, b"abcd", {"Upload-Length": "8"} | version(number))
     problem(append(http, path, 4, iter([b"efghi"]), complete | version(number)), "inconsistent-upload-length")
     assert stored_data.file_count() == files
     if lives:
@@ -300,8 +302,8 @@ def test_line_27_uploads_above_the_servers_limit_are_refused(make_server: Callab
         for reply in (
             http.post("/files/", headers=LAST, content=bytes(1001)),
             http.post("/files/", headers=MORE | {"Upload-Length": "1001"}),
-            append(http, begin(http), 0, iter([bytes(1001)]), MORE),
-            append(http, begin(http), 0, bytes(1001), LAST),
+            append(http, create_ietf(http), 0, iter([bytes(1001)]), MORE),
+            append(http, create_ietf(http), 0, bytes(1001), LAST),
         ):
             assert (reply.status_code, reply.headers["Upload-Limit"]) == (413, "max-size=1000"), reply.text
             assert reply.json()["limit"] == 1000
@@ -311,7 +313,7 @@ def test_line_27_uploads_above_the_servers_limit_are_refused(make_server: Callab
 
 
 def test_line_28_delete_ends_an_upload(http: httpx.Client, stored_data: StoredData) -> None:
-    path = begin(http, b"abcd")
+    path = create_ietf(http, b"abcd")
     assert http.delete(path).status_code == 204
     assert http.head(path).status_code in (404, 410)
     assert append(http, path, 4, b"e", LAST).status_code in (404, 410)
@@ -339,7 +341,7 @@ def digest(name: str, field: str, content: bytes) -> dict[str, str]:
 @pytest.mark.parametrize("size", [5, 2 * MB])
 def test_line_29_a_body_with_a_wrong_content_digest_is_not_stored(http: httpx.Client, name: str, size: int) -> None:
     content = os.urandom(size)
-    path = begin(http, b"head")
+    path = create_ietf(http, b"head")
     refused = append(http, path, 4, content, LAST | digest(name, "Content-Digest", content + b"!"))
     problem(refused, "digest-mismatching-values")
     assert state(http, path) == (4, "?0")
@@ -356,7 +358,7 @@ def test_line_29_a_file_with_a_wrong_repr_digest_fails(
     for wrong in (True, False):
         said = digest(name, "Repr-Digest", content + b"!" if wrong else content)
         files = stored_data.file_count()
-        path = begin(http, content[:1000], said if said_with == "the first" else {})
+        path = create_ietf(http, content[:1000], said if said_with == "the first" else {})
         done = append(http, path, 1000, content[1000:], LAST | (said if said_with == "the last" else {}))
         assert done.status_code == (422 if wrong else 201), done.text
         assert done.headers["Upload-Complete"] == "?1"
@@ -369,9 +371,9 @@ def test_line_29_a_file_with_a_wrong_repr_digest_fails(
 
 
 def test_line_30_an_offset_returned_by_head_is_accepted_by_patch(http: httpx.Client, wire: Wire) -> None:
-    """The writer whose connection is dead is told to let go before the offset is told."""
+    """The writer with the dead connection releases its lease before HEAD returns the offset."""
     content = os.urandom(3 * MB)
-    path = begin(http)
+    path = create_ietf(http)
     head = PARTIAL | LAST | {"Upload-Offset": "0", "Content-Length": str(len(content))}
     wire.head("PATCH", path, head, content[:MB])
     at = eventually(lambda: state(http, path)[0], within=20)
@@ -383,7 +385,7 @@ def test_line_30_an_offset_returned_by_head_is_accepted_by_patch(http: httpx.Cli
 
 
 def test_an_upload_is_continued_in_its_own_dialect_only(http: httpx.Client) -> None:
-    ours, theirs = begin(http), create(http, 4)
+    ours, theirs = create_ietf(http), create(http, 4)
     assert append(http, theirs, 0, b"abcd", LAST).status_code == 409
     assert patch(http, ours, 0, b"abcd").status_code == 409
     assert state(http, theirs) == (0, "?0")

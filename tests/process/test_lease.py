@@ -82,7 +82,7 @@ def _answers(web: OtherWeb) -> bool:
     return False
 
 
-def begin(wire: Wire, path: str, body: bytes, length: int) -> None:
+def start_patch(wire: Wire, path: str, body: bytes, length: int) -> None:
     wire.head("PATCH", path, PATCH | {"Upload-Offset": "0", "Content-Length": str(length)}, body)
 
 
@@ -107,7 +107,7 @@ def test_line_15_a_newer_request_takes_the_lease_of_a_half_open_connection(
 ) -> None:
     content, path = os.urandom(SIZE), create(http, SIZE)
     with Wire(shared_server.port) as silent:
-        begin(silent, path, content[:HALF], SIZE)
+        start_patch(silent, path, content[:HALF], SIZE)
         eventually(lambda: is_written(stored_data, path, HALF))
         began = time.monotonic()
         if first == "HEAD":
@@ -124,7 +124,7 @@ def test_line_15_a_newer_request_takes_the_lease_of_a_connection_in_another_proc
 ) -> None:
     content, path = os.urandom(SIZE), create(http, SIZE)
     with Wire(other.port) as silent:
-        begin(silent, path, content[:HALF], SIZE)
+        start_patch(silent, path, content[:HALF], SIZE)
         eventually(lambda: is_written(stored_data, path, HALF))
         assert stored_data.session(path)["lease_holder"] == "other"
         began = time.monotonic()
@@ -138,7 +138,7 @@ def test_line_15_a_newer_request_takes_the_lease_of_a_connection_in_another_proc
 def test_line_15_each_newer_request_takes_the_lease_of_the_one_before(
     shared_server: ServerProcess, http: httpx.Client, stored_data: StoredData
 ) -> None:
-    """A network that dies again and again: each connection brought a little."""
+    """A network that breaks repeatedly: each connection sends a few bytes."""
     content, path = os.urandom(SIZE), create(http, SIZE)
     with contextlib.ExitStack() as stack:
         for number in range(4):
@@ -157,7 +157,7 @@ def test_termination_stops_a_writer_in_another_process(
 ) -> None:
     path = create(http, SIZE)
     with Wire(other.port) as writer:
-        begin(writer, path, bytes(HALF), SIZE)
+        start_patch(writer, path, bytes(HALF), SIZE)
         eventually(lambda: is_written(stored_data, path, HALF))
         began = time.monotonic()
         assert http.delete(path, headers=TUS).status_code == 204
@@ -170,10 +170,10 @@ def test_termination_stops_a_writer_in_another_process(
 def test_requests_that_do_not_need_the_lease_do_not_interrupt_the_writer(
     shared_server: ServerProcess, http: httpx.Client, stored_data: StoredData
 ) -> None:
-    """Looking at an upload that is being written does not disturb its writer."""
+    """Reading the status of an upload does not interrupt its writer."""
     content, path = os.urandom(SIZE), create(http, SIZE)
     with Wire(shared_server.port) as writer:
-        begin(writer, path, content[:HALF], SIZE)
+        start_patch(writer, path, content[:HALF], SIZE)
         eventually(lambda: is_written(stored_data, path, HALF))
         for look in (http.get(path, headers={"Accept": "application/json"}), http.options(path), http.get("/files/")):
             assert look.status_code in (200, 204)
@@ -189,10 +189,10 @@ def test_requests_that_do_not_need_the_lease_do_not_interrupt_the_writer(
 def test_line_15_nobody_writes_while_a_stopped_holder_could_still_write(
     http: httpx.Client, stored_data: StoredData, other: OtherWeb
 ) -> None:
-    """Its lease lapses, but its writes could still come: nobody else writes until they cannot."""
+    """Its lease expires, but its writes could still arrive: no other process writes until they cannot."""
     content, path = os.urandom(SIZE), create(http, SIZE)
     with Wire(other.port) as late:
-        begin(late, path, content[:HALF], SIZE)
+        start_patch(late, path, content[:HALF], SIZE)
         eventually(lambda: is_written(stored_data, path, HALF))
         with other.stopped():
             began = time.monotonic()
@@ -212,11 +212,11 @@ def test_line_15_nobody_writes_while_a_stopped_holder_could_still_write(
 def test_a_holder_stopped_before_its_first_write_is_fenced(
     http: httpx.Client, stored_data: StoredData, other: OtherWeb
 ) -> None:
-    """Between taking the lease and locking the object it holds nobody up; when it wakes, the upload is another's."""
+    """Between taking the lease and locking the object it blocks nobody; afterwards another request has the lease."""
     for _ in range(20):
         path, theirs = create(http, SIZE), b"\0" * SIZE
         with Wire(other.port) as late:
-            begin(late, path, b"", SIZE)
+            start_patch(late, path, b"", SIZE)
             eventually(lambda path=path: stored_data.session(path)["lease_holder"] == "other")
             with other.stopped():
                 if is_locked(stored_data, path):
@@ -250,7 +250,7 @@ def test_line_17_one_of_two_requests_in_two_processes_succeeds(
         path = create(http, 1001)
         with Wire(shared_server.port) as one, Wire(other.port) as two:
             for wire, body in zip((one, two), bodies, strict=True):
-                begin(wire, path, body, 1000)
+                start_patch(wire, path, body, 1000)
             replies = [one.read_reply().status, two.read_reply().status]
         assert sorted(replies)[0] == 204
         assert sorted(replies)[1] in (409, 423)
@@ -260,12 +260,12 @@ def test_line_17_one_of_two_requests_in_two_processes_succeeds(
 def test_large_bodies_at_one_offset_are_not_mixed(
     shared_server: ServerProcess, http: httpx.Client, stored_data: StoredData, other: OtherWeb
 ) -> None:
-    """None of them has to win: what counts is that what stands is one client's."""
+    """No request has to succeed; the stored bytes must be those of one client."""
     for _ in range(3):
         path, bodies = create(http, SIZE), [bytes([letter]) * SIZE for letter in b"AB"]
         with Wire(shared_server.port) as one, Wire(other.port) as two:
             for wire, body in zip((one, two), bodies, strict=True):
-                begin(wire, path, body[:HALF], SIZE)
+                start_patch(wire, path, body[:HALF], SIZE)
             for wire, body in zip((one, two), bodies, strict=True):
                 with contextlib.suppress(ConnectionError):
                     wire.send(body[HALF:])
@@ -276,7 +276,7 @@ def test_large_bodies_at_one_offset_are_not_mixed(
         assert stored in (b"A" * at, b"B" * at)
 
 
-# Lines 15 and 30: what a request whose client is gone still commits is counted by whoever asks
+# Lines 15 and 30: HEAD counts the bytes that a request of a disconnected client still commits
 
 ROUNDS = 30
 

@@ -36,7 +36,7 @@ MEDIA_OUT = {
 }
 
 
-def begin(http: httpx.Client, data: bytes, name: str = "clip.mp4", kind: str = "video/mp4", **more: Any) -> Any:
+def init_upload(http: httpx.Client, data: bytes, name: str = "clip.mp4", kind: str = "video/mp4", **more: Any) -> Any:
     asked = {"file_name": name, "file_size": len(data), "content_type": kind, "chunk_size": 4096} | more
     return http.post(f"{API}/upload/init", json=asked)
 
@@ -47,13 +47,13 @@ def chunk(http: httpx.Client, upload_id: str, index: int, data: bytes) -> httpx.
     return http.post(f"{API}/upload/chunk", data=fields, files={"chunk": ("blob", body)})
 
 
-def simple(http: httpx.Client, name: str, data: bytes, kind: str = "", **fields: str) -> httpx.Response:
+def send_whole(http: httpx.Client, name: str, data: bytes, kind: str = "", **fields: str) -> httpx.Response:
     return http.post(f"{API}/upload/simple", data=fields, files={"file": (name, data, kind) if kind else (name, data)})
 
 
 def test_a_video_is_uploaded_in_chunks_and_finalized(http: httpx.Client) -> None:
     video = samples.mp4(320, 240, 2)
-    made = begin(http, video)
+    made = init_upload(http, video)
     assert made.status_code == 200, made.text
     document = made.json()
     assert set(document) == {"upload_id", "chunk_size", "total_chunks", "expires_at"}
@@ -112,7 +112,7 @@ def test_a_video_is_uploaded_in_chunks_and_finalized(http: httpx.Client) -> None
 
 
 def test_a_picture_is_uploaded_in_one_request(http: httpx.Client) -> None:
-    answer = simple(http, "in the sun.jpg", samples.jpeg(800, 600), post_id="post-2", media_type="image")
+    answer = send_whole(http, "in the sun.jpg", samples.jpeg(800, 600), post_id="post-2", media_type="image")
     assert answer.status_code == 200, answer.text
     media = answer.json()
     assert (media["media_type"], media["content_type"], media["status"]) == ("image", "image/jpeg", "READY")
@@ -144,7 +144,7 @@ def size_of(picture: bytes) -> tuple[int, int]:
 def test_every_media_type_is_described_in_the_reply(
     http: httpx.Client, name: str, make: Callable[[], bytes], expected: dict[str, Any]
 ) -> None:
-    answer = simple(http, name, make())
+    answer = send_whole(http, name, make())
     assert answer.status_code == 200, answer.text
     media = answer.json()
     assert set(media) == MEDIA_OUT
@@ -155,9 +155,9 @@ def test_every_media_type_is_described_in_the_reply(
 
 
 def test_finalizing_with_a_media_type_that_the_content_contradicts_is_refused(http: httpx.Client) -> None:
-    """The chunks are in; what is said last is held against the content, and the answer stays the same."""
+    """All chunks are stored; the media type of finalize is compared with the content, and the reply is repeatable."""
     video = samples.mp4(320, 240, 2)
-    upload = begin(http, video).json()
+    upload = init_upload(http, video).json()
     for index in range(upload["total_chunks"]):
         assert chunk(http, upload["upload_id"], index, video).status_code == 200
     for _ in range(2):
@@ -185,13 +185,13 @@ def test_a_browsers_blob_is_accepted_by_its_type(http: httpx.Client, field: str)
         http.post(f"{API}/upload/simple", files={"file": ("blob", samples.pdf(), "application/pdf")}).status_code == 415
     )
     video = samples.mp4(320, 240, 2)
-    assert begin(http, video, "blob").status_code == 200
+    assert init_upload(http, video, "blob").status_code == 200
 
 
 @pytest.mark.parametrize("where", ["after", "around", "query and after"])
 def test_form_fields_may_follow_the_bytes_of_a_chunk(http: httpx.Client, stored_data: StoredData, where: str) -> None:
     video = samples.mp4(320, 240, 2)
-    upload = begin(http, video, chunk_size=len(video)).json()["upload_id"]
+    upload = init_upload(http, video, chunk_size=len(video)).json()["upload_id"]
     index = [("chunk_index", (None, "0"))]
     named, part = [("upload_id", (None, upload))], [("chunk", ("blob", video))]
     order = {"after": part + index + named, "around": index + part + named, "query and after": part + index}[where]
@@ -233,7 +233,7 @@ def test_form_fields_may_follow_the_bytes_of_a_chunk(http: httpx.Client, stored_
 def test_content_that_breaks_a_rule_is_rejected(
     http: httpx.Client, name: str, data: bytes, fields: dict[str, str], status: int, rule: str | None
 ) -> None:
-    answer = simple(http, name, data, **fields)
+    answer = send_whole(http, name, data, **fields)
     if rule is None:
         assert answer.status_code == status, answer.text
         return
@@ -246,9 +246,9 @@ def test_content_that_breaks_a_rule_is_rejected(
 
 
 def test_a_wrong_media_type_is_refused_by_name_or_by_content(http: httpx.Client) -> None:
-    """By the name at once; by the content, of a file whose name and type say nothing else, once it is known."""
-    problem(simple(http, "a.jpg", samples.jpeg(200, 200), media_type="video"), 422, "invalid-field")
-    problem(simple(http, "a.jpg", samples.jpeg(200, 200), media_type="song"), 422, "invalid-field")
+    """By the name at once; by the content once it is known, if name and type do not contradict it."""
+    problem(send_whole(http, "a.jpg", samples.jpeg(200, 200), media_type="video"), 422, "invalid-field")
+    problem(send_whole(http, "a.jpg", samples.jpeg(200, 200), media_type="song"), 422, "invalid-field")
     late = [("file", ("a.jpg", samples.jpeg(200, 200))), ("media_type", (None, "video"))]
     problem(http.post(f"{API}/upload/simple", files=late), 422, "file-rejected", rule="media-type")
 
@@ -282,8 +282,8 @@ def test_init_fields_that_break_a_rule_are_refused(
 
 def test_files_above_the_limit_of_one_request_are_refused(http: httpx.Client, stored_data: StoredData) -> None:
     before = stored_data.snapshot()
-    problem(simple(http, "a.mp4", bytes(51 * MB)), 413, "file-too-large", limit=50 * MB)
-    problem(simple(http, "a.jpg", bytes(21 * MB)), 413, "file-too-large", limit=20 * MB)
+    problem(send_whole(http, "a.mp4", bytes(51 * MB)), 413, "file-too-large", limit=50 * MB)
+    problem(send_whole(http, "a.jpg", bytes(21 * MB)), 413, "file-too-large", limit=20 * MB)
     assert not stored_data.added_since(before)
 
 
@@ -315,7 +315,7 @@ def test_eleven_pictures_are_too_many(http: httpx.Client, stored_data: StoredDat
 
 def test_invalid_forms_store_nothing(http: httpx.Client, stored_data: StoredData) -> None:
     video = samples.mp4(320, 240, 2)
-    upload = begin(http, video).json()["upload_id"]
+    upload = init_upload(http, video).json()["upload_id"]
     before = stored_data.snapshot()
     head = {"Content-Type": "multipart/form-data; boundary=x"}
     url = f"{API}/upload/chunk"
@@ -346,7 +346,7 @@ def test_invalid_forms_store_nothing(http: httpx.Client, stored_data: StoredData
 
 def test_cancelling_deletes_the_bytes_and_is_repeatable(http: httpx.Client, stored_data: StoredData) -> None:
     video = samples.mp4(320, 240, 2)
-    upload = begin(http, video).json()["upload_id"]
+    upload = init_upload(http, video).json()["upload_id"]
     assert chunk(http, upload, 0, video).status_code == 200
     for _ in range(2):
         assert http.delete(f"{API}/upload/{upload}").status_code == 204
@@ -358,8 +358,8 @@ def test_cancelling_deletes_the_bytes_and_is_repeatable(http: httpx.Client, stor
 
 def test_publishing_a_post_releases_its_files(http: httpx.Client, stored_data: StoredData) -> None:
     # Sizes of its own: content that another test has sent would stay with that file.
-    first, second = (simple(http, "a.jpg", samples.jpeg(203, n), post_id="out").json() for n in (207, 211))
-    other = simple(http, "a.jpg", samples.jpeg(200, 220), post_id="not yet").json()
+    first, second = (send_whole(http, "a.jpg", samples.jpeg(203, n), post_id="out").json() for n in (207, 211))
+    other = send_whole(http, "a.jpg", samples.jpeg(200, 220), post_id="not yet").json()
     url = f"{API}/posts/out/published"
     assert http.post(url, json={"success": False}).json() == {"released": 0, "bytes_freed": 0}
     problem(http.post(url, json={}), 422, "invalid-field")
@@ -416,7 +416,7 @@ def test_settings_change_rules_waiting_and_credentials(
     staff = server.command("token", "create", "--user", "boss", "--staff").stdout.strip()
     one, two, boss = (connect(server, headers={"Authorization": f"Bearer {t}"}) for t in (*tokens, staff))
     with one, two, boss, connect(server) as nobody:
-        media = simple(one, "a.mp4", samples.mp4(320, 240, 2), post_id="p").json()
+        media = send_whole(one, "a.mp4", samples.mp4(320, 240, 2), post_id="p").json()
         assert media["status"] == "PROCESSING"
         record = wait_until_processed(one, media["id"])
         assert (record["rejection"]["rule"], record["rejection"]["limit"]) == ("duration", 1.5)
@@ -425,8 +425,8 @@ def test_settings_change_rules_waiting_and_credentials(
         problem(two.delete(f"{API}/{media['id']}"), 404, "not-found")
         assert two.post(f"{API}/posts/p/published", json={"success": True}).json()["released"] == 0
         problem(nobody.get(f"{API}/supported-formats"), 401, "unauthenticated")
-        problem(simple(nobody, "a.mp4", b"x"), 401, "unauthenticated")
-        upload = begin(one, os.urandom(9000)).json()["upload_id"]
+        problem(send_whole(nobody, "a.mp4", b"x"), 401, "unauthenticated")
+        upload = init_upload(one, os.urandom(9000)).json()["upload_id"]
         problem(two.get(f"{API}/upload/{upload}/status"), 404, "not-found")
         problem(one.post(f"{API}/cleanup/expired"), 403, "forbidden")
         place = StoredData(server).object_path(upload)

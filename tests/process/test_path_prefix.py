@@ -32,7 +32,7 @@ location {prefix}/ {{
     {told}
 }}
 """
-TOLD = f"""
+FORWARDED_HEADERS = f"""
     proxy_set_header X-Forwarded-For $remote_addr;
     proxy_set_header X-Forwarded-Proto https;
     proxy_set_header X-Forwarded-Host files.example.org;
@@ -46,14 +46,14 @@ LINK = re.compile(r"(?:https?://[^\s\"'<>]+|/(?:wl|files|uploads|events|api|admi
 @pytest.fixture(scope="module", params=["forwarded", "ROOT_PATH"])
 def behind(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, bool]]:
     """The URL that clients use, and whether the proxy tells another origin."""
-    told = request.param == "forwarded"
-    settings = {"TRUSTED_PROXIES": "127.0.0.1"} if told else {"ROOT_PATH": PREFIX}
+    is_forwarded = request.param == "forwarded"
+    settings = {"TRUSTED_PROXIES": "127.0.0.1"} if is_forwarded else {"ROOT_PATH": PREFIX}
     server = ServerProcess(tmp_path_factory.mktemp("prefix") / "home", ALLOWED_HOSTS="*", **settings)
     server.start()
     program = require(services.find_nginx(), "nginx is not installed")
-    location = PROXY.format(prefix=PREFIX, upstream=server.url, told=TOLD if told else "")
+    location = PROXY.format(prefix=PREFIX, upstream=server.url, told=FORWARDED_HEADERS if is_forwarded else "")
     with services.nginx(program, server.url, location) as url:
-        yield url + PREFIX, told
+        yield url + PREFIX, is_forwarded
     server.kill()
 
 
@@ -87,18 +87,20 @@ def links_of(value: Any) -> list[str]:
     return [value] if isinstance(value, str) and LINK.fullmatch(value) else []
 
 
-def here(http: httpx.Client, link: str, told: bool) -> str:
+def checked_link(http: httpx.Client, link: str, is_forwarded: bool) -> str:
     """The link as this test can follow it. It must lie below the prefix, at the origin that the client used."""
     parts = urlsplit(link)
     if parts.netloc:
-        assert f"{parts.scheme}://{parts.netloc}" == (ORIGIN if told else f"http://{http.base_url.netloc.decode()}")
+        assert f"{parts.scheme}://{parts.netloc}" == (
+            ORIGIN if is_forwarded else f"http://{http.base_url.netloc.decode()}"
+        )
     assert parts.path.startswith(f"{PREFIX}/"), link
     return urljoin(str(http.base_url), parts.path) + (f"?{parts.query}" if parts.query else "")
 
 
-def follow(http: httpx.Client, link: str, told: bool, **options: Any) -> httpx.Response:
+def follow(http: httpx.Client, link: str, is_forwarded: bool, **options: Any) -> httpx.Response:
     """A stream without an end is asked for its head."""
-    with http.stream("GET", here(http, link, told), **options) as reply:
+    with http.stream("GET", checked_link(http, link, is_forwarded), **options) as reply:
         if not reply.headers.get("content-type", "").startswith("text/event-stream"):
             reply.read()
         return reply
@@ -121,7 +123,7 @@ def test_the_next_link_of_a_list_resolves_through_the_proxy(
     assert page["next"].startswith(f"{PREFIX}/files/?"), "a path: the client knows the origin"
     assert follow(http, page["next"], behind[1]).json()["results"][0]["id"] == file["id"]
     for link in links_of(page["results"]):
-        here(http, link, behind[1])
+        checked_link(http, link, behind[1])
 
 
 def test_the_location_of_a_new_file_resolves_through_the_proxy(http: httpx.Client, behind: tuple[str, bool]) -> None:
@@ -134,7 +136,7 @@ def test_the_location_of_a_new_file_resolves_through_the_proxy(http: httpx.Clien
         assert urlsplit(location).netloc == (urlsplit(ORIGIN).netloc if behind[1] else "")
         assert follow(http, location, behind[1]).json()["id"] == made.json()["id"]
         for link in links_of(made.json()):
-            here(http, link, behind[1])
+            checked_link(http, link, behind[1])
 
 
 @pytest.mark.parametrize("first", [TUS | {"Upload-Length": "4"}, {"Upload-Complete": "?0"}], ids=["tus", "ietf"])
@@ -142,14 +144,14 @@ def test_a_resumable_upload_continues_at_its_location(
     http: httpx.Client, behind: tuple[str, bool], first: dict[str, str]
 ) -> None:
     created = http.post("/files/", headers=first)
-    where = here(http, created.headers["Location"], behind[1])
+    where = checked_link(http, created.headers["Location"], behind[1])
     ietf = {"Content-Type": "application/partial-upload", "Upload-Complete": "?1", "Upload-Offset": "0"}
     headers = PATCH | {"Upload-Offset": "0"} if "Tus-Resumable" in first else ietf
     done = http.patch(where, headers=headers, content=b"four")
     assert done.is_success, done.text
     assert follow(http, done.headers["Windlass-File"], behind[1]).json()["size"] == 4
     for link in links_of(done.json() if done.content else {}):
-        here(http, link, behind[1])
+        checked_link(http, link, behind[1])
 
 
 def test_upload_concat_accepts_locations_with_the_prefix(http: httpx.Client, behind: tuple[str, bool]) -> None:
@@ -157,10 +159,10 @@ def test_upload_concat_accepts_locations_with_the_prefix(http: httpx.Client, beh
     for body in (b"one", b"two"):
         headers = TUS | {"Upload-Concat": "partial", "Upload-Length": "3"}
         parts.append(http.post("/files/", headers=headers).headers["Location"])
-        http.patch(here(http, parts[-1], behind[1]), headers=PATCH | {"Upload-Offset": "0"}, content=body)
+        http.patch(checked_link(http, parts[-1], behind[1]), headers=PATCH | {"Upload-Offset": "0"}, content=body)
     final = http.post("/files/", headers=TUS | {"Upload-Concat": f"final;{' '.join(parts)}"})
     assert final.status_code == 201, final.text
-    done = http.head(here(http, final.headers["Location"], behind[1]), headers=TUS)
+    done = http.head(checked_link(http, final.headers["Location"], behind[1]), headers=TUS)
     assert follow(http, done.headers["Windlass-File"], behind[1]).json()["size"] == 6
 
 
@@ -169,8 +171,8 @@ def test_signed_and_grant_urls_are_absolute(http: httpx.Client, behind: tuple[st
     assert urlsplit(signed).netloc
     assert follow(http, signed, behind[1]).content == samples.jpeg()
     grant = http.post("/uploads/grants/", json={}).json()["url"]
-    created = http.post(here(http, grant, behind[1]), headers=TUS | {"Upload-Length": "4"})
-    where = here(http, created.headers["Location"], behind[1])
+    created = http.post(checked_link(http, grant, behind[1]), headers=TUS | {"Upload-Length": "4"})
+    where = checked_link(http, created.headers["Location"], behind[1])
     assert http.patch(where, headers=PATCH | {"Upload-Offset": "0"}, content=b"four").status_code == 204
 
 
@@ -179,7 +181,7 @@ def test_links_of_the_chunk_and_media_apis_have_the_prefix(http: httpx.Client, b
     upload = http.post("/api/v1/upload/init", json=asked).json()["upload_id"]
     http.put(f"/api/v1/upload/{upload}/chunks/0", content=b"four").raise_for_status()
     done = http.post("/api/v1/upload/complete", json={"upload_id": upload}).json()
-    assert here(http, done["file_path"], behind[1])
+    assert checked_link(http, done["file_path"], behind[1])
     media = http.post("/api/v1/media/upload/simple", files={"file": ("m.jpg", samples.jpeg(), "image/jpeg")}).json()
     assert follow(http, media["file_path"], behind[1]).content == samples.jpeg()
     assert follow(http, media["thumbnail_url"], behind[1]).headers["content-type"].startswith("image/")
@@ -224,7 +226,7 @@ def test_links_of_events_have_the_prefix(http: httpx.Client, behind: tuple[str, 
             if line.startswith("data: "):
                 event = json.loads(line.removeprefix("data: "))
                 for link in links_of(event):
-                    here(http, link, behind[1])
+                    checked_link(http, link, behind[1])
                 if event["type"] == "file.ready":
                     break
 

@@ -63,8 +63,8 @@ def described(s3: S3Server, directory: Path, bucket: str) -> dict[str, str]:
     }
 
 
-class Places:
-    """Where bytes really lie, seen past Windlass."""
+class StoreContents:
+    """The objects of each store, read without Windlass."""
 
     def __init__(self, server: ServerProcess, s3: S3Server, bucket: str) -> None:
         self.server, self.s3, self._bucket = server, s3, bucket
@@ -85,7 +85,7 @@ class Places:
         return str(StoredData(self.server).scalar(f"{query} WHERE f.id = ?", file.replace("-", "")))
 
     def forget_the_old(self) -> None:
-        """As if the grace of everything that was moved were over; returns when the sweep has been."""
+        """End the grace period of all moved objects; returns when the sweep has deleted them."""
         with contextlib.closing(sqlite3.connect(self.server.home / "windlass.sqlite3", timeout=30)) as database:
             database.execute("UPDATE windlass_files_retainedobject SET until = '2020-01-01 00:00:00'")
             database.commit()
@@ -93,20 +93,20 @@ class Places:
 
 
 @pytest.fixture(scope="module")
-def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
+def store_contents(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreContents]:
     """A server with three stores; the one in a bucket may be stopped and started again."""
     directory = tmp_path_factory.mktemp("stores")
     with services.s3(require(services.find_s3(), "versitygw is not built and go is not on PATH")) as s3:
         bucket = s3.new_bucket()
         server = ServerProcess(directory / "home", **described(s3, directory, bucket))
         server.start()
-        yield Places(server, s3, bucket)
+        yield StoreContents(server, s3, bucket)
         server.kill()
 
 
 @pytest.fixture
-def http(places: Places) -> Iterator[httpx.Client]:
-    with connect(places.server) as client:
+def http(store_contents: StoreContents) -> Iterator[httpx.Client]:
+    with connect(store_contents.server) as client:
         yield client
 
 
@@ -135,29 +135,29 @@ def in_chunks(http: httpx.Client, data: bytes, profile: str) -> str:
 @pytest.mark.parametrize(("profile", "name"), [("films", "cloud"), ("papers", "attic"), ("default", "local")])
 @pytest.mark.parametrize("send", [by_tus, raw, in_a_form, in_chunks], ids=lambda send: send.__name__)
 def test_the_profile_selects_the_store(
-    http: httpx.Client, places: Places, send: Callable[..., str], profile: str, name: str
+    http: httpx.Client, store_contents: StoreContents, send: Callable[..., str], profile: str, name: str
 ) -> None:
     data = os.urandom(5 * MB + 1000)
-    before = {each: len(places.sizes(each)) for each in ("local", "attic", "cloud")}
+    before = {each: len(store_contents.sizes(each)) for each in ("local", "attic", "cloud")}
     file = send(http, data, profile)
     assert wait_until_processed(http, file)["status"] == "READY"
-    gained = {each for each, count in before.items() if len(places.sizes(each)) > count}
+    gained = {each for each, count in before.items() if len(store_contents.sizes(each)) > count}
     assert gained == {name}
-    assert places.of(file) == name
+    assert store_contents.of(file) == name
     assert http.get(f"/files/{file}/download/").content == data
     assert name not in http.get(f"/files/{file}/").text, "no client learns where bytes lie"
 
 
-def test_thumbnails_are_in_the_store_of_their_file(http: httpx.Client, places: Places) -> None:
-    before = len(places.sizes("attic"))
+def test_thumbnails_are_in_the_store_of_their_file(http: httpx.Client, store_contents: StoreContents) -> None:
+    before = len(store_contents.sizes("attic"))
     document = http.post("/files/?filename=a.jpg&profile=papers", content=jpeg()).json()
     assert wait_until_processed(http, document["id"])["status"] == "READY"
     assert http.get(f"/files/{document['id']}/thumbnail/").status_code == 200
-    assert len(places.sizes("attic")) == before + 2
+    assert len(store_contents.sizes("attic")) == before + 2
 
 
 def test_partial_uploads_of_several_stores_are_concatenated_in_the_final_uploads_store(
-    http: httpx.Client, places: Places
+    http: httpx.Client, store_contents: StoreContents
 ) -> None:
     pieces = [os.urandom(size) for size in (6 * MB + 1, 1000, 3 * MB)]
     parts = []
@@ -171,7 +171,7 @@ def test_partial_uploads_of_several_stores_are_concatenated_in_the_final_uploads
         eventually(lambda at=final: http.head(at, headers=TUS).headers.get("Upload-Offset"))
         file = http.get(final, headers={"Accept": "application/json"}).json()["file_id"]
         assert wait_until_processed(http, file)["checksum"] == digest(b"".join(pieces))
-        assert places.of(file) == name
+        assert store_contents.of(file) == name
         assert http.get(f"/files/{file}/download/").content == b"".join(pieces)
 
 
@@ -212,71 +212,73 @@ class Reading(threading.Thread):
         return self
 
 
-def test_files_are_readable_while_they_are_moved_to_another_store_and_back(http: httpx.Client, places: Places) -> None:
+def test_files_are_readable_while_they_are_moved_to_another_store_and_back(
+    http: httpx.Client, store_contents: StoreContents
+) -> None:
     data = os.urandom(3 * MB + 29)
     file = raw(http, data, "default", reference="read")
     picture = http.post("/files/?filename=b.jpg&reference=read", content=jpeg()).json()["id"]
     assert {wait_until_processed(http, each)["status"] for each in (file, picture)} == {"READY"}
     thumbnail = http.get(f"/files/{picture}/thumbnail/").content
-    with Reading(places.server, file, picture, data, thumbnail) as reading:
+    with Reading(store_contents.server, file, picture, data, thumbnail) as reading:
         for to in ("cloud", "local"):
             before = reading.rounds
-            moved = places.server.command("move", "--to", to, "--reference", "read")
+            moved = store_contents.server.command("move", "--to", to, "--reference", "read")
             assert moved.stdout.startswith("2 files and 1 renditions moved"), moved.stdout + moved.stderr
-            assert (places.of(file), places.of(picture)) == (to, to)
-            places.forget_the_old()
+            assert (store_contents.of(file), store_contents.of(picture)) == (to, to)
+            store_contents.forget_the_old()
             eventually(lambda before=before: reading.rounds > before + 1, within=60)
     assert reading.wrong == []
     for name, count in (("cloud", 0), ("local", 1)):
-        assert places.sizes(name).count(len(data)) == count, "nothing stays behind"
+        assert store_contents.sizes(name).count(len(data)) == count, "nothing stays behind"
 
 
-def test_a_killed_move_is_completed_by_the_next_run(http: httpx.Client, places: Places) -> None:
+def test_a_killed_move_is_completed_by_the_next_run(http: httpx.Client, store_contents: StoreContents) -> None:
     size = 2 * MB + 11
     pool = {raw(http, data, "papers", reference="kill"): data for data in (os.urandom(size) for _ in range(4))}
     for file in pool:
         assert wait_until_processed(http, file)["status"] == "READY"
     move = ["move", "--to", "cloud", "--reference", "kill"]
     for number, code in ((signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)):
-        moved = sum(places.of(file) == "cloud" for file in pool)
-        with begun(places.server, *move, "--limit-rate", "3") as running:
-            eventually(lambda moved=moved: sum(places.of(file) == "cloud" for file in pool) > moved)
+        moved = sum(store_contents.of(file) == "cloud" for file in pool)
+        with start_command(store_contents.server, *move, "--limit-rate", "3") as running:
+            eventually(lambda moved=moved: sum(store_contents.of(file) == "cloud" for file in pool) > moved)
             running.send_signal(number)
             said, complained = running.communicate(timeout=60)
         assert running.returncode == code, complained
         for file, data in pool.items():
             assert http.get(f"/files/{file}/download/").content == data
     assert "Run the same command again to move the rest" in said
-    finished = places.server.command(*move)
+    finished = store_contents.server.command(*move)
     assert finished.returncode == 0, finished.stderr
-    assert {places.of(file) for file in pool} == {"cloud"}
-    places.forget_the_old()  # and what the killed one left
-    assert places.sizes("attic").count(size) == 0
-    assert places.sizes("cloud").count(size) == 4
+    assert {store_contents.of(file) for file in pool} == {"cloud"}
+    store_contents.forget_the_old()  # and what the killed one left
+    assert store_contents.sizes("attic").count(size) == 0
+    assert store_contents.sizes("cloud").count(size) == 4
     for file, data in pool.items():
         assert http.get(f"/files/{file}/download/").content == data
 
 
-def begun(server: ServerProcess, *arguments: str) -> subprocess.Popen[str]:
+def start_command(server: ServerProcess, *arguments: str) -> subprocess.Popen[str]:
     """`windlass …` on the server's home, which the caller may end."""
     command = [sys.executable, "-m", "windlass", *arguments]
     environment = server.environment | {"WINDLASS_HOME": str(server.home)}
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def test_a_damaged_file_is_reported_and_not_moved(http: httpx.Client, places: Places) -> None:
+def test_a_damaged_file_is_reported_and_not_moved(http: httpx.Client, store_contents: StoreContents) -> None:
     data = os.urandom(MB + 1)
     file, other = (raw(http, each, "papers", reference="damaged") for each in (data, data[::-1]))
     for each in (file, other):
         assert wait_until_processed(http, each)["status"] == "READY"
-    (path,) = [path for path in (places.server.home.parent / "attic").rglob("*") if is_like(path, data)]
+    (path,) = [path for path in (store_contents.server.home.parent / "attic").rglob("*") if is_like(path, data)]
     with path.open("r+b") as stored:
         stored.seek(1000)
         stored.write(b"flipped")
-    moved = places.server.command("move", "--to", "local", "--reference", "damaged", "--json")
+    moved = store_contents.server.command("move", "--to", "local", "--reference", "damaged", "--json")
     assert moved.returncode == 1
     assert f"file {file} stays: its bytes have the SHA-256" in " ".join(moved.stderr.split())
-    assert (places.of(file), places.of(other)) == ("attic", "local")
+    assert (store_contents.of(file), store_contents.of(other)) == ("attic", "local")
     assert http.get(f"/files/{other}/download/").content == data[::-1]
 
 
@@ -284,16 +286,16 @@ def is_like(path: Path, data: bytes) -> bool:
     return path.is_file() and path.read_bytes() == data
 
 
-def test_an_unknown_store_is_refused_with_the_known_ones(places: Places) -> None:
-    refused = places.server.command("move", "--to", "moon")
+def test_an_unknown_store_is_refused_with_the_known_ones(store_contents: StoreContents) -> None:
+    refused = store_contents.server.command("move", "--to", "moon")
     assert refused.returncode == 2
     assert "stores here: local, attic, cloud" in " ".join(refused.stderr.replace("│", " ").split())
 
 
-def test_an_unavailable_store_does_not_affect_the_others(http: httpx.Client, places: Places) -> None:
+def test_an_unavailable_store_does_not_affect_the_others(http: httpx.Client, store_contents: StoreContents) -> None:
     there = raw(http, b"in the cloud", "films")
     assert wait_until_processed(http, there)["status"] == "READY"
-    places.s3.kill()
+    store_contents.s3.kill()
     try:
         for _ in range(6):  # more than opens a breaker
             assert http.post("/files/?filename=a&profile=films", content=b"x").status_code == 503
@@ -304,12 +306,12 @@ def test_an_unavailable_store_does_not_affect_the_others(http: httpx.Client, pla
         assert ready.status_code == 200
         assert ready.json()["checks"]["other_stores"]["detail"].startswith("1 of 2 away")
         query = "SELECT data FROM windlass_events_event WHERE type = 'system.breaker'"
-        told = [json.loads(row["data"])["breaker"] for row in StoredData(places.server).rows(query)]
+        told = [json.loads(row["data"])["breaker"] for row in StoredData(store_contents.server).rows(query)]
         assert set(told) == {"storage.cloud"}
-        checked = places.server.command("check")
+        checked = store_contents.server.command("check")
         assert checked.returncode == 1
         assert "ok      store        attic" in checked.stdout
         assert "ok      storage      local" in checked.stdout
     finally:
-        places.s3.start()
+        store_contents.s3.start()
     assert eventually(lambda: http.get(f"/files/{there}/download/").status_code == 200, within=60)

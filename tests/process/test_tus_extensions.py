@@ -34,7 +34,7 @@ from windlass.kernel.clock import now
 DEFER = {"Upload-Defer-Length": "1"}
 
 
-def begin(http: httpx.Client, **headers: str) -> str:
+def create_tus(http: httpx.Client, **headers: str) -> str:
     """A creation with exactly these tus fields."""
     fields = {name.replace("_", "-"): value for name, value in headers.items()}
     created = http.post("/files/", headers=TUS | fields)
@@ -48,12 +48,12 @@ def length_of(http: httpx.Client, path: str) -> str | None:
     return headers.get("Upload-Length")
 
 
-# Line 8: a length that is said later
+# Line 8: a deferred length
 
 
 @pytest.mark.parametrize("said_with", ["not the last", "the last", "an empty one after the last"])
 def test_line_8_any_patch_may_declare_the_length(http: httpx.Client, said_with: str) -> None:
-    path, content = begin(http, **DEFER), os.urandom(300_000)
+    path, content = create_tus(http, **DEFER), os.urandom(300_000)
     lengths = {"Upload-Length": str(len(content))}
     assert length_of(http, path) is None
     first = lengths if said_with == "not the last" else {}
@@ -68,7 +68,7 @@ def test_line_8_any_patch_may_declare_the_length(http: httpx.Client, said_with: 
 
 
 def test_line_8_the_length_never_changes(http: httpx.Client) -> None:
-    path = begin(http, **DEFER)
+    path = create_tus(http, **DEFER)
     assert patch(http, path, 0, b"abcd", **{"Upload-Length": "8"}).status_code == 204
     for wrong in ("4", "7", "9"):
         refused = patch(http, path, 4, b"", **{"Upload-Length": wrong})
@@ -80,7 +80,7 @@ def test_line_8_the_length_never_changes(http: httpx.Client) -> None:
 
 
 def test_line_8_the_length_of_a_refused_patch_is_not_stored(http: httpx.Client, wire: Wire) -> None:
-    path = begin(http, **DEFER)
+    path = create_tus(http, **DEFER)
     assert patch(http, path, 0, b"abcd").status_code == 204
     size = {"Upload-Length": "8"}
     digest = {"Upload-Checksum": "sha1 " + base64.b64encode(bytes(20)).decode()}
@@ -112,7 +112,7 @@ def test_line_8_invalid_upload_defer_length_is_refused(
 def test_line_8_a_late_length_above_the_limit_is_refused(make_server: Callable[..., ServerProcess]) -> None:
     server = make_server(MAX_UPLOAD_SIZE="100000")
     with connect(server) as http:
-        path = begin(http, **DEFER)
+        path = create_tus(http, **DEFER)
         refused = patch(http, path, 0, b"abcd", **{"Upload-Length": "100001"})
         assert (refused.status_code, refused.json()["limit"]) == (413, 100_000)
         assert (length_of(http, path), offset(http, path)) == (None, 0)
@@ -172,7 +172,7 @@ def test_line_11_a_body_is_stored_only_if_its_checksum_matches(http: httpx.Clien
 
 
 def test_line_11_a_refused_body_does_not_change_the_running_hash(http: httpx.Client) -> None:
-    """The server hashes while it receives; bytes that did not count must not be in the sum."""
+    """The server hashes while it receives; refused bytes must not be part of the hash."""
     content = os.urandom(2 * MB)
     path = create(http, len(content), metadata(sha256=hashlib.sha256(content).hexdigest()))
     assert patch(http, path, 0, content[:MB], **checksum("md5", content[:MB])).status_code == 204
@@ -219,15 +219,15 @@ def test_line_11_the_checksum_of_a_creation_with_bytes_is_verified(http: httpx.C
 # Line 13: concatenation
 
 
-def part(http: httpx.Client, content: bytes, size: int | None = None) -> str:
+def partial_upload(http: httpx.Client, content: bytes, size: int | None = None) -> str:
     """A partial upload with this content, whole unless it is to have another size."""
-    path = begin(http, Upload_Concat="partial", Upload_Length=str(len(content) if size is None else size))
+    path = create_tus(http, Upload_Concat="partial", Upload_Length=str(len(content) if size is None else size))
     if content:
         assert patch(http, path, 0, content).status_code == 204
     return path
 
 
-def join(http: httpx.Client, *paths: str, **headers: str) -> httpx.Response:
+def concatenate(http: httpx.Client, *paths: str, **headers: str) -> httpx.Response:
     fields = {"Upload-Concat": "final;" + " ".join(paths)}
     return http.post("/files/", headers=TUS | fields | {name.replace("_", "-"): text for name, text in headers.items()})
 
@@ -236,7 +236,7 @@ def test_line_13_partial_uploads_become_files_only_in_a_final_upload(
     http: httpx.Client, stored_data: StoredData
 ) -> None:
     one, two, before = os.urandom(3 * MB + 1), os.urandom(MB), stored_data.file_count()
-    first, second, nothing = part(http, one), part(http, two), part(http, b"")
+    first, second, nothing = partial_upload(http, one), partial_upload(http, two), partial_upload(http, b"")
     headers = http.head(first, headers=TUS).headers
     assert (headers["Upload-Concat"], headers["Upload-Offset"], headers["Upload-Length"]) == (
         "partial",
@@ -245,7 +245,7 @@ def test_line_13_partial_uploads_become_files_only_in_a_final_upload(
     assert "Windlass-File" not in headers
     assert stored_data.file_count() == before
     absolute = f"{http.base_url}{second}".replace("//uploads", "/uploads")
-    made = join(http, first, absolute, nothing, first, **metadata(filename="joined.bin", note="its own"))
+    made = concatenate(http, first, absolute, nothing, first, **metadata(filename="joined.bin", note="its own"))
     assert made.status_code == 201, made.text
     path = made.headers["Location"]
     headers = http.head(path, headers=TUS).headers
@@ -260,14 +260,14 @@ def test_line_13_partial_uploads_become_files_only_in_a_final_upload(
 
 
 def test_line_13_a_repeated_final_creation_returns_the_same_upload(http: httpx.Client, stored_data: StoredData) -> None:
-    paths = [part(http, os.urandom(1000)) for _ in range(2)]
-    made = [join(http, *paths, **metadata(filename="twice.bin")) for _ in range(3)]
+    paths = [partial_upload(http, os.urandom(1000)) for _ in range(2)]
+    made = [concatenate(http, *paths, **metadata(filename="twice.bin")) for _ in range(3)]
     files = stored_data.file_count()
     assert {reply.status_code for reply in made} == {201}
     assert len({reply.headers["Location"] for reply in made}) == 1
     others = (
-        join(http, *paths, **metadata(filename="other.bin")),
-        join(http, *reversed(paths), **metadata(filename="twice.bin")),
+        concatenate(http, *paths, **metadata(filename="other.bin")),
+        concatenate(http, *reversed(paths), **metadata(filename="twice.bin")),
     )
     assert len({reply.headers["Location"] for reply in (*made, *others)}) == 3
     assert stored_data.file_count() == files + 2
@@ -277,15 +277,15 @@ def test_line_13_a_final_upload_waits_for_incomplete_partial_uploads(
     http: httpx.Client, stored_data: StoredData
 ) -> None:
     one, two = os.urandom(MB + 5), os.urandom(2000)
-    whole, coming = part(http, one), part(http, two[:500], size=len(two))
-    later = begin(http, Upload_Concat="partial", **DEFER)
-    made = join(http, whole, coming, later, **metadata(filename="unfinished.bin"))
+    whole, coming = partial_upload(http, one), partial_upload(http, two[:500], size=len(two))
+    later = create_tus(http, Upload_Concat="partial", **DEFER)
+    made = concatenate(http, whole, coming, later, **metadata(filename="unfinished.bin"))
     path = made.headers["Location"]
     reply = http.head(path, headers=TUS)
     assert (made.status_code, reply.status_code) == (201, 200)
     assert reply.headers.keys() & {"upload-offset", "upload-length", "upload-defer-length"} == set()
     assert patch(http, path, 0, b"x").status_code == 403
-    assert join(http, whole, coming, later, **metadata(filename="unfinished.bin")).headers["Location"] == path
+    assert concatenate(http, whole, coming, later, **metadata(filename="unfinished.bin")).headers["Location"] == path
     assert patch(http, coming, 500, two[500:]).status_code == 204
     assert "Upload-Offset" not in http.head(path, headers=TUS).headers
     assert patch(http, later, 0, b"end", **{"Upload-Length": "3"}).status_code == 204
@@ -296,14 +296,14 @@ def test_line_13_a_final_upload_waits_for_incomplete_partial_uploads(
 def test_line_13_an_invalid_concatenation_creates_nothing(
     http: httpx.Client, shared_server: ServerProcess, stored_data: StoredData
 ) -> None:
-    mine, whole_upload = part(http, b"mine"), create(http, 4)
-    dead = part(http, b"dead")
+    mine, whole_upload = partial_upload(http, b"mine"), create(http, 4)
+    dead = partial_upload(http, b"dead")
     assert http.delete(dead, headers=TUS).status_code == 204
     before = stored_data.snapshot()
     for paths in ([mine, f"/uploads/{uuid.uuid4()}"], [mine, dead], [mine, whole_upload], [mine, "/files/x"], []):
-        refused = join(http, *paths)
+        refused = concatenate(http, *paths)
         assert 400 <= refused.status_code < 500, paths
-    assert join(http, mine, Upload_Length="4").status_code == 400
+    assert concatenate(http, mine, Upload_Length="4").status_code == 400
     assert not stored_data.added_since(before)
 
 
@@ -312,25 +312,25 @@ def test_line_13_a_partial_upload_of_another_user_is_not_found(make_server: Call
     tokens = [server.command("token", "create", "--user", name).stdout.strip() for name in ("ann", "bob")]
     ann, bob = (connect(server, headers={"Authorization": f"Bearer {token}"}) for token in tokens)
     with ann, bob:
-        hers = part(ann, b"hers")
-        assert join(bob, hers).status_code == 404
-        assert join(bob, part(bob, b"his"), hers).status_code == 404
-        assert join(ann, hers).status_code == 201
+        hers = partial_upload(ann, b"hers")
+        assert concatenate(bob, hers).status_code == 404
+        assert concatenate(bob, partial_upload(bob, b"his"), hers).status_code == 404
+        assert concatenate(ann, hers).status_code == 201
 
 
 def test_line_13_a_final_upload_fails_with_its_partial_upload(http: httpx.Client) -> None:
-    coming = part(http, b"abc", size=9)
-    path = join(http, coming).headers["Location"]
+    coming = partial_upload(http, b"abc", size=9)
+    path = concatenate(http, coming).headers["Location"]
     assert http.delete(coming, headers=TUS).status_code == 204
     eventually(lambda: http.head(path, headers=TUS).status_code == 410)
 
 
 def test_line_13_concatenation_resumes_after_a_kill(make_server: Callable[..., ServerProcess]) -> None:
-    """Every step is committed: the next process copies what is missing, and nobody has to ask for it."""
+    """Every step is committed: the next process copies the missing bytes without a request."""
     server = make_server(CHECKPOINT_BYTES="65536", SWEEP_SECONDS="0.5")
     stored_data, content = StoredData(server), os.urandom(24 * MB)
     with connect(server) as http:
-        path = part(http, content)
+        path = partial_upload(http, content)
         with Wire(server.port) as wire:
             wire.head("POST", "/files/", TUS | {"Upload-Concat": f"final;{path} {path}", "Content-Length": "0"})
             final = eventually(
@@ -349,8 +349,8 @@ def test_line_13_concatenation_resumes_after_a_kill(make_server: Callable[..., S
 
 
 def test_line_13_partial_uploads_of_a_final_upload_expire_sooner(http: httpx.Client) -> None:
-    path = part(http, b"part")
+    path = partial_upload(http, b"part")
     life = "expires_at"
     long = http.get(path, headers={"Accept": "application/json"}).json()[life]
-    assert join(http, path).status_code == 201
+    assert concatenate(http, path).status_code == 201
     assert http.get(path, headers={"Accept": "application/json"}).json()[life] < long

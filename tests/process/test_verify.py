@@ -1,4 +1,4 @@
-"""Fault 17: a bit flipped at rest. It is found, whatever the store says of it, and the bytes are given to nobody."""
+"""Fault 17: a bit flipped at rest. It is found although the store reports no error, and the bytes are not served."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def stored(http: httpx.Client, size: int, **fields: str) -> dict[str, Any]:
 
 
 def object_of(server: ServerProcess, record: dict[str, Any]) -> Path:
-    """Where the bytes of a file lie, seen past Windlass."""
+    """Return the path of a file's object, read from the database."""
     stored_data = StoredData(server)
     key = stored_data.scalar(
         "SELECT b.key FROM windlass_files_blob b JOIN windlass_files_fileasset f ON f.blob_id = b.id WHERE f.id = ?",
@@ -57,7 +57,7 @@ def flip(path: Path, at: int) -> None:
         file.write(bytes([byte ^ 0x10]))
 
 
-def verified(server: ServerProcess, *arguments: str) -> tuple[int, list[dict[str, Any]]]:
+def run_verification(server: ServerProcess, *arguments: str) -> tuple[int, list[dict[str, Any]]]:
     result = server.command("verify", "--json", *arguments)
     assert result.returncode in (0, 1), result.stdout + result.stderr
     return result.returncode, [json.loads(line) for line in result.stdout.splitlines()]
@@ -73,14 +73,14 @@ def test_a_flipped_bit_on_the_disk_blocks_every_read_until_it_is_mended(
     other = stored(http, 1000)
     file = f"/files/{record['id']}"
     signed = http.post(f"{file}/signed-url/").json()["url"]
-    assert verified(target_server)[0] == 0
+    assert run_verification(target_server)[0] == 0
     place = object_of(target_server, record)
     modified = place.stat()
     flip(place, 2 * MB + 77)
     os.utime(place, ns=(modified.st_atime_ns, modified.st_mtime_ns))
-    assert http.get(f"{file}/download/").status_code == 200, "nobody has noticed yet"
+    assert http.get(f"{file}/download/").status_code == 200, "it has not been verified yet"
 
-    code, told = verified(target_server)
+    code, told = run_verification(target_server)
     assert code == 1
     assert [(found["kind"], found["files"]) for found in told[:-1]] == [("changed", [record["id"]])]
     refused: dict[str, Callable[[], httpx.Response]] = {
@@ -106,7 +106,7 @@ def test_a_flipped_bit_on_the_disk_blocks_every_read_until_it_is_mended(
     assert "windlass_damaged_objects 1.0" in http.get("/metrics").text
 
     flip(place, 2 * MB + 77)  # as a restored backup would
-    code, told = verified(target_server, "--damaged")
+    code, told = run_verification(target_server, "--damaged")
     assert (code, told[-1]["objects"], told[-1]["mended"]) == (0, 1, 1)
     assert http.get(f"{file}/download/").headers["X-Accel-Redirect"]
     events = StoredData(target_server).rows(
@@ -137,7 +137,7 @@ def test_a_flipped_bit_in_the_bucket_is_found(own_s3: S3Server, make_server: Cal
         assert eventually(lambda: http.get(f"/files/{record['id']}/download/").status_code == 302)
         place = next(path for path in (own_s3.directory / "data" / bucket).rglob("*") if is_of(path, 9 * MB))
         flip(place, 7 * MB)
-        code, told = verified(server)
+        code, told = run_verification(server)
         assert (code, told[0]["kind"], told[0]["files"]) == (1, "changed", [record["id"]])
         problem(http.get(f"/files/{record['id']}/download/"), 409, REFUSED, damage="changed")
         assert http.get(f"/files/{other['id']}/download/").status_code == 302

@@ -62,7 +62,7 @@ def facts_of(content: bytes, profile: Profile = OURS) -> dict[str, Any]:
     return {**facts, **result.facts}
 
 
-def judged(content: bytes, profile: Profile = OURS) -> Rejection | None:
+def rejection_of(content: bytes, profile: Profile = OURS) -> Rejection | None:
     facts = facts_of(content, profile)
     verdict = ArchiveRules().run(StepContext(io.BytesIO(content), facts, profile.document())).verdict
     assert verdict is None or isinstance(verdict, Rejection)
@@ -70,7 +70,7 @@ def judged(content: bytes, profile: Profile = OURS) -> Rejection | None:
 
 
 def rule(content: bytes, profile: Profile = OURS) -> str | None:
-    found = judged(content, profile)
+    found = rejection_of(content, profile)
     return found and found.rule
 
 
@@ -300,7 +300,7 @@ HONEST: dict[str, Callable[[], bytes]] = {
 
 @pytest.mark.parametrize("make", HONEST.values(), ids=HONEST)
 def test_a_harmless_archive_passes(make: Callable[[], bytes]) -> None:
-    found = judged(make())
+    found = rejection_of(make())
     assert found is None, found
 
 
@@ -354,7 +354,7 @@ def in_itself(depth: int) -> bytes:
 
 @pytest.mark.parametrize(("said", "make"), WRONG.values(), ids=WRONG)
 def test_an_unmeasurable_archive_is_refused_with_the_rule(said: str, make: Callable[[], bytes]) -> None:
-    found = judged(make())
+    found = rejection_of(make())
     assert found is not None
     assert found.rule == said
     if said != "archive-entries":
@@ -456,7 +456,7 @@ def test_a_bomb_is_refused_by_its_ratio(make: Callable[[], bytes]) -> None:
 @pytest.mark.parametrize("name", ["zip", "gzip of gzip", "zip in zip, deflated", "tar.gz of zip", "xz in streams"])
 def test_a_bomb_is_refused_by_its_size(name: str) -> None:
     profile = replace(OURS, max_archive_ratio=0, max_unpacked_size=8 * MB)
-    found = judged(BOMBS[name](), profile)
+    found = rejection_of(BOMBS[name](), profile)
     assert found is not None
     assert (found.rule, found.limit) == ("unpacked-size", 8 * MB)
     assert f"at most {8 * MB} bytes are allowed" in found.detail

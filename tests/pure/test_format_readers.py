@@ -1,4 +1,4 @@
-"""The small readers of formats: what they read right, and that no bytes can make them fail."""
+"""The small format readers: what they read, and that no bytes cause an unexpected error."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from windlass.processing.formats import type_refinement
 from windlass.processing.formats.archives import inspect_archive
 from windlass.processing.formats.archives.unpacking import UnpackMeter
 from windlass.processing.formats.documents import compound_file, email_message, pdf, zip_types
-from windlass.processing.formats.pictures import bitmaps, exif, icc
+from windlass.processing.formats.pictures import exif, icc, picture_headers
 from windlass.processing.formats.read_limits import MB, Deadline
 from windlass.processing.formats.recordings import recording_tags
 from windlass.processing.formats.recordings.recording_tags import iso6709
@@ -127,10 +127,10 @@ def test_colour_profiles_of_both_versions_have_names() -> None:
 
 
 def test_bmp_and_ico_headers_are_read() -> None:
-    assert bitmaps.bmp(minimal_files.bmp()) == {"width": 2, "height": 3, "bits": 24}
-    assert bitmaps.ico(minimal_files.ico()) == {"width": 256, "height": 256}
-    assert bitmaps.bmp(b"BM" + bytes(10)) is None
-    assert bitmaps.bmp(minimal_files.bmp()[:18] + b"\0\0\0\x80" + minimal_files.bmp()[22:]) is None
+    assert picture_headers.bmp(minimal_files.bmp()) == {"width": 2, "height": 3, "bits": 24}
+    assert picture_headers.ico(minimal_files.ico()) == {"width": 256, "height": 256}
+    assert picture_headers.bmp(b"BM" + bytes(10)) is None
+    assert picture_headers.bmp(minimal_files.bmp()[:18] + b"\0\0\0\x80" + minimal_files.bmp()[22:]) is None
 
 
 def test_an_archive_that_claims_exabytes_is_measured() -> None:
@@ -171,8 +171,8 @@ ENDS = st.sampled_from(
 def test_any_bytes_are_read_without_an_unexpected_error(beginning: bytes, middle: bytes, end: bytes) -> None:
     data = beginning + middle + end
     file = io.BytesIO(data)
-    bitmaps.bmp(data)
-    bitmaps.ico(data)
+    picture_headers.bmp(data)
+    picture_headers.ico(data)
     icc.profile_name(data)
     for found in ("application/octet-stream", "text/plain", "audio/ogg", "video/webm"):
         assert "/" in type_refinement.refine_by_signature(found, data, len(data))

@@ -1,4 +1,4 @@
-"""The filter of system calls, run by a small interpreter of classic BPF: what it says of a call, on every machine."""
+"""The filter of system calls, run by a small interpreter of classic BPF: its verdict on calls on every machine."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def verdict(machine: str, number: int, *arguments: int, arch: int | None = None)
                 raise AssertionError(f"{operation:#x} is no instruction of ours")
 
 
-def said(machine: str, name: str, *arguments: int) -> int:
+def named_verdict(machine: str, name: str, *arguments: int) -> int:
     return verdict(machine, numbers(machine)[name], *arguments)
 
 
@@ -71,7 +71,7 @@ def test_each_call_gets_the_verdict_of_its_list(machine: str) -> None:
     ):
         for name in names.split():
             if name in known:
-                assert said(machine, name) == expected, name
+                assert named_verdict(machine, name) == expected, name
 
 
 def test_an_unknown_call_does_not_exist(machine: str) -> None:
@@ -106,45 +106,45 @@ def test_calls_of_other_architectures_kill() -> None:
     ],
 )
 def test_files_can_be_opened_for_reading_only(machine: str, flags: int, expected: int) -> None:
-    assert said(machine, "openat", -100, 0x7FFF00001000, flags) == expected
+    assert named_verdict(machine, "openat", -100, 0x7FFF00001000, flags) == expected
     if machine == "x86_64":
-        assert said(machine, "open", 0x7FFF00001000, flags) == expected
+        assert named_verdict(machine, "open", 0x7FFF00001000, flags) == expected
 
 
 def test_threads_are_allowed_and_processes_kill(machine: str) -> None:
-    assert said(machine, "clone", THREAD) == ALLOW
+    assert named_verdict(machine, "clone", THREAD) == ALLOW
     for flags in (FORK, 17, 0, NEW_USER | 17, THREAD | NEW_USER, THREAD | 0x2000):
-        assert said(machine, "clone", flags) == KILL
+        assert named_verdict(machine, "clone", flags) == KILL
 
 
 def test_signals_to_other_processes_kill(machine: str) -> None:
     for name in ("kill", "tgkill"):
-        assert said(machine, name, PID, 9, 9) == ALLOW
+        assert named_verdict(machine, name, PID, 9, 9) == ALLOW
         for pid in (0, 1, -1, PID + 1, -PID):
-            assert said(machine, name, pid, 9, 9) == KILL
+            assert named_verdict(machine, name, pid, 9, 9) == KILL
 
 
 def test_limits_may_be_read_but_not_set(machine: str) -> None:
     for pid in (0, PID):
-        assert said(machine, "prlimit64", pid, 7, 0, 0x7FFF00001000) == ALLOW
+        assert named_verdict(machine, "prlimit64", pid, 7, 0, 0x7FFF00001000) == ALLOW
         for new in (0x7FFF00001000, 0x1000, 0x1_0000_0000):  # also one whose lower half is 0
-            assert said(machine, "prlimit64", pid, 7, new, 0) == seccomp.DENIED
-    assert said(machine, "prlimit64", 1, 7, 0, 0x1000) == seccomp.DENIED
+            assert named_verdict(machine, "prlimit64", pid, 7, new, 0) == seccomp.DENIED
+    assert named_verdict(machine, "prlimit64", 1, 7, 0, 0x1000) == seccomp.DENIED
 
 
 def test_prctl_and_fcntl_are_limited(machine: str) -> None:
     for option in (15, 16, 39):
-        assert said(machine, "prctl", option) == ALLOW
+        assert named_verdict(machine, "prctl", option) == ALLOW
     for option in (1, 4, 22, 36, 38, 47):  # die with the parent, dumpable, seccomp, reaper, privileges, capabilities
-        assert said(machine, "prctl", option) == seccomp.DENIED
-    assert said(machine, "fcntl", 3, 1030) == ALLOW
-    assert said(machine, "fcntl", 3, 8) == seccomp.DENIED  # F_SETOWN: signals to whom it names
-    assert said(machine, "ioctl", 3, 0x5401) == ALLOW
-    assert said(machine, "ioctl", 3, 0x5412) == seccomp.DENIED  # TIOCSTI: typing for the user
+        assert named_verdict(machine, "prctl", option) == seccomp.DENIED
+    assert named_verdict(machine, "fcntl", 3, 1030) == ALLOW
+    assert named_verdict(machine, "fcntl", 3, 8) == seccomp.DENIED  # F_SETOWN: signals to whom it names
+    assert named_verdict(machine, "ioctl", 3, 0x5401) == ALLOW
+    assert named_verdict(machine, "ioctl", 3, 0x5412) == seccomp.DENIED  # TIOCSTI: typing for the user
 
 
 def test_executable_file_mappings_are_refused(machine: str) -> None:
     reading, running = 1, 1 | 4
-    assert said(machine, "mmap", 0, 4096, reading, 2, 3) == ALLOW
-    assert said(machine, "mmap", 0, 4096, running, 2, 9) == ALLOW
-    assert said(machine, "mmap", 0, 4096, running, 2, 3) == seccomp.DENIED
+    assert named_verdict(machine, "mmap", 0, 4096, reading, 2, 3) == ALLOW
+    assert named_verdict(machine, "mmap", 0, 4096, running, 2, 9) == ALLOW
+    assert named_verdict(machine, "mmap", 0, 4096, running, 2, 3) == seccomp.DENIED

@@ -124,10 +124,6 @@ class Program:
     def is_running(self) -> bool:
         return self.process is not None and self.process.poll() is None
 
-    def wait(self) -> None:
-        if self.process is not None:
-            self.process.wait()
-
     def collect_exit(self) -> int | None:
         """Return the exit code if the process has just ended, else None. Sets the time of its restart."""
         if self.process is None or (code := self.process.poll()) is None:
@@ -252,7 +248,8 @@ class Supervisor:
                 _log().warning("process.killed", names=", ".join(program.name for program in running))
                 self._signal(running, signal.SIGKILL)
                 for program in running:
-                    program.wait()
+                    if program.process is not None:
+                        program.process.wait()
                 return
             time.sleep(POLL_SECONDS / 2)
 

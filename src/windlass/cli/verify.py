@@ -107,13 +107,11 @@ def _list_damaged(selection: VerifySelection, *, as_json: bool) -> int:
     from windlass.files.api import Damage, files_of_blob
     from windlass.operations.verify import Damaged
 
-    found = list(selection.blobs().order_by("damaged_at", "id"))
-    for blob in found:
-        files = files_of_blob(blob)
-        _print(
-            Damaged(blob.store, blob.key, Damage(blob.damage), blob.damage_detail, blob.owner, files), as_json=as_json
-        )
-    return EXIT_DAMAGED if found else 0
+    blobs = list(selection.blobs().order_by("damaged_at", "id"))
+    for blob in blobs:
+        kind, files = Damage(blob.damage), files_of_blob(blob)
+        _print(Damaged(blob.store, blob.key, kind, blob.damage_detail, blob.owner, files), as_json=as_json)
+    return EXIT_DAMAGED if blobs else 0
 
 
 def _print(found: Damaged, *, as_json: bool) -> None:

@@ -30,18 +30,16 @@ def check_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     except BadSetting as error:
         return [Error(str(error), id="windlass.E001")]
     return [
-        *_check_access(settings),
+        *_check_modes(settings),
         *_check_home(settings),
         *_check_database(),
         *_check_several_machines(settings),
-        *_check_jobs(settings),
-        *_check_sandbox(settings),
-        *_check_project(),
+        *([] if is_standalone() else [*_check_asgi(), *_check_urls(), *_check_static_files()]),
         *_check_runserver(),
     ]
 
 
-def _check_access(settings: Settings) -> Iterator[CheckMessage]:
+def _check_modes(settings: Settings) -> Iterator[CheckMessage]:
     if not settings.credentials_required and "*" in settings.allowed_hosts:
         yield Warning(
             "AUTH_MODE is open and ALLOWED_HOSTS allows any name: pages of other sites could reach this server.",
@@ -59,6 +57,18 @@ def _check_access(settings: Settings) -> Iterator[CheckMessage]:
             "DEBUG is on although credentials are required: error pages show settings and source code.",
             hint="Set DEBUG=false.",
             id="windlass.W002",
+        )
+    if settings.celery_task_always_eager and not django_settings.DEBUG:
+        yield Warning(
+            "CELERY_TASK_ALWAYS_EAGER is on: every upload request waits until its file is processed.",
+            hint="It is meant for tests.",
+            id="windlass.W004",
+        )
+    if settings.sandbox == "off":
+        yield Warning(
+            "SANDBOX is off: a file that exploits a parser can access everything that the worker's user can.",
+            hint="Leave it at best-effort, or set SANDBOX=require.",
+            id="windlass.W006",
         )
 
 
@@ -121,32 +131,6 @@ def _check_several_machines(settings: Settings) -> Iterator[CheckMessage]:
             "(STORAGE_BACKEND=s3). On a single machine, set MEDIA_ROOT explicitly.",
             id="windlass.W008",
         )
-
-
-def _check_jobs(settings: Settings) -> Iterator[CheckMessage]:
-    if settings.celery_task_always_eager and not django_settings.DEBUG:
-        yield Warning(
-            "CELERY_TASK_ALWAYS_EAGER is on: every upload request waits until its file is processed.",
-            hint="It is meant for tests.",
-            id="windlass.W004",
-        )
-
-
-def _check_sandbox(settings: Settings) -> Iterator[CheckMessage]:
-    if settings.sandbox == "off":
-        yield Warning(
-            "SANDBOX is off: a file that exploits a parser can access everything that the worker's user can.",
-            hint="Leave it at best-effort, or set SANDBOX=require.",
-            id="windlass.W006",
-        )
-
-
-def _check_project() -> Iterator[CheckMessage]:
-    """Whether another project that Windlass is an app of serves all of it."""
-    if not is_standalone():
-        yield from _check_asgi()
-        yield from _check_urls()
-        yield from _check_static_files()
 
 
 def _check_asgi() -> Iterator[CheckMessage]:

@@ -39,30 +39,6 @@ class StepOutcome:
     facts: Mapping[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class OwedStep:
-    """A postponed step of a file."""
-
-    id: int
-    file_id: uuid.UUID
-    run: int
-    stage: str
-
-
-@dataclass(frozen=True, slots=True)
-class StoredRendition:
-    """A derived object that is stored under ``key``."""
-
-    name: str
-    kind: str
-    mime_type: str
-    store: str
-    key: str
-    size: int
-    width: int | None = None
-    height: int | None = None
-
-
 def visible_files(principal: Principal) -> QuerySet[FileAsset]:
     """The files that the caller may access, except those in the trash (``files.trash``)."""
     everyone = FileAsset.present.select_related("blob", "duplicate_of")
@@ -172,7 +148,7 @@ def has_owed_step(step: str) -> bool:
     return StepRun.objects.filter(state=StepState.OWED, step=step).exists()
 
 
-def owed_steps(steps: Iterable[str], *, after: int, at_most: int) -> Sequence[OwedStep]:
+def owed_steps(steps: Iterable[str], *, after: int, at_most: int) -> Sequence[StepRun]:
     """At most ``at_most`` postponed ones of these steps in ready files, by id, from after the id ``after``."""
     query = StepRun.objects.filter(
         state=StepState.OWED,
@@ -183,8 +159,7 @@ def owed_steps(steps: Iterable[str], *, after: int, at_most: int) -> Sequence[Ow
         file__blob__damaged_at=None,
         run=F("file__run"),
     )
-    rows = query.order_by("id").values_list("id", "file_id", "run", "stage")[:at_most]
-    return [OwedStep(*row) for row in rows]
+    return list(query.order_by("id")[:at_most])
 
 
 def start_new_run(recorder: Recorder, asset: FileAsset) -> None:

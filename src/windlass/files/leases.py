@@ -34,42 +34,42 @@ class LeaseColumns:
 
     def is_free(self, moment: datetime) -> Q:
         """The condition that nobody holds the lease, or it has expired."""
-        return Q(**{f"{self.prefix}_holder": ""}) | Q(**{f"{self.prefix}_until__lt": moment})
+        return Q(**self._columns(holder="")) | Q(**self._columns(until__lt=moment))
 
     def taken(self, holder: str, until: datetime) -> dict[str, Any]:
         """The columns of a lease that ``holder`` takes."""
-        return {
-            f"{self.prefix}_holder": holder,
-            f"{self.prefix}_epoch": F(f"{self.prefix}_epoch") + 1,
-            f"{self.prefix}_until": until,
-            f"{self.prefix}_wanted": False,
-        }
+        return self._columns(holder=holder, epoch=self._next_epoch, until=until, wanted=False)
 
     def released(self) -> dict[str, Any]:
         """The columns of a lease that its holder releases."""
-        return {f"{self.prefix}_holder": "", f"{self.prefix}_until": None, f"{self.prefix}_wanted": False}
+        return self._columns(holder="", until=None, wanted=False)
 
     def request(self, row_id: uuid.UUID) -> None:
         """Ask the holder, in any process, to flush, commit and release the lease."""
-        held = self.table.objects.filter(id=row_id).exclude(**{f"{self.prefix}_holder": ""})
-        held.update(**{f"{self.prefix}_wanted": True})
+        held = self.table.objects.filter(id=row_id).exclude(**self._columns(holder=""))
+        held.update(**self._columns(wanted=True))
 
     def unrequested(self, holder: str) -> Collection[uuid.UUID]:
         """The rows that ``holder`` still leases and nobody has requested."""
-        held = self._held_by(holder).filter(**{f"{self.prefix}_wanted": False})
-        return set(held.values_list("id", flat=True))
+        return set(self._held_by(holder).filter(**self._columns(wanted=False)).values_list("id", flat=True))
 
     def renew(self, holder: str, seconds: float) -> int:
         """Renew every lease of this holder by one statement; return how many."""
-        return self._held_by(holder).update(**{f"{self.prefix}_until": now() + timedelta(seconds=seconds)})
+        return self._held_by(holder).update(**self._columns(until=now() + timedelta(seconds=seconds)))
 
     def release_all(self, holder: str) -> int:
         """Release and fence every lease of a process that has just started under this name; return how many."""
-        fenced = {f"{self.prefix}_holder": "", f"{self.prefix}_until": None}
-        return self._held_by(holder).update(**fenced, **{f"{self.prefix}_epoch": F(f"{self.prefix}_epoch") + 1})
+        return self._held_by(holder).update(**self._columns(holder="", until=None, epoch=self._next_epoch))
+
+    @property
+    def _next_epoch(self) -> Any:
+        return F(f"{self.prefix}_epoch") + 1
 
     def _held_by(self, holder: str) -> QuerySet[Any]:
-        return self.table.objects.filter(**{f"{self.prefix}_holder": holder})
+        return self.table.objects.filter(**self._columns(holder=holder))
+
+    def _columns(self, **values: Any) -> dict[str, Any]:
+        return {f"{self.prefix}_{name}": value for name, value in values.items()}
 
 
 UPLOAD_LEASES = LeaseColumns(UploadSession, "lease")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -107,7 +107,7 @@ class MoveConflict(Exception):
     """The row changed, the file is being processed, or the copy's retention expired: do not move the object now."""
 
 
-def record_move(source: Movable, copy: ObjectRetention, *, keep_seconds: float) -> None:
+def record_move(source: Movable, copy: RetainedObject, *, keep_seconds: float) -> None:
     """Let the row name the copy; retain the old object for ``keep_seconds``. Runs in the caller's transaction.
 
     Raises MoveConflict, after which the transaction must be rolled back.
@@ -143,35 +143,28 @@ def _renditions(selection: MoveSelection) -> QuerySet[Rendition]:
     return rows.filter(**{f"file__{name}": value for name, value in selection.files().items()})
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectRetention:
-    """The retention of one object. ``until`` fences its holder: the sweep changes it before it removes the object."""
+def retain_object(store_name: str, key: str, size: int, *, seconds: float) -> RetainedObject:
+    """Keep the object for ``seconds`` from now on, instead of any earlier retention.
 
-    store: str
-    key: str
-    until: datetime
-
-
-def retain_object(store_name: str, key: str, size: int, *, seconds: float) -> ObjectRetention:
-    """Keep the object for ``seconds`` from now on, instead of any earlier retention."""
+    ``until`` of the row fences its holder: the sweep changes it before it removes the object.
+    """
     until = now() + timedelta(seconds=seconds)
-    RetainedObject.objects.update_or_create(store=store_name, key=key, defaults={"size": size, "until": until})
-    return ObjectRetention(store_name, key, until)
+    values = {"size": size, "until": until}
+    return RetainedObject.objects.update_or_create(store=store_name, key=key, defaults=values)[0]
 
 
-def extend_retention(retention: ObjectRetention, *, seconds: float) -> ObjectRetention | None:
-    """Extend the retention to ``seconds`` from now on; None if it has expired and the object is being removed."""
+def extend_retention(retained: RetainedObject, *, seconds: float) -> bool:
+    """Extend the retention to ``seconds`` from now on; False if it has expired and the object is being removed."""
     until = now() + timedelta(seconds=seconds)
-    return (
-        ObjectRetention(retention.store, retention.key, until)
-        if _retained_rows(retention).update(until=until)
-        else None
-    )
+    extended = _unchanged_retention(retained).update(until=until)
+    if extended:
+        retained.until = until
+    return bool(extended)
 
 
-def end_retention(retention: ObjectRetention) -> bool:
+def end_retention(retained: RetainedObject) -> bool:
     """End the retention: a record names the object from now on, or it is deleted. False if it has expired."""
-    return bool(_retained_rows(retention).delete()[0])
+    return bool(_unchanged_retention(retained).delete()[0])
 
 
 def is_retained(store_name: str, key: str) -> bool:
@@ -185,28 +178,27 @@ def remove_expired_objects(*, dry_run: bool = False) -> tuple[int, int]:
     """
     count = freed = 0
     for row in RetainedObject.objects.filter(until__lt=now()).order_by("until")[:_REMOVE_BATCH]:
-        size = row.size if dry_run else _remove(ObjectRetention(row.store, row.key, row.until))
+        size = row.size if dry_run else _remove(row)
         if size is not None:
             count, freed = count + 1, freed + size
     return count, freed
 
 
-def _remove(expired: ObjectRetention) -> int | None:
+def _remove(expired: RetainedObject) -> int | None:
     """Return the bytes freed; None if the retention was extended, or the store does not answer and is tried later."""
-    claimed = extend_retention(expired, seconds=_RETRY_SECONDS)
-    if claimed is None:
+    if not extend_retention(expired, seconds=_RETRY_SECONDS):
         return None
     freed = 0
-    if not any(kind.objects.filter(store=claimed.store, key=claimed.key).exists() for kind in (Blob, Rendition)):
+    if not any(kind.objects.filter(store=expired.store, key=expired.key).exists() for kind in (Blob, Rendition)):
         try:
-            target = store(claimed.store)
-            freed = target.clear(claimed.key) + target.delete(claimed.key)
+            target = store(expired.store)
+            freed = target.clear(expired.key) + target.delete(expired.key)
         except StoreError as error:
-            log.warning("object.left_behind", store=claimed.store, key=claimed.key, reason=str(error))
+            log.warning("object.left_behind", store=expired.store, key=expired.key, reason=str(error))
             return None
-    end_retention(claimed)
+    end_retention(expired)
     return freed
 
 
-def _retained_rows(retention: ObjectRetention) -> QuerySet[RetainedObject]:
-    return RetainedObject.objects.filter(store=retention.store, key=retention.key, until=retention.until)
+def _unchanged_retention(retained: RetainedObject) -> QuerySet[RetainedObject]:
+    return RetainedObject.objects.filter(store=retained.store, key=retained.key, until=retained.until)

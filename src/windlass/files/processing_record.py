@@ -16,7 +16,6 @@ from windlass.files.assets import (
     FACT_COLUMNS,
     IllegalTransition,
     StepOutcome,
-    StoredRendition,
     outcome_event,
     steps_of_file,
 )
@@ -39,7 +38,7 @@ class ProcessingRecord:
         self._saved_status = asset.status
         self._values: dict[str, Any] = {}
         self._changed_steps: dict[str, StepRun] = {}
-        self._renditions: list[StoredRendition] = []
+        self._renditions: list[Rendition] = []
         self._events: list[tuple[EventType, dict[str, Any]]] = []
         self._digest: str | None = None
 
@@ -85,8 +84,9 @@ class ProcessingRecord:
         data = {"step": outcome.name, "state": outcome.state.value, "progress": self.asset.progress}
         self.add_event(EventType.FILE_STEP, {**data, "message": outcome.detail})
 
-    def add_renditions(self, renditions: Iterable[StoredRendition]) -> None:
-        """Names are unique per file: a rendition replaces the row of the same name, as it replaced the object."""
+    def add_renditions(self, renditions: Iterable[Rendition]) -> None:
+        """Add unsaved rows, whose objects are stored. A rendition replaces the row of the same name, as it replaced the
+        object."""
         self._renditions += renditions
 
     @property
@@ -149,14 +149,11 @@ class ProcessingRecord:
     def _save_renditions(self) -> None:
         if not self._renditions:
             return
-        fields = ["kind", "mime_type", "store", "key", "size", "width", "height"]
         latest = {rendition.name: rendition for rendition in self._renditions}
-        of_file = {"file_id": self.asset.id, "run": self.asset.run}
-        added = [
-            Rendition(**of_file, **{name: getattr(rendition, name) for name in ("name", *fields)})
-            for rendition in latest.values()
-        ]
-        rows.insert(added, unique=("file", "name"), replace=(*fields, "run"))
+        for rendition in latest.values():
+            rendition.file_id, rendition.run = self.asset.id, self.asset.run
+        columns = ("kind", "mime_type", "store", "key", "size", "width", "height", "run")
+        rows.insert(list(latest.values()), unique=("file", "name"), replace=columns)
 
     def _add_facts(self, facts: Mapping[str, Any]) -> None:
         others = dict(facts)

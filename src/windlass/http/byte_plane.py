@@ -15,16 +15,16 @@ def _health(path: str, name: str, summary: str) -> ByteEndpoint:
     return ByteEndpoint("GET", path, PUBLIC, name, summary, replies, tag="Health")
 
 
-LIVEZ = _health("/livez", "livez", "Whether the process answers")
-READYZ = _health("/readyz", "readyz", "Whether it can serve: database, migrations, store, room, sandbox")
+LIVEZ = _health("/livez", "livez", "Liveness: whether the process answers")
+READYZ = _health("/readyz", "readyz", "Readiness: database, migrations, store, disk space, sandbox")
 HEALTHZ = _health("/healthz", "healthz", "The same as /readyz")
 METRICS_PAGE = ByteEndpoint(
     "GET",
     "/metrics",
     METRICS,
     "metrics",
-    "Figures for Prometheus; for staff, and for whoever has METRICS_TOKEN",
-    {200: ("The figures", Content({"text/plain": {"type": "string"}}))},
+    "Metrics for Prometheus; for staff and holders of METRICS_TOKEN",
+    {200: ("The metrics", Content({"text/plain": {"type": "string"}}))},
     tag="Health",
 )
 

@@ -44,7 +44,7 @@ class Credential(AuthBase):
     openapi_scheme = "bearer"
     openapi_description = (
         "An API token (`windlass token create --user NAME`), or a session with its CSRF token. "
-        "In open mode, which listens on loopback only, none is needed."
+        "With `AUTH_MODE=open`, on loopback only, no credential is needed."
     )
 
     def __init__(self, access: Access) -> None:

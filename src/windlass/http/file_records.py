@@ -63,11 +63,11 @@ class FileRecord(ReplyModel):
     original_filename: str
     size: int
     status: FileStatus
-    mime_type: str | None = Field(description="The type that the content proves; null until it is known.")
+    mime_type: str | None = Field(description="Detected type; null until it is known.")
     declared_mime_type: str | None
     checksum: str | None
     checksum_algorithm: Literal["sha256"]
-    width: int | None = Field(description="As displayed, orientation applied.")
+    width: int | None = Field(description="Pixels as displayed, with the orientation applied.")
     height: int | None
     duration: float | None = Field(description="Seconds.")
     page_count: int | None
@@ -90,7 +90,7 @@ class TrashedRecord(FileRecord):
     """A file in the trash. Every other call answers 404 for it."""
 
     trashed_at: datetime
-    trash_until: datetime = Field(description="Until then it can be restored.")
+    trash_until: datetime = Field(description="The file can be restored until then.")
 
 
 def parse_file_id(text: str) -> uuid.UUID:

@@ -33,7 +33,9 @@ class UploadStatusOut(ReplyModel):
     progress: UploadProgress
     is_expired: bool
     expires_at: datetime
-    protocol: str | None = Field(None, description="The dialect it was begun in. Shown at `/uploads/{id}`.")
+    protocol: str | None = Field(
+        None, description="Protocol that the upload was created in. Present at `/uploads/{id}`."
+    )
     file_id: UUID | None = None
 
 

@@ -216,10 +216,9 @@ class _RetainedCopy:
         if monotonic() - self._extended_at < RENEW_SECONDS:
             return
         close_old_connections()
-        extended = files.extend_retention(self.retention, seconds=COPY_SECONDS)
-        if extended is None:
+        if not files.extend_retention(self.retention, seconds=COPY_SECONDS):
             raise files.MoveConflict
-        self.retention, self._extended_at = extended, monotonic()
+        self._extended_at = monotonic()
 
 
 def copy_object(source: BinaryIO, size: int, target: Store, key: str, on_block: OnBlock) -> str:

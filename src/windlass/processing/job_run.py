@@ -18,9 +18,9 @@ from windlass.files.api import (
     FileAsset,
     FileStatus,
     ProcessingRecord,
+    Rendition,
     StepOutcome,
     StepState,
-    StoredRendition,
     load_file,
 )
 from windlass.jobs import api as jobs
@@ -55,7 +55,7 @@ class EndedStep:
     seconds: float
     detail: str
     facts: Mapping[str, Any]
-    renditions: Sequence[StoredRendition] = ()
+    renditions: Sequence[Rendition] = ()
     verdict: Verdict | None = None
 
 

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, cast
 
 import structlog
 
-from windlass.files.api import FileAsset, StepState, StoredRendition, find_original_file, store_of_file
+from windlass.files.api import FileAsset, Rendition, StepState, find_original_file, store_of_file
 from windlass.jobs import api as jobs
 from windlass.kernel.clock import monotonic
 from windlass.kernel.object_keys import rendition_key
@@ -81,7 +81,7 @@ def _without_result(planned: PlannedStep, state: StepState, started: float, reas
 
 def _run_and_store(
     run: JobRun, planned: PlannedStep, step: Step, shared: StepWorkspace, lost: threading.Event
-) -> tuple[StepResult, list[StoredRendition]]:
+) -> tuple[StepResult, list[Rendition]]:
     about = step.about
     with long_step_workspace(shared, about) if about.long else nullcontext(shared) as workspace:
         run_step_there = _run_in_sandbox if about.isolated else _run_here
@@ -162,7 +162,7 @@ class _Progress:
             self._run.save()
 
 
-def _store(run: JobRun, rendition: MadeRendition, about: About, output: BinaryIO) -> StoredRendition:
+def _store(run: JobRun, rendition: MadeRendition, about: About, output: BinaryIO) -> Rendition:
     """Store a rendition under a key that each attempt uses again. Raises LeaseLost before replacing another's."""
     makes = announced(about, rendition.name)
     kind = makes.kind if makes else ""  # never empty: a checked result has announced renditions only
@@ -173,5 +173,5 @@ def _store(run: JobRun, rendition: MadeRendition, about: About, output: BinaryIO
     with _reopened(output, "rb") as source:
         source.seek(rendition.offset)
         target.put(key, source, rendition.length)
-    size = rendition.width, rendition.height
-    return StoredRendition(rendition.name, kind, rendition.mime_type, target.name, key, rendition.length, *size)
+    stored = {"store": target.name, "key": key, "size": rendition.length, "mime_type": rendition.mime_type}
+    return Rendition(name=rendition.name, kind=kind, width=rendition.width, height=rendition.height, **stored)

@@ -1,4 +1,4 @@
-"""Files go when their profile says so, and what nobody refers to goes with them; a dry run only counts."""
+"""Files are deleted when their profile says so, with unreferenced bytes; a dry run only counts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from windlass.storage.contract import ObjectMissing
 
 @pytest.fixture(autouse=True)
 def _alone() -> None:
-    """Figures are of everything there is."""
+    """Counts are of all rows, so each test starts without any."""
     FileAsset.objects.all().delete()
     Blob.objects.all().delete()
     files.UploadSession.objects.all().delete()
@@ -47,8 +47,8 @@ def is_stored(key: str) -> bool:
     return True
 
 
-def arrived(content: bytes) -> FileAsset:
-    """As receiving records a file that came whole."""
+def receive_whole(content: bytes) -> FileAsset:
+    """Record a file as receiving does."""
     key = f"objects/{uuid.uuid4()}"
     store().put(key, io.BytesIO(content), len(content))
     new = new_upload("retention", len(content), dialect="raw")
@@ -59,15 +59,15 @@ def arrived(content: bytes) -> FileAsset:
     return asset
 
 
-def past(asset: FileAsset, **ends: float) -> FileAsset:
-    """With these ends so many hours ago."""
+def with_times_in_the_past(asset: FileAsset, **ends: float) -> FileAsset:
+    """Set these times so many hours ago."""
     moments = {name: now() - timedelta(hours=hours) for name, hours in ends.items()}
     FileAsset.objects.filter(id=asset.id).update(**moments)
     return FileAsset.objects.select_related("blob").get(id=asset.id)
 
 
-def swept(*arguments: str) -> dict[str, tuple[int, int]]:
-    """What ``windlass sweep`` says, without what was nothing."""
+def sweep_output(*arguments: str) -> dict[str, tuple[int, int]]:
+    """Return the non-zero figures that ``windlass sweep`` prints."""
     ended = CliRunner().invoke(app, ["sweep", "--json", "--home", str(conf.get().windlass_home), *arguments])
     assert ended.exit_code == 0, ended.output
     found = [json.loads(line) for line in ended.output.splitlines()]
@@ -77,23 +77,23 @@ def swept(*arguments: str) -> dict[str, tuple[int, int]]:
 def test_a_profile_sets_expiry_and_release_of_its_files(with_profile: Callable[[str], None]) -> None:
     with_profile("retention_days = 30\nrelease_after_days = 0.5")
     before = now()
-    asset = arrived(b"for a while")
+    asset = receive_whole(b"for a while")
     assert asset.expires_at is not None
     assert asset.release_at is not None
     assert timedelta(days=30) <= asset.expires_at - before < timedelta(days=30, minutes=5)
     assert timedelta(hours=12) <= asset.release_at - before < timedelta(hours=12, minutes=5)
     assert file_record(asset)["expires_at"] == rfc3339(asset.expires_at)
     with_profile("")
-    kept = arrived(b"for good")
+    kept = receive_whole(b"for good")
     assert (kept.expires_at, kept.release_at) == (None, None)
 
 
 @pytest.mark.slow
 def test_the_sweep_deletes_and_releases_files_past_their_time() -> None:
     ended, due, both, kept = (processed(opaque(), f"{name}.bin") for name in "abcd")
-    ended, due = past(ended, expires_at=1), past(due, release_at=1)
-    both = past(both, expires_at=1, release_at=2)
-    kept = past(kept, expires_at=-1, release_at=-1)
+    ended, due = with_times_in_the_past(ended, expires_at=1), with_times_in_the_past(due, release_at=1)
+    both = with_times_in_the_past(both, expires_at=1, release_at=2)
+    kept = with_times_in_the_past(kept, expires_at=-1, release_at=-1)
     report = sweep.sweep()
     assert (report.counts["files_deleted"], report.counts["files_released"], report.bytes_freed, report.failed) == (
         2,
@@ -113,13 +113,13 @@ def test_a_released_file_expires_as_its_profile_says(
 ) -> None:
     """Whoever released it, and no later than it would have gone anyway."""
     with_profile(f"retention_days = {retained}\ndelete_released_after_days = 7")
-    asset = arrived(b"published")
+    asset = receive_whole(b"published")
     before = now()
     files.delete_objects(files.release_file(asset))
     asset.refresh_from_db()
     assert asset.expires_at is not None
     assert abs(asset.expires_at - before - timedelta(days=ends_in)) < timedelta(minutes=5)
-    past(asset, expires_at=1)
+    with_times_in_the_past(asset, expires_at=1)
     assert sweep.sweep().counts["files_deleted"] == 1
 
 
@@ -128,16 +128,16 @@ def test_a_dry_run_counts_shared_bytes_with_their_last_reference() -> None:
     content = opaque()
     first = processed(content, "a.bin")
     second = processed(content, "b.bin", owner=first.owner)
-    past(first, expires_at=1)
-    assert swept("--dry-run") == {"files past their time, or their time in the trash": (1, 0)}
-    past(second, release_at=1)
-    assert swept("--dry-run") == {"files past their time, or their time in the trash": (2, 20)}
-    assert swept() == {"files past their time, or their time in the trash": (2, 20)}
-    assert swept() == {}
+    with_times_in_the_past(first, expires_at=1)
+    assert sweep_output("--dry-run") == {"files past their time, or their time in the trash": (1, 0)}
+    with_times_in_the_past(second, release_at=1)
+    assert sweep_output("--dry-run") == {"files past their time, or their time in the trash": (2, 20)}
+    assert sweep_output() == {"files past their time, or their time in the trash": (2, 20)}
+    assert sweep_output() == {}
 
 
 def test_a_file_in_processing_is_released_too() -> None:
-    asset = past(received(b"not begun", "a.txt"), release_at=1)
+    asset = with_times_in_the_past(received(b"not begun", "a.txt"), release_at=1)
     sweep.sweep()
     asset.refresh_from_db()
     assert asset.status == FileStatus.RELEASED
@@ -151,9 +151,9 @@ def test_wrong_reference_counts_are_corrected() -> None:
     key = f"objects/{uuid.uuid4()}"
     store().put(key, io.BytesIO(b"nobody's"), 8)
     Blob.objects.create(owner="nobody", store=store().name, key=key, size=8)
-    assert swept("--dry-run") == {"wrong reference counts": (2, 8)}
+    assert sweep_output("--dry-run") == {"wrong reference counts": (2, 8)}
     assert is_stored(key)
-    assert swept() == {"wrong reference counts": (2, 8)}
+    assert sweep_output() == {"wrong reference counts": (2, 8)}
     assert not is_stored(key)
     assert Blob.objects.get(owner=asset.owner).references == 1
     assert is_stored(blob.key)
@@ -162,13 +162,13 @@ def test_wrong_reference_counts_are_corrected() -> None:
 @pytest.mark.slow
 def test_wrong_quota_accounts_are_corrected(settings: Callable[..., None]) -> None:
     settings(QUOTA_BYTES=1000)
-    asset = arrived(b"12345")
+    asset = receive_whole(b"12345")
     assert files.quota_usage(asset.owner).bytes == quota.Amount(1000, 5, 0)
     quota.OwnerAccount.objects.filter(owner=asset.owner).update(bytes_used=500, files_reserved=2)
-    assert swept("--dry-run") == {"wrong quota accounts": (1, 0)}
+    assert sweep_output("--dry-run") == {"wrong quota accounts": (1, 0)}
     assert sweep.housekeeping().counts["quotas_corrected"] == 1
     assert files.quota_usage(asset.owner).bytes == quota.Amount(1000, 5, 0)
-    assert swept() == {}
+    assert sweep_output() == {}
 
 
 @pytest.mark.slow
@@ -176,7 +176,7 @@ def test_a_dry_run_deletes_no_object() -> None:
     key = f"objects/{uuid.uuid4()}"
     store().put(key, io.BytesIO(b"orphan"), 6)
     os.utime(conf.get().media_directory / key, (0, 0))
-    first = swept("--dry-run")["objects and parts that no row names"]
+    first = sweep_output("--dry-run")["objects and parts that no row names"]
     assert is_stored(key)
-    assert swept()["objects and parts that no row names"] == first
+    assert sweep_output()["objects and parts that no row names"] == first
     assert not is_stored(key)

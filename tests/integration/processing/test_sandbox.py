@@ -1,4 +1,4 @@
-"""What a hostile file can do in the sandbox, which is little, and what becomes of it."""
+"""What a hostile file can do in the sandbox, and how its processing ends."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ print([name for name in ("pyvips", "av", "pypdfium2", "magic", "mutagen") if nam
 
 
 @pytest.fixture(autouse=True)
-def impatient(settings) -> None:
+def few_attempts(settings) -> None:
     settings(JOB_MAX_ATTEMPTS=2, STEP_TIMEOUT_SECONDS=2, STEP_MEMORY_MB=512)
 
 
@@ -131,7 +131,7 @@ def test_without_lockdown_a_killed_sandbox_is_reported_as_such(settings) -> None
 
 
 def test_processes_left_by_a_child_are_killed(settings) -> None:
-    """Where seccomp does not keep it from starting anything."""
+    """Without seccomp, which would keep it from starting a process."""
     settings(SANDBOX="off")
     asset = processed(samples.text(), "trial orphan.txt")
     eventually(lambda: not is_alive(asset.extra_attributes["trial"]))
@@ -139,13 +139,13 @@ def test_processes_left_by_a_child_are_killed(settings) -> None:
 
 @pytest.mark.slow
 def test_the_workers_process_loads_no_parsing_library() -> None:
-    """Whoever asks for the plan, or runs jobs, parses nothing itself."""
+    """Processes that make plans or run jobs parse nothing themselves."""
     result = subprocess.run([sys.executable, "-c", PLANS], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
 
 
 def test_warming_up_starts_no_thread() -> None:
-    """A fork of a process with threads may hang. What steps cannot make ready is said on the error output."""
+    """A fork of a process with threads may hang. Steps that cannot be warmed up are reported on the error output."""
     look = (
         "import os; from windlass.processing.sandbox.parent import warm_up; warm_up(['trial']); "
         "print(len(os.listdir('/proc/self/task')))"
@@ -179,47 +179,47 @@ def session(sandbox: Sandbox) -> Iterator[Session]:
         yield made
 
 
-def asked(session: Session, command: str, unwanted: threading.Event | None = None) -> Any:
-    """What the trial step found."""
+def run_trial(session: Session, command: str, unwanted: threading.Event | None = None) -> Any:
+    """Return the fact that the trial step returned."""
     order = Order("trial", {"filename": f"trial {command}.txt"}, {})
     return session.run(order, lambda _: None, unwanted or threading.Event())["facts"].get("trial")
 
 
 def test_steps_of_one_file_share_a_child_process(sandbox: Sandbox, session: Session) -> None:
-    first = asked(session, "who")
-    assert asked(session, "who") == first
+    first = run_trial(session, "who")
+    assert run_trial(session, "who") == first
     with open(os.devnull, "rb") as file, sandbox.session(file.fileno(), None, LIMITS) as another:
-        assert asked(another, "who") != first
-    assert asked(session, "who") == first
+        assert run_trial(another, "who") != first
+    assert run_trial(session, "who") == first
 
 
 def test_a_permanent_error_keeps_the_child_for_the_next_step(session: Session) -> None:
-    first = asked(session, "who")
+    first = run_trial(session, "who")
     with pytest.raises(PermanentError, match="cannot be read"):
-        asked(session, "unreadable")
-    assert asked(session, "who") == first
+        run_trial(session, "unreadable")
+    assert run_trial(session, "who") == first
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", ["crash", "eat", "fault", "twice", "again"])
 def test_a_misbehaving_child_is_replaced(session: Session, command: str) -> None:
-    first = asked(session, "who")
+    first = run_trial(session, "who")
     with pytest.raises(StepError):
-        asked(session, command)
+        run_trial(session, command)
     eventually(lambda: not is_alive(first))
-    assert asked(session, "who") != first
+    assert run_trial(session, "who") != first
 
 
 @pytest.mark.slow
 def test_a_child_that_ended_between_two_steps_is_replaced(session: Session) -> None:
-    first = asked(session, "who")
+    first = run_trial(session, "who")
     os.kill(first, 9)
     eventually(lambda: not is_alive(first))
-    assert asked(session, "who") != first
+    assert run_trial(session, "who") != first
 
 
 def test_a_child_ends_with_its_session(session: Session) -> None:
-    first = asked(session, "who")
+    first = run_trial(session, "who")
     session.close()
     eventually(lambda: not is_alive(first))
 
@@ -228,13 +228,13 @@ def test_a_child_ends_with_its_session(session: Session) -> None:
 def test_each_step_has_its_own_timeout(sandbox: Sandbox) -> None:
     with open(os.devnull, "rb") as file, sandbox.session(file.fileno(), None, Limits(2**29, 1.5)) as session:
         for _ in range(3):
-            assert asked(session, "sleep 0.8") == "rested"
+            assert run_trial(session, "sleep 0.8") == "rested"
         with pytest.raises(StepDied, match="took longer than"):
-            asked(session, "sleep 60")
+            run_trial(session, "sleep 60")
 
 
 def test_a_child_is_replaced_after_a_number_of_steps(session: Session) -> None:
-    assert len({asked(session, "who") for _ in range(ORDERS_PER_CHILD + 1)}) == 2
+    assert len({run_trial(session, "who") for _ in range(ORDERS_PER_CHILD + 1)}) == 2
 
 
 def test_the_output_of_a_step_has_nothing_of_the_step_before() -> None:
@@ -251,7 +251,7 @@ def test_the_output_of_a_step_has_nothing_of_the_step_before() -> None:
 
 def test_a_dead_sandbox_parent_is_restarted(sandbox: Sandbox, session: Session) -> None:
     for _ in range(2):
-        assert asked(session, "sleep 0") == "rested"
+        assert run_trial(session, "sleep 0") == "rested"
         parent = sandbox._process
         assert parent is not None
         parent.kill()
@@ -261,7 +261,7 @@ def test_cancelling_a_step_kills_its_child(sandbox: Sandbox, session: Session) -
     unwanted = threading.Event()
     threading.Timer(0.5, unwanted.set).start()
     with pytest.raises(Cancelled):
-        asked(session, "sleep 50", unwanted)
+        run_trial(session, "sleep 50", unwanted)
     parent = sandbox._process
     assert parent is not None
     eventually(lambda: not descendants(parent.pid))
@@ -278,7 +278,7 @@ def test_bytes_of_a_remote_store_are_copied_to_scratch_and_removed() -> None:
 
 
 def test_a_file_that_fails_before_the_gate_is_not_served(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The type cannot be found because the sandbox cannot be had: the gate stays shut."""
+    """The type cannot be detected because the sandbox does not start: the gate is not passed."""
     monkeypatch.setattr(sys, "executable", "/bin/false")
     processing.shut_down()
     asset = work_off(received(samples.text(), "a.txt"))
@@ -301,5 +301,5 @@ def test_libraries_of_unused_steps_are_not_preloaded(tmp_path, settings) -> None
         closing(Sandbox(unexpected=["trial"])) as sandbox,
         sandbox.session(file.fileno(), None, LIMITS) as session,
     ):
-        assert asked(session, "sleep 0") == "rested"
-        assert asked(session, "prepared") is False
+        assert run_trial(session, "sleep 0") == "rested"
+        assert run_trial(session, "prepared") is False

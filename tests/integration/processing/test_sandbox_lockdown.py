@@ -1,4 +1,4 @@
-"""What a step that a file has taken over can reach: nothing. How its attempt ends, and that nobody else notices."""
+"""A step that a file has taken over can reach nothing: how its attempts end, and that other files are processed."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ REFUSED = "The step asked for a file, a connection or a right that it may not ha
 
 
 @pytest.fixture(scope="module", autouse=True)
-def walls(plugin: None) -> Iterator[None]:
+def locked_down_sandbox(plugin: None) -> Iterator[None]:
     """The other files of these tests' neighbours are processed as before."""
-    require(measure("best-effort").name == "full", "Landlock and seccomp are not both to be had here")
+    require(measure("best-effort").name == "full", "this machine does not have both Landlock and seccomp")
     assert processed(samples.text(), "before.txt").status == FileStatus.READY
     yield
     assert processed(samples.jpeg(), "after.jpg").status == FileStatus.READY
 
 
 @pytest.fixture(autouse=True)
-def impatient(settings) -> None:
+def few_attempts(settings) -> None:
     settings(JOB_MAX_ATTEMPTS=2, STEP_TIMEOUT_SECONDS=2, STEP_MEMORY_MB=512, SANDBOX="require")
 
 
 @pytest.fixture(autouse=True)
-def same_parent(walls: None) -> Iterator[None]:
+def same_parent(locked_down_sandbox: None) -> Iterator[None]:
     """The sandbox's parent, which no test here may end."""
     before = _parents()
     assert len(before) == 1
@@ -61,8 +61,8 @@ def _attempt(what: str, *words: object) -> FileAsset:
     return processed(samples.text(f"{' '.join(map(str, words))}\nHaul away.\n"), f"escape {what}.txt")
 
 
-def _told(asset: FileAsset) -> str:
-    """A step past the gate that could not be done is recorded as such, once; the file goes on."""
+def _recorded_detail(asset: FileAsset) -> str:
+    """Return the detail of the failed step: a step behind the gate fails once, and the file becomes ready."""
     found = step(asset, "escape")
     assert (asset.status, found.state) == (FileStatus.READY, StepState.FAILED)
     assert "escaped" not in asset.extra_attributes
@@ -72,7 +72,7 @@ def _told(asset: FileAsset) -> str:
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "/proc/self/environ", "/dev/zero", "/usr/bin/env"])
 def test_no_file_of_the_system_can_be_read(path: str) -> None:
-    assert _told(_attempt("read", path)) == REFUSED
+    assert _recorded_detail(_attempt("read", path)) == REFUSED
 
 
 def test_nothing_of_the_server_can_be_read(tmp_path: Path) -> None:
@@ -81,9 +81,9 @@ def test_nothing_of_the_server_can_be_read(tmp_path: Path) -> None:
     secret.write_text("open sesame")
     for path in (home / "windlass.sqlite3", secret):
         assert path.exists()
-        assert _told(_attempt("read", path)) == REFUSED
-    assert _told(_attempt("list", home)) == REFUSED
-    assert _told(_attempt("read_parent")) == REFUSED
+        assert _recorded_detail(_attempt("read", path)) == REFUSED
+    assert _recorded_detail(_attempt("list", home)) == REFUSED
+    assert _recorded_detail(_attempt("read_parent")) == REFUSED
 
 
 def test_the_interpreters_libraries_can_be_read() -> None:
@@ -97,10 +97,10 @@ def test_nothing_can_be_written_changed_or_removed(tmp_path: Path) -> None:
     mine.write_text("as it was")
     mine.chmod(0o600)
     for attempt, target in (("write", mine), ("write", tmp_path / "new"), ("write", Path("/tmp/windlass-escaped"))):
-        assert _told(_attempt(attempt, target)) == REFUSED
+        assert _recorded_detail(_attempt(attempt, target)) == REFUSED
     for attempt in ("remove", "chmod"):
-        assert _told(_attempt(attempt, mine)) == REFUSED
-    assert _told(_attempt("reopen")) == REFUSED
+        assert _recorded_detail(_attempt(attempt, mine)) == REFUSED
+    assert _recorded_detail(_attempt("reopen")) == REFUSED
     assert (mine.read_text(), stat.S_IMODE(mine.stat().st_mode)) == ("as it was", 0o600)
     assert list(tmp_path.iterdir()) == [mine]
     assert not Path("/tmp/windlass-escaped").exists()
@@ -115,9 +115,9 @@ def test_no_network_connection_can_be_opened(tmp_path: Path) -> None:
         udp.bind(("127.0.0.1", 0))
         unix.bind(str(tmp_path / "unix"))
         unix.listen()
-        assert _told(_attempt("tcp", tcp.getsockname()[1])) == REFUSED
-        assert _told(_attempt("udp", udp.getsockname()[1])) == REFUSED
-        assert _told(_attempt("unix", tmp_path / "unix")) == REFUSED
+        assert _recorded_detail(_attempt("tcp", tcp.getsockname()[1])) == REFUSED
+        assert _recorded_detail(_attempt("udp", udp.getsockname()[1])) == REFUSED
+        assert _recorded_detail(_attempt("unix", tmp_path / "unix")) == REFUSED
         for canary in (tcp, udp, unix):
             canary.setblocking(False)
             with pytest.raises(BlockingIOError):
@@ -126,16 +126,16 @@ def test_no_network_connection_can_be_opened(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("what", ["execute", "run", "fork", "trace", "kill_parent", "kill_all", "unshare"])
 def test_a_forbidden_system_call_kills_the_step(what: str) -> None:
-    assert _told(_attempt(what)) == STOPPED
+    assert _recorded_detail(_attempt(what)) == STOPPED
 
 
 @pytest.mark.parametrize("what", ["leave_group", "raise_limit", "run_the_file"])
 def test_a_system_call_that_libraries_try_is_refused(what: str) -> None:
-    assert _told(_attempt(what)) == REFUSED
+    assert _recorded_detail(_attempt(what)) == REFUSED
 
 
 def test_output_is_limited() -> None:
-    assert _told(_attempt("flood")) == "The step wrote more than 64 MB."
+    assert _recorded_detail(_attempt("flood")) == "The step wrote more than 64 MB."
 
 
 def test_threads_are_allowed() -> None:

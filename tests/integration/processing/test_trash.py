@@ -1,4 +1,4 @@
-"""A deleted file waits in the trash where its profile says so: what was being done with it, its bytes, its events."""
+"""A deleted file is trashed if its profile says so: its running processing, its bytes, its events."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from tests.integration.processing.received_files import events, job_of, processed, received, work_off
-from tests.integration.processing.test_retention import is_stored, opaque, past, swept
+from tests.integration.processing.test_retention import is_stored, opaque, sweep_output, with_times_in_the_past
 from windlass.events.api import Event
 from windlass.files import api as files
 from windlass.files import quota
@@ -86,10 +86,10 @@ def test_without_trash_hours_a_file_is_deleted_at_once(with_profile: Callable[[s
 @pytest.mark.slow
 def test_the_sweep_deletes_trashed_files_past_their_time_only() -> None:
     over, kept = (discarded(processed(opaque(), f"{name}.bin")) for name in "ab")
-    past(over, trash_until=1)
+    with_times_in_the_past(over, trash_until=1)
     with pytest.raises(NotFound):
         processing.restore(over)
-    assert swept("--dry-run") == {"files past their time, or their time in the trash": (1, 20)}
+    assert sweep_output("--dry-run") == {"files past their time, or their time in the trash": (1, 20)}
     report = sweep.sweep()
     assert (report.counts["files_deleted"], report.bytes_freed, report.failed) == (1, 20, ())
     assert [asset.id for asset in FileAsset.objects.all()] == [kept.id]
@@ -161,13 +161,13 @@ def test_a_restored_original_is_the_original_of_its_duplicates_again() -> None:
 
 def test_retention_applies_in_the_trash(with_profile: Callable[[str], None]) -> None:
     with_profile("trash_hours = 48")
-    ending = past(processed(opaque(), "a.bin"), expires_at=-1)
+    ending = with_times_in_the_past(processed(opaque(), "a.bin"), expires_at=-1)
     assert discarded(ending).trash_until == ending.expires_at
-    releasing = past(discarded(processed(opaque(), "b.bin")), release_at=1)
+    releasing = with_times_in_the_past(discarded(processed(opaque(), "b.bin")), release_at=1)
     sweep.sweep()
     releasing.refresh_from_db()
     assert (releasing.status, releasing.blob_id) == (FileStatus.RELEASED, None)
-    past(ending, expires_at=1)
+    with_times_in_the_past(ending, expires_at=1)
     sweep.sweep()
     assert not FileAsset.objects.filter(id=ending.id).exists()
 

@@ -1,4 +1,4 @@
-"""What is stored is read and compared with what was received; what is damaged is not given to anybody, or worked on."""
+"""Stored bytes are read and compared with their digests; damaged bytes are not served or processed."""
 
 from __future__ import annotations
 
@@ -45,20 +45,20 @@ from windlass.storage import local
 
 @pytest.fixture(autouse=True)
 def _alone(settings: Callable[..., None]) -> None:
-    """Figures are of everything there is."""
+    """Counts are of all rows, so each test starts without any."""
     FileAsset.objects.all().delete()
     Blob.objects.all().delete()
     settings(VERIFY_MB_PER_SECOND=0)
 
 
-def verified(**selected: Any) -> Report:
+def run_verification(**selected: Any) -> Report:
     return Verification(Throttle(0, threading.Event()), LogListener()).run(
         VerifySelection(**{"before": now()} | selected)
     )
 
 
-def commanded(*arguments: str) -> tuple[int, list[dict[str, Any]]]:
-    """The exit code of ``windlass verify``, and what it says."""
+def run_command(*arguments: str) -> tuple[int, list[dict[str, Any]]]:
+    """Run ``windlass verify`` and return its exit code and its JSON lines."""
     home = str(conf.get().windlass_home)
     ended = CliRunner().invoke(app, ["verify", "--json", "--home", home, *arguments])
     assert ended.exit_code in (0, 1), ended.output
@@ -69,17 +69,17 @@ def content() -> bytes:
     return b"\0\xff\0\xfe" + os.urandom(100_000)
 
 
-def fresh(asset: FileAsset) -> FileAsset:
+def reloaded(asset: FileAsset) -> FileAsset:
     return FileAsset.objects.select_related("blob").get(id=asset.id)
 
 
 def blob(asset: FileAsset) -> Blob:
-    found = fresh(asset).blob
+    found = reloaded(asset).blob
     assert found is not None
     return found
 
 
-def place(asset: FileAsset) -> Path:
+def object_path(asset: FileAsset) -> Path:
     return conf.get().media_directory / blob(asset).key
 
 
@@ -112,24 +112,24 @@ def lengthen(path: Path) -> None:
 )
 def test_each_kind_of_damage_is_found_refused_and_repaired(spoil: Callable[[Path], None], kind: Damage) -> None:
     asset, other = processed(content(), "a.bin"), processed(content(), "b.bin")
-    whole = place(asset).read_bytes()
-    report = verified()
+    whole = object_path(asset).read_bytes()
+    report = run_verification()
     assert (report.objects, report.bytes, report.damaged, report.unread) == (2, 2 * len(whole), [], 0)
-    assert file_record(fresh(asset))["checks"][-1]["state"] == "passed"
-    spoil(place(asset))
-    report = verified()
+    assert file_record(reloaded(asset))["checks"][-1]["state"] == "passed"
+    spoil(object_path(asset))
+    report = run_verification()
     assert [(found.kind, found.files) for found in report.damaged] == [(kind, [asset.id])]
-    assert servable_blob(fresh(other)), "the others are served"
+    assert servable_blob(reloaded(other)), "the others are served"
     with pytest.raises(ContentDamaged) as refused:
-        servable_blob(fresh(asset))
+        servable_blob(reloaded(asset))
     assert refused.value.members == {"damage": kind}
-    (check,) = [each for each in file_record(fresh(asset))["checks"] if each["name"] == "integrity"]
+    (check,) = [each for each in file_record(reloaded(asset))["checks"] if each["name"] == "integrity"]
     assert check["state"] == "failed"
-    verified()
+    run_verification()
     assert events(asset, "file.damaged") == [{"damage": kind}], "told once"
-    place(asset).write_bytes(whole)
-    assert verified().mended == 1
-    assert servable_blob(fresh(asset))
+    object_path(asset).write_bytes(whole)
+    assert run_verification().mended == 1
+    assert servable_blob(reloaded(asset))
     assert len(events(asset, "file.mended")) == 1
     assert blob(asset).damage == ""
 
@@ -149,7 +149,7 @@ def test_an_io_error_of_the_medium_is_damage(monkeypatch: pytest.MonkeyPatch) ->
         return io.BufferedReader(Bad()) if key == blob(asset).key else opened(self, key)  # type: ignore[return-value]
 
     monkeypatch.setattr(local.LocalStore, "open", bad)
-    assert [found.kind for found in verified().damaged] == [Damage.UNREADABLE]
+    assert [found.kind for found in run_verification().damaged] == [Damage.UNREADABLE]
 
 
 def test_an_unavailable_store_is_not_damage(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,16 +159,16 @@ def test_an_unavailable_store_is_not_damage(monkeypatch: pytest.MonkeyPatch) -> 
     away = media.with_name("away")
     media.rename(away)
     try:
-        report = verified()
+        report = run_verification()
         assert (report.unread, report.damaged) == (2, [])
         media.mkdir()  # as a file system that is not mounted leaves it
-        report = verified()
+        report = run_verification()
         assert (report.unread, report.damaged) == (2, [])
         media.rmdir()
     finally:
         away.rename(media)
     assert blob(asset).damaged_at is None
-    assert commanded()[0] == 0
+    assert run_command()[0] == 0
 
 
 def test_a_file_that_was_deleted_or_moved_meanwhile_is_not_damaged(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,15 +178,15 @@ def test_a_file_that_was_deleted_or_moved_meanwhile_is_not_damaged(monkeypatch: 
 
     def while_opening(self: local.LocalStore, key: str) -> BinaryIO:
         if FileAsset.objects.filter(id=gone.id, blob__key=key).exists():
-            processing.delete(fresh(gone))
+            processing.delete(reloaded(gone))
         if FileAsset.objects.filter(id=moved.id, blob__key=key).exists() and key != elsewhere:
             target = conf.get().media_directory / elsewhere
-            place(moved).rename(target)
+            object_path(moved).rename(target)
             Blob.objects.filter(key=key).update(key=elsewhere)
         return opened(self, key)
 
     monkeypatch.setattr(local.LocalStore, "open", while_opening)
-    report = verified()
+    report = run_verification()
     assert (report.objects, report.damaged, report.unread) == (1, [], 0)
     assert blob(moved).verified_at is not None
 
@@ -194,7 +194,7 @@ def test_a_file_that_was_deleted_or_moved_meanwhile_is_not_damaged(monkeypatch: 
 def test_verifying_stores_a_missing_digest() -> None:
     asset = received(content(), "a.bin")
     assert blob(asset).sha256 is None
-    assert verified().digests == 1
+    assert run_verification().digests == 1
     known = blob(asset).sha256
     assert known is not None
     assert work_off(asset).checksum == known
@@ -204,12 +204,12 @@ def test_damaged_bytes_are_not_processed() -> None:
     asset = received(b"some words", "a.txt")
     served = processed(b"other words", "b.txt")
     for each in (asset, served):
-        place(each).unlink()
-    verified()
+        object_path(each).unlink()
+    run_verification()
     ended = work_off(asset)
     assert (ended.status, "damaged" in ended.message) == (FileStatus.FAILED, True)
     with pytest.raises(ContentDamaged):
-        processing.reprocess(fresh(served))
+        processing.reprocess(reloaded(served))
     row = steps_of_file(served)[-1]
     type(row).objects.filter(id=row.id).update(state=StepState.OWED)
     assert owed_steps([row.step], after=0, at_most=10) == []
@@ -219,13 +219,13 @@ def test_damaged_bytes_are_not_processed() -> None:
 def test_new_duplicates_replace_damaged_bytes() -> None:
     data = content()
     first = processed(data, "a.bin")
-    flip(place(first))
-    verified()
+    flip(object_path(first))
+    run_verification()
     second = processed(data, "b.bin", owner=first.owner)
     assert blob(second).id != blob(first).id
     assert sweep.housekeeping().counts["duplicates_merged"] == 1
     assert blob(first).id == blob(second).id
-    assert servable_blob(fresh(first))
+    assert servable_blob(reloaded(first))
     assert len(events(first, "file.mended")) == 1
 
 
@@ -233,30 +233,30 @@ def test_missing_renditions_are_damage() -> None:
     asset = processed(samples.jpeg(), "a.jpg")
     (made,) = asset.renditions.filter(name="thumbnail")
     (conf.get().media_directory / made.key).unlink()
-    (found,) = verified().damaged
+    (found,) = run_verification().damaged
     assert (found.rendition, found.kind, found.files) == ("thumbnail", Damage.MISSING, [asset.id])
-    assert servable_blob(fresh(asset)), "the file itself is sound"
+    assert servable_blob(reloaded(asset)), "the file itself is sound"
 
 
 def test_the_command_reports_and_selects(settings: Callable[..., None]) -> None:
     asset, other = processed(content(), "a.bin"), processed(content(), "b.bin")
-    flip(place(asset))
-    code, told = commanded("--dry-run")
+    flip(object_path(asset))
+    code, told = run_command("--dry-run")
     assert (code, told[0]["kind"], told[-1]["damaged"]) == (1, "changed", 1)
     assert blob(asset).verified_at is None
-    assert commanded("--list") == (0, [])
-    assert commanded("--file", str(other.id))[1][-1]["objects"] == 1
-    assert commanded("--owner", "nobody")[1][-1]["objects"] == 0
-    assert commanded("--store", "local", "--dry-run")[1][-1]["objects"] == 2
+    assert run_command("--list") == (0, [])
+    assert run_command("--file", str(other.id))[1][-1]["objects"] == 1
+    assert run_command("--owner", "nobody")[1][-1]["objects"] == 0
+    assert run_command("--store", "local", "--dry-run")[1][-1]["objects"] == 2
     for nobodys in (("--store", "elsewhere"), ("--file", str(uuid.uuid4()))):
         assert CliRunner().invoke(app, ["verify", "--home", str(conf.get().windlass_home), *nobodys]).exit_code == 2
-    assert commanded("--older-than", "1")[1][-1]["objects"] == 0
-    code, told = commanded()
+    assert run_command("--older-than", "1")[1][-1]["objects"] == 0
+    code, told = run_command()
     assert (code, told[0]["files"], told[-1]["objects"]) == (1, [str(asset.id)], 2)
-    code, told = commanded("--list")
+    code, told = run_command("--list")
     assert (code, [each["key"] for each in told]) == (1, [blob(asset).key])
-    flip(place(asset))
-    code, told = commanded("--damaged")
+    flip(object_path(asset))
+    code, told = run_command("--damaged")
     assert (code, told[-1]["objects"], told[-1]["mended"]) == (0, 1, 1)
 
 
@@ -295,11 +295,11 @@ def test_verifying_stops_between_blocks_and_keeps_its_rate() -> None:
 
 def test_concurrent_verification_finds_the_same_damage() -> None:
     made = [processed(content(), "a.bin") for _ in range(6)]
-    flip(place(made[0]))
+    flip(object_path(made[0]))
     found: list[Report] = []
 
     def run() -> None:
-        found.append(verified())
+        found.append(run_verification())
         connection.close()  # this thread's own
 
     threads = [threading.Thread(target=run) for _ in range(2)]
@@ -334,21 +334,21 @@ def pages() -> Callable[[Path], int]:
 
 def test_verifying_leaves_the_page_cache_empty(pages: Callable[[Path], int]) -> None:
     asset = processed(b"\0\xff" + os.urandom(4 * conf.MB), "a.bin")
-    descriptor = os.open(place(asset), os.O_RDONLY)
+    descriptor = os.open(object_path(asset), os.O_RDONLY)
     os.fsync(descriptor)
     os.close(descriptor)
-    place(asset).read_bytes()
-    if not pages(place(asset)):
-        pytest.skip("this file system says nothing of its pages")
-    verified()
-    assert pages(place(asset)) == 0
+    object_path(asset).read_bytes()
+    if not pages(object_path(asset)):
+        pytest.skip("this file system does not report cached pages")
+    run_verification()
+    assert pages(object_path(asset)) == 0
 
 
 def test_damage_is_a_metric(settings: Callable[..., None]) -> None:
     from windlass.operations.metrics import _tables
 
     asset = processed(content(), "a.bin")
-    flip(place(asset))
-    verified()
+    flip(object_path(asset))
+    run_verification()
     figures = {metric.name: metric.samples[0].value for metric in _tables() if metric.samples}
     assert figures["windlass_damaged_objects"] == 1

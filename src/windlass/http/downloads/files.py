@@ -40,21 +40,21 @@ def _download(path: str, name: str, summary: str, *extra: Parameter, access: Acc
         head_name=f"check_{name}",
         summary=summary,
         parameters=(
-            header("Range", "One range of bytes."),
-            header("If-Range", "The ETag that the range belongs to."),
-            header("If-None-Match", "304 where the file still has this ETag."),
+            header("Range", "One range of bytes, as in RFC 9110."),
+            header("If-Range", "ETag of the file that the range belongs to."),
+            header("If-None-Match", "304 if the file still has this ETag."),
             *extra,
         ),
-        replies={200: ("The bytes", ANY_BYTES), 206: ("The range asked for", ANY_BYTES), 304: ("Unchanged", None)},
+        replies={200: ("The bytes", ANY_BYTES), 206: ("The requested range", ANY_BYTES), 304: ("Unchanged", None)},
     )
 
 
 @_download(
     "download",
     "download",
-    "The bytes",
-    query("expires", "Of a signed URL.", "integer"),
-    query("signature", "Of a signed URL."),
+    "Download a file",
+    query("expires", "Part of a signed URL.", "integer"),
+    query("signature", "Part of a signed URL."),
     access=DOWNLOAD,
 )
 async def download(request: Request) -> Response:
@@ -62,17 +62,17 @@ async def download(request: Request) -> Response:
     return await send_file(request, asset)
 
 
-@_download("thumbnail", "thumbnail", "A small picture of the file")
+@_download("thumbnail", "thumbnail", "Thumbnail of a file")
 async def thumbnail(request: Request) -> Response:
     return await _send_rendition(request, "thumbnail")
 
 
-@_download("text", "text", "The text that was got out of the file, as UTF-8")
+@_download("text", "text", "The extracted text of a file, as UTF-8")
 async def text(request: Request) -> Response:
     return await _send_rendition(request, "text")
 
 
-@_download("renditions/{name}", "rendition", "A derived picture or document")
+@_download("renditions/{name}", "rendition", "A rendition of a file")
 async def rendition(request: Request) -> Response:
     return await _send_rendition(request, request.path_params["name"])
 

@@ -97,9 +97,9 @@ class ZipReader:
 
 
 _FILES_IN_QUERY = (
-    query("ids", "Ids of files, separated by commas; their order is the archive's."),
-    query("reference", "Instead of ids: all files with this reference."),
-    query("filename", "What the archive is to be called."),
+    query("ids", "Ids of files, separated by commas, in the order of the archive."),
+    query("reference", "All files with this reference, instead of ids."),
+    query("filename", "File name of the archive."),
 )
 _BODY: dict[str, Any] = {
     "type": "object",
@@ -109,7 +109,9 @@ _BODY: dict[str, Any] = {
         "filename": {"type": "string"},
     },
 }
-_ARCHIVE = {200: ("The archive, made while it is sent; its length is known", Content({"application/zip": BINARY}))}
+_ARCHIVE = {
+    200: ("The archive; it is made while it is sent, and its length is known", Content({"application/zip": BINARY}))
+}
 
 endpoints = ByteEndpoints("Files", OWNER)
 
@@ -117,7 +119,7 @@ endpoints = ByteEndpoints("Files", OWNER)
 @endpoints.endpoint(
     "POST /files/zip",
     name="zip_many_files",
-    summary="Several files as one ZIP, where their ids are too long for a URL",
+    summary="Download several files as one ZIP, with the ids in the body",
     body=_BODY,
     replies=_ARCHIVE,
 )
@@ -125,8 +127,8 @@ endpoints = ByteEndpoints("Files", OWNER)
     "GET /files/zip",
     name="zip_files",
     head_name="check_zip_of_files",
-    summary="Several files as one ZIP",
-    description="Each must be a file that may be downloaded; else the answer is what its download would say.",
+    summary="Download several files as one ZIP",
+    description="If one of the files cannot be downloaded, the reply is the one that its download would get.",
     parameters=_FILES_IN_QUERY,
     replies=_ARCHIVE,
 )

@@ -50,14 +50,16 @@ def _stream(path: str, name: str, summary: str) -> Callable[[Any], Any]:
         name=name,
         summary=summary,
         parameters=(
-            header("Last-Event-ID", "Go on after this event.", "integer"),
-            query("lastEventId", "The same, from clients that cannot send the header.", "integer"),
+            header("Last-Event-ID", "Id of the last event seen; the stream continues after it.", "integer"),
+            query("lastEventId", "The same, for clients that cannot send the header.", "integer"),
         ),
-        replies={200: ("A stream that stays open", Content({"text/event-stream": {"type": "string"}}))},
+        replies={
+            200: ("Server-Sent Events; the stream stays open", Content({"text/event-stream": {"type": "string"}}))
+        },
     )
 
 
-@_stream("/files/{file_id}/events", "follow_file", "What happens to a file, from its beginning, as Server-Sent Events")
+@_stream("/files/{file_id}/events", "follow_file", "Events of a file from its first one on, as Server-Sent Events")
 async def file_events(request: Request) -> Response:
     asset = await in_database(get_file, _id(request, "file_id"), principal_of(request))
     return _respond(request, Topic(file_id=asset.id), since=0)
@@ -66,14 +68,14 @@ async def file_events(request: Request) -> Response:
 @_stream(
     "/uploads/{upload_id}/events",
     "follow_upload",
-    "What happens to an upload, from its beginning, as Server-Sent Events",
+    "Events of an upload from its first one on, as Server-Sent Events",
 )
 async def upload_events(request: Request) -> Response:
     session = await in_database(get_upload, _id(request, "upload_id"), principal_of(request))
     return _respond(request, Topic(upload_id=session.id), since=0)
 
 
-@_stream("/events", "follow_all", "What happens to all that is the caller's, from now on, as Server-Sent Events")
+@_stream("/events", "follow_all", "Events of all the caller's uploads and files from now on, as Server-Sent Events")
 async def all_events(request: Request) -> Response:
     principal = principal_of(request)
     return _respond(request, Topic(owner=None if principal.staff else principal.owner), since=None)

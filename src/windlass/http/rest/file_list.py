@@ -38,14 +38,14 @@ class FileQuery(Schema):
     """The query parameters of the list."""
 
     limit: Annotated[int, Field(ge=1, le=MAX_LIMIT), within(1, MAX_LIMIT)] = Field(
-        50, description="Files on a page. Fewer come where their records are large."
+        50, description="Files on a page; fewer if their records are large."
     )
-    cursor: str | None = Field(None, description="From `next` of the page before.")
+    cursor: str | None = Field(None, description="From `next` of the previous page.")
     status: FileStatus | None = None
-    mime_type: _Text | None = Field(None, description="The detected type; `image/*` is every picture.")
+    mime_type: _Text | None = Field(None, description="Detected type; `image/*` matches all images.")
     reference: _Text | None = None
-    q: _Text | None = Field(None, description="Part of the file name, in any case and composition.")
-    trashed: bool | None = Field(None, description="True: what is in the trash, instead of what is not.")
+    q: _Text | None = Field(None, description="Part of the file name; case and Unicode composition are ignored.")
+    trashed: bool | None = Field(None, description="True: only files in the trash. Else only files outside it.")
 
     @field_validator("mime_type")
     @classmethod

@@ -45,7 +45,7 @@ MAX_SIGNED_URL_SECONDS = 7 * 24 * 3600
 
 class FileList(ReplyModel):
     results: list[FileRecord | TrashedRecord]
-    next: str | None = Field(description="The address of the next page; null on the last.")
+    next: str | None = Field(description="Path and query of the next page; null on the last.")
 
 
 class SignedUrlIn(Schema):
@@ -54,7 +54,7 @@ class SignedUrlIn(Schema):
             int, Field(ge=1, le=MAX_SIGNED_URL_SECONDS), within(1, MAX_SIGNED_URL_SECONDS, "seconds, which is a week")
         ]
         | None
-    ) = Field(None, description="Seconds. SIGNED_URL_SECONDS where it is not given.")
+    ) = Field(None, description="Lifetime in seconds. Default: SIGNED_URL_SECONDS.")
 
 
 class SignedUrlOut(ReplyModel):
@@ -63,7 +63,9 @@ class SignedUrlOut(ReplyModel):
 
 
 class Deletion(Schema):
-    permanent: bool = Field(False, description="For good, and also of a file that is in the trash.")
+    permanent: bool = Field(
+        False, description="Delete at once instead of moving to the trash; also deletes a file that is in the trash."
+    )
 
 
 @router.get("/files", auth=OWNER, response=FileList, summary="List the caller's files, newest first")
@@ -83,7 +85,7 @@ async def read_file(request: HttpRequest, file_id: str) -> HttpResponse:
 
 
 @router.get(
-    "/files/{file_id}/status", auth=OWNER, response=FileStatusOut, summary="How far processing is, step by step"
+    "/files/{file_id}/status", auth=OWNER, response=FileStatusOut, summary="Processing status of a file, with each step"
 )
 async def read_file_status(request: HttpRequest, file_id: str) -> HttpResponse:
     return JsonResponse(await on_file(request, file_id, file_status))
@@ -108,7 +110,7 @@ async def sign_file(request: HttpRequest, file_id: str, asked: SignedUrlIn | Non
     "/files/{file_id}/reprocess",
     auth=OWNER,
     response={202: FileStatusOut},
-    summary="Process the file from the start once more",
+    summary="Process the file again from the start",
 )
 async def reprocess_file(request: HttpRequest, file_id: str) -> HttpResponse:
     status = await on_file(request, file_id, _changed, processing.reprocess, file_status, request_id(request))
@@ -119,7 +121,7 @@ async def reprocess_file(request: HttpRequest, file_id: str) -> HttpResponse:
     "/files/{file_id}/release",
     auth=OWNER,
     response=FileRecord,
-    summary="Delete the bytes and renditions, keep the record",
+    summary="Delete the bytes and renditions and keep the record",
 )
 async def release_file(request: HttpRequest, file_id: str) -> HttpResponse:
     return JsonResponse(await on_file(request, file_id, _changed, processing.release, file_record))
@@ -129,7 +131,7 @@ async def release_file(request: HttpRequest, file_id: str) -> HttpResponse:
     "/files/{file_id}",
     auth=OWNER,
     response={204: None},
-    summary="Delete the bytes and the record, or put them into the trash",
+    summary="Delete the file, or move it to the trash",
 )
 async def delete_file(request: HttpRequest, file_id: str, query: Query[Deletion]) -> HttpResponse:
     if query.permanent:
@@ -139,7 +141,7 @@ async def delete_file(request: HttpRequest, file_id: str, query: Query[Deletion]
     return HttpResponse(status=204)
 
 
-@router.post("/files/{file_id}/restore", auth=OWNER, response=FileRecord, summary="Take the file out of the trash")
+@router.post("/files/{file_id}/restore", auth=OWNER, response=FileRecord, summary="Restore the file from the trash")
 async def restore_file(request: HttpRequest, file_id: str) -> HttpResponse:
     find = get_file_or_trashed
     return JsonResponse(await on_file(request, file_id, _changed, processing.restore, file_record, find=find))

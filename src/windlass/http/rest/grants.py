@@ -30,13 +30,13 @@ DEFAULT_LIFETIME = 3600
 class GrantIn(Schema):
     profile: str = "default"
     max_size: Annotated[int, Field(ge=0, le=LARGEST), within(0, LARGEST, "bytes")] | None = Field(
-        None, description="Bytes, besides the profile's own limit."
+        None, description="Largest size in bytes, in addition to the profile's limit."
     )
     reference: Annotated[str, StringConstraints(max_length=255, pattern=r"^[^\x00-\x1f]*$")] | None = None
     expires_in: Annotated[int, Field(ge=1, le=MAX_LIFETIME), within(1, MAX_LIFETIME, "seconds, which is a week")] = (
-        Field(DEFAULT_LIFETIME, description="Seconds within which the upload must begin.")
+        Field(DEFAULT_LIFETIME, description="Seconds within which the upload must be created.")
     )
-    origin: str | None = Field(None, description="The page that may use it, such as https://shop.example.")
+    origin: str | None = Field(None, description="Origin whose pages may use the grant, such as https://shop.example.")
 
     @field_validator("origin")
     @classmethod
@@ -50,11 +50,18 @@ class GrantIn(Schema):
 
 
 class GrantOut(ReplyModel):
-    url: str = Field(description="Takes exactly one upload, in any dialect of POST /files/, and no other credential.")
+    url: str = Field(
+        description="Accepts exactly one upload in any protocol of POST /files/, without another credential."
+    )
     expires_at: datetime
 
 
-@router.post("/uploads/grants", auth=OWNER, response={201: GrantOut}, summary="A URL that takes exactly one upload")
+@router.post(
+    "/uploads/grants",
+    auth=OWNER,
+    response={201: GrantOut},
+    summary="Create a grant: a URL that accepts exactly one upload",
+)
 async def create_grant(request: HttpRequest, wanted: GrantIn) -> HttpResponse:
     profile(wanted.profile)
     token, expires_at = await in_transaction(

@@ -68,7 +68,7 @@ class CleanupOut(ReplyModel):
     sessions_forgotten: int
 
 
-@router.get("/supported-formats", auth=OWNER, response=SupportedFormats, summary="What the media API takes")
+@router.get("/supported-formats", auth=OWNER, response=SupportedFormats, summary="Formats and limits of the media API")
 async def supported_formats(request: HttpRequest) -> HttpResponse:
     kinds: dict[str, Any] = {rules.kind: asdict(rules) for rules in profile(PROFILE).media_types}
     for rules in kinds.values():
@@ -76,9 +76,7 @@ async def supported_formats(request: HttpRequest) -> HttpResponse:
     return JsonResponse(kinds | {"chunk_size": DEFAULT_CHUNK_SIZE, "max_images": MAX_IMAGES})
 
 
-@router.post(
-    "/cleanup/expired", auth=STAFF, response=CleanupOut, summary="End uploads whose time is over now; for staff"
-)
+@router.post("/cleanup/expired", auth=STAFF, response=CleanupOut, summary="Expire overdue uploads now; for staff only")
 async def cleanup(request: HttpRequest) -> HttpResponse:
     cleaned = await in_database(clean_up_uploads)
     counts = {"sessions_expired": cleaned.expired, "bytes_freed": cleaned.bytes_freed}
@@ -89,7 +87,7 @@ async def cleanup(request: HttpRequest) -> HttpResponse:
     "/posts/{post_id}/published",
     auth=OWNER,
     response=PublishedOut,
-    summary="A post is out: delete the bytes of its files, keep the records",
+    summary="Release the files of a published post: delete their bytes and keep their records",
 )
 async def published(request: HttpRequest, post_id: str, publication: PublishedIn) -> HttpResponse:
     if not publication.success:
@@ -97,12 +95,12 @@ async def published(request: HttpRequest, post_id: str, publication: PublishedIn
     return JsonResponse(await in_database(_release, post_id, caller(request)))
 
 
-@router.get("/{media_id}", auth=OWNER, response=MediaOut, summary="One picture or video")
+@router.get("/{media_id}", auth=OWNER, response=MediaOut, summary="The record of an image or video")
 async def read_media(request: HttpRequest, media_id: str) -> HttpResponse:
     return JsonResponse(await on_file(request, media_id, _read))
 
 
-@router.delete("/{media_id}", auth=OWNER, response={204: None}, summary="Delete a picture or video, bytes and record")
+@router.delete("/{media_id}", auth=OWNER, response={204: None}, summary="Delete an image or video, bytes and record")
 async def delete_media(request: HttpRequest, media_id: str) -> HttpResponse:
     await on_file(request, media_id, _delete)
     return HttpResponse(status=204)

@@ -22,9 +22,9 @@ from windlass.protocols import json_fields
 
 Definitions = dict[str, Any]
 
-_DESCRIPTION = """Takes files of any size, checks what they really are, processes them and hands them out.
+_DESCRIPTION = """Receives files of any size, detects their types by content, processes them and serves them.
 
-Trailing slashes are optional everywhere. Refusals are RFC 9457 problem documents."""
+Trailing slashes are optional everywhere. Errors are RFC 9457 problem documents."""
 
 
 class JsonParser(Parser):
@@ -69,7 +69,7 @@ def _add_byte_endpoints(document: dict[str, Any], prefix: str = "") -> None:
     problem = {"application/problem+json": {"schema": _schema(ProblemDocument, definitions)}}
     for operations in paths.values():
         for operation in operations.values():
-            refusal = {"description": "A problem: its `type` says which", "content": problem}
+            refusal = {"description": "A problem document; `type` identifies the problem", "content": problem}
             operation["responses"].setdefault("default", refusal)
 
 
@@ -95,7 +95,7 @@ def _operation(declared: ByteEndpoint, path: str, definitions: Definitions) -> d
         },
     }
     if declared.refusal is not None:
-        operation["responses"]["default"] = {"description": "A refusal"} | _content(declared.refusal, definitions)
+        operation["responses"]["default"] = {"description": "An error"} | _content(declared.refusal, definitions)
     if declared.description:
         operation["description"] = declared.description
     if declared.body is not None:

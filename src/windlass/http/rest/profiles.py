@@ -24,7 +24,7 @@ EXAMPLE_TYPES = ("image/jpeg", "application/pdf", "video/mp4", "audio/mpeg", "ap
 
 
 class SecurityConfig(ReplyModel):
-    max_upload_size: int = Field(description="Bytes, for profiles that name no limit of their own.")
+    max_upload_size: int = Field(description="Bytes, for profiles without a limit of their own.")
     max_files_per_upload: int
     max_total_upload_size: int | None
     allowed_mime_types: list[str] = Field(description="Empty: all.")
@@ -32,7 +32,7 @@ class SecurityConfig(ReplyModel):
     allowed_extensions: list[str] = Field(description="Empty: all.")
     upload_ttl_hours: float
     credentials_required: bool
-    rate_limits: None = Field(description="null: calls are not limited.")
+    rate_limits: None = Field(description="null: requests are not limited.")
     malware_scan: bool
     profiles: list[str]
 
@@ -47,13 +47,17 @@ class ProfileOut(Schema):
     allowed_extensions: list[str]
     check_mismatch: bool
     upload_ttl_hours: float
-    retention_days: float = Field(description="Files are deleted so long after their record began; 0: never.")
-    release_after_days: float = Field(description="Likewise their bytes, while the record stays.")
-    delete_released_after_days: float = Field(description="Records are deleted so long after their bytes went; 0: not.")
-    trash_hours: float = Field(description="How long a deleted file can be restored; 0: not at all.")
-    media_types: list[dict[str, Any]] = Field(description="What each kind of media must be like; empty: any file.")
-    show_location: bool = Field(description="Whether records tell where a picture or a film was taken.")
-    min_width: int = Field(description="Pixels as displayed; of this and every limit below 0 sets none.")
+    retention_days: float = Field(description="Days from the creation of a file record to its deletion. 0: never.")
+    release_after_days: float = Field(
+        description="Days from the creation of a file record to the deletion of its bytes; the record stays. 0: never."
+    )
+    delete_released_after_days: float = Field(
+        description="Days from the release of a file to the deletion of its record. 0: never."
+    )
+    trash_hours: float = Field(description="Hours during which a deleted file can be restored. 0: none.")
+    media_types: list[dict[str, Any]] = Field(description="Rules for each kind of media. Empty: any file is accepted.")
+    show_location: bool = Field(description="Whether records show where an image or video was taken.")
+    min_width: int = Field(description="Pixels as displayed. Here and in the limits below, 0 means no limit.")
     min_height: int
     max_width: int
     max_height: int
@@ -61,11 +65,11 @@ class ProfileOut(Schema):
     min_duration: float = Field(description="Seconds.")
     max_duration: float
     max_pages: int
-    encrypted: bool = Field(description="Whether files that are locked with a password may come in.")
+    encrypted: bool = Field(description="Whether password-protected files are accepted.")
     max_archive_entries: int
     max_unpacked_size: int
-    max_archive_ratio: float = Field(description="Unpacked bytes for each byte of an archive.")
-    steps: dict[str, list[str]] = Field(description="The steps of a file of each of these types, in order.")
+    max_archive_ratio: float = Field(description="Largest accepted ratio of unpacked bytes to bytes of the archive.")
+    steps: dict[str, list[str]] = Field(description="Steps that a file of each of these example types gets, in order.")
 
 
 class ProfileList(ReplyModel):
@@ -89,7 +93,7 @@ def _get(path: str, name: str, response: type[Schema], summary: str, auth: Any =
     return router.get(path, auth=auth, response=response, operation_id=operation_id, summary=summary)
 
 
-@_get("/files/security/config", "security_config", SecurityConfig, "The limits and rules in force")
+@_get("/files/security/config", "security_config", SecurityConfig, "The limits and rules in effect")
 async def security_config(request: HttpRequest) -> HttpResponse:
     settings = conf.get()
     return JsonResponse(
@@ -109,7 +113,7 @@ async def security_config(request: HttpRequest) -> HttpResponse:
     )
 
 
-@_get("/profiles", "list_profiles", ProfileList, "Each profile: what may come in, what is done with it")
+@_get("/profiles", "list_profiles", ProfileList, "List the profiles: rules for files, and their processing")
 async def list_profiles(request: HttpRequest) -> HttpResponse:
     results = [_document(profile) for _, profile in sorted(profiles().items())]
     return JsonResponse({"results": results, "next": None})

@@ -16,14 +16,14 @@ router = Router(tags=["Files"])
 
 
 class QuotaQuery(Schema):
-    owner: str | None = Field(None, max_length=200, description="Another owner, such as `user:7`; for staff.")
+    owner: str | None = Field(None, max_length=200, description="Another owner, such as `user:7`; for staff only.")
 
 
 class AmountOut(ReplyModel):
-    limit: int | None = Field(description="Null: there is none.")
-    used: int = Field(description="By files whose bytes are kept, each by its own size.")
-    reserved: int = Field(description="For uploads under way.")
-    trashed: int = Field(description="How much of what is used is in the trash; it counts until it is gone for good.")
+    limit: int | None = Field(description="null: no limit.")
+    used: int = Field(description="Used by files whose bytes are stored; each counts with its full size.")
+    reserved: int = Field(description="Reserved for uploads in progress.")
+    trashed: int = Field(description="Part of `used` that is in the trash; it counts until it is deleted.")
 
 
 class QuotaOut(ReplyModel):
@@ -32,7 +32,7 @@ class QuotaOut(ReplyModel):
     files: AmountOut
 
 
-@router.get("/quota", auth=OWNER, response=QuotaOut, summary="What the caller may store, and how much of it is taken")
+@router.get("/quota", auth=OWNER, response=QuotaOut, summary="Quota of the caller, and how much of it is used")
 async def read_quota(request: HttpRequest, query: Query[QuotaQuery]) -> HttpResponse:
     principal = caller(request)
     owner = query.owner or principal.owner

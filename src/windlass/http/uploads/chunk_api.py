@@ -39,9 +39,11 @@ endpoints = UploadEndpoints("Chunks", OWNER)
 class ChunkUploadIn(Schema):
     filename: str
     total_size: int = Field(ge=0, description="Bytes.")
-    mime_type: str | None = Field(description="What the client takes the file for; an empty one claims nothing.")
-    file_hash: str | None = Field(None, description="The hex SHA-256 that the whole must have.")
-    chunk_size: int | None = Field(None, ge=1, description="Bytes. What the answer says is what counts.")
+    mime_type: str | None = Field(description="Media type that the client declares. Empty: none.")
+    file_hash: str | None = Field(None, description="Expected SHA-256 of the whole file, hexadecimal.")
+    chunk_size: int | None = Field(
+        None, ge=1, description="Requested chunk size in bytes. The reply has the size to use."
+    )
     profile: str | None = None
     reference: str | None = None
 
@@ -57,15 +59,15 @@ class ChunkUploadOut(ReplyModel):
 class ChunkIn(Schema):
     upload_id: UUID
     chunk_index: int = Field(ge=0)
-    chunk_data: str = Field(description="Base64; at most 16 MiB decoded. PUT takes larger chunks.")
-    checksum: str | None = Field(None, description="The hex SHA-256 of the chunk.")
+    chunk_data: str = Field(description="Base64, at most 16 MiB decoded. Send larger chunks by PUT.")
+    checksum: str | None = Field(None, description="SHA-256 of the chunk, hexadecimal.")
 
 
 class ChunkOut(ReplyModel):
     upload_id: UUID
     chunk_index: int
     received: Literal[True]
-    duplicate: bool = Field(description="It was in before, with the same bytes.")
+    duplicate: bool = Field(description="Whether the same bytes were received before.")
     progress: UploadProgress
 
 
@@ -79,7 +81,7 @@ class ChunkUploadCompleted(ReplyModel):
     file_id: UUID
     filename: str
     size: int
-    checksum: str = Field(description="The hex SHA-256 of the whole.")
+    checksum: str = Field(description="SHA-256 of the whole file, hexadecimal.")
     mime_type: str | None
     file_path: str = Field(description="The URL of the bytes.")
 
@@ -95,15 +97,15 @@ class ChunkUploadCancelled(ReplyModel):
 
 
 #: The reply of both chunk APIs while the digest of the whole is not known yet.
-ASSEMBLING = ("The digest of the whole is still being worked out", ChunkUploadAssembling)
+ASSEMBLING = ("The digest of the file is still being computed", ChunkUploadAssembling)
 
 
 @endpoints.upload(
     "POST /api/v1/upload/init",
     name="begin_chunks",
-    summary="Begin an upload in numbered chunks",
+    summary="Create an upload in numbered chunks",
     body=ChunkUploadIn,
-    replies={201: ("What to send", ChunkUploadOut)},
+    replies={201: ("The parameters of the upload", ChunkUploadOut)},
 )
 async def create(upload: UploadRequest) -> Reply:
     return protocol.created(*await create_in_chunks(upload, protocol.parse_init, Dialect.CHUNKS))
@@ -123,9 +125,9 @@ async def create_in_chunks(
 @endpoints.upload(
     "POST /api/v1/upload/chunk",
     name="send_chunk",
-    summary="Send one chunk as base64 in JSON, in any order, as often as needed",
+    summary="Send one chunk as base64 in JSON; any order, may be repeated",
     body=ChunkIn,
-    replies={200: ("It is in", ChunkOut)},
+    replies={200: ("The chunk is received", ChunkOut)},
 )
 async def receive_json_chunk(upload: UploadRequest) -> Reply:
     """The chunk is held in memory, so its size is bounded; large ones are decoded in a thread."""
@@ -140,13 +142,13 @@ async def receive_json_chunk(upload: UploadRequest) -> Reply:
 @endpoints.upload(
     "PUT /api/v1/upload/{upload_id}/chunks/{index}",
     name="put_chunk",
-    summary="Send one chunk as the body: the fast way",
+    summary="Send one chunk as the request body; the faster way",
     parameters=(
-        header("Content-Digest", "`sha-256=:BASE64:`, the digest of this chunk (RFC 9530)."),
-        header("X-Checksum-SHA256", "The same in hex."),
+        header("Content-Digest", "Digest of this chunk: `sha-256=:BASE64:` (RFC 9530)."),
+        header("X-Checksum-SHA256", "The same digest, hexadecimal."),
     ),
     body=Content({"application/octet-stream": BINARY}),
-    replies={200: ("It is in", ChunkOut)},
+    replies={200: ("The chunk is received", ChunkOut)},
 )
 async def receive_raw_chunk(upload: UploadRequest) -> Reply:
     intent = protocol.parse_put(upload.head, upload.path["upload_id"], upload.path["index"])
@@ -157,7 +159,7 @@ async def receive_raw_chunk(upload: UploadRequest) -> Reply:
 @endpoints.upload(
     "POST /api/v1/upload/complete",
     name="complete_chunks",
-    summary="Make the file of the chunks",
+    summary="Complete an upload in chunks and create its file record",
     body=UploadRef,
     replies={200: ("The file", ChunkUploadCompleted), 202: ASSEMBLING},
 )
@@ -173,9 +175,9 @@ async def complete(upload: UploadRequest) -> Reply:
 @endpoints.upload(
     "POST /api/v1/upload/cancel",
     name="cancel_chunks",
-    summary="Give an upload in chunks up",
+    summary="Cancel an upload in chunks",
     body=UploadRef,
-    replies={200: ("It has ended", ChunkUploadCancelled)},
+    replies={200: ("The upload has ended", ChunkUploadCancelled)},
 )
 async def cancel(upload: UploadRequest) -> Reply:
     caller = upload.caller
@@ -187,8 +189,8 @@ async def cancel(upload: UploadRequest) -> Reply:
 @endpoints.endpoint(
     "GET /api/v1/upload/status/{upload_id}",
     name="read_chunks",
-    summary="Which chunks are in and which are missing",
-    replies={200: ("How far it is", UploadStatusOut)},
+    summary="Status of an upload in chunks: received and missing chunks",
+    replies={200: ("The status", UploadStatusOut)},
 )
 async def status(request: Request) -> Response:
     """Also starts the assembly of an upload that waits for it."""

@@ -33,17 +33,17 @@ from windlass.receiving.single import SingleRequestUpload
 OVERHEAD = 2 * 1024 * 1024
 
 FIELDS_IN_QUERY = (
-    query("profile", "Decides what is admitted and what is done with it."),
-    query("reference", "A name of the client's own, by which the list can be filtered."),
-    query("post_id", "Another name of `reference`."),
-    query("sha256", "The hex SHA-256 that the bytes must have; 422 and nothing is stored where they do not."),
-    query("metadata", "A JSON object, shown in the record."),
+    query("profile", "Profile: the rules for the file and its processing."),
+    query("reference", "The client's own name for the file; lists can be filtered by it."),
+    query("post_id", "Alias of `reference`."),
+    query("sha256", "Expected SHA-256, hexadecimal. If the bytes differ, the reply is 422 and nothing is stored."),
+    query("metadata", "Metadata for the record, as a JSON object."),
 )
 FORM: dict[str, Any] = {
     "type": "object",
     "required": ["file"],
     "properties": {
-        "profile": {"type": "string", "description": "Stands before the bytes."},
+        "profile": {"type": "string", "description": "Must precede the file."},
         "file": BINARY,
         "reference": {"type": "string"},
         "sha256": {"type": "string"},
@@ -67,7 +67,7 @@ def _put(path: str, name: str, summary: str) -> None:
         f"PUT {path}",
         name=name,
         summary=summary,
-        parameters=(query("filename", "Where the path has no name."), *FIELDS_IN_QUERY),
+        parameters=(query("filename", "File name, if the path has none."), *FIELDS_IN_QUERY),
         body=Content({"application/octet-stream": BINARY, "*/*": BINARY}),
         replies={201: ("The record of the file", FileRecord)},
     )(create_file)
@@ -76,31 +76,31 @@ def _put(path: str, name: str, summary: str) -> None:
 @endpoints.upload(
     "POST /files",
     name="create_file",
-    summary="Take a new file, in whatever dialect the client speaks",
+    summary="Upload a file in any of the supported protocols",
     description=(
-        "`Tus-Resumable` creates a tus upload, `Upload-Complete` one of the IETF's; "
-        "multipart/form-data is a browser's form; any other body is the bytes themselves."
+        "`Tus-Resumable` creates a tus upload, `Upload-Complete` an IETF resumable upload. "
+        "multipart/form-data is a form with one or several files. Any other body is the bytes of the file."
     ),
     parameters=(
-        query("filename", "Of a raw body; or in Content-Disposition."),
+        query("filename", "File name of a raw body, if Content-Disposition has none."),
         *FIELDS_IN_QUERY,
-        header("Tus-Resumable", "Makes this a tus creation."),
-        header("Upload-Complete", "Makes this a resumable upload of the IETF: `?1` with the whole file, else `?0`."),
+        header("Tus-Resumable", "`1.0.0`: creates a tus upload."),
+        header("Upload-Complete", "Creates an IETF resumable upload: `?1` if the body is the whole file, else `?0`."),
         header("Upload-Length", "Size of a resumable upload, in bytes.", "integer"),
-        header("Upload-Defer-Length", "`1`: the size of a tus upload is said later."),
-        header("Upload-Metadata", "Of a resumable upload: `key base64`, separated by commas."),
+        header("Upload-Defer-Length", "`1`: the size of the tus upload follows with a later request."),
+        header("Upload-Metadata", "Metadata of a resumable upload: `key base64`, separated by commas."),
         header("Upload-Concat", "`partial`, or `final;` and the URLs of the parts, separated by spaces."),
-        header("Upload-Checksum", "Of this body, in tus: an algorithm and the digest in base64."),
-        header("Content-Digest", "Of this body, in the IETF's protocol (RFC 9530)."),
-        header("Repr-Digest", "Of the whole file, in the IETF's protocol (RFC 9530)."),
-        header("Upload-Draft-Interop-Version", "Of the IETF's draft.", "integer"),
+        header("Upload-Checksum", "tus: checksum of this body, as an algorithm and the digest in base64."),
+        header("Content-Digest", "IETF: digest of this body (RFC 9530)."),
+        header("Repr-Digest", "IETF: digest of the whole file (RFC 9530)."),
+        header("Upload-Draft-Interop-Version", "Version of the IETF draft.", "integer"),
     ),
     body=Content({"multipart/form-data": FORM, "application/octet-stream": BINARY, "*/*": BINARY}),
     replies={
         201: (
-            "The record of the file; for a resumable upload `Location: /uploads/{id}`, "
-            "in the IETF's protocol with the record if it is whole; "
-            "for a form with several files `{files, errors}`",
+            "The file record. For a resumable upload `Location: /uploads/{id}`, "
+            "in the IETF protocol with the file record if the upload is complete. "
+            "For a form with several files `{files, errors}`",
             FileRecord,
         )
     },
@@ -115,17 +115,17 @@ async def create_file(upload: UploadRequest) -> Response | Reply:
             return await _receive_raw_body(upload)
 
 
-_put("/files", "put_unnamed_file", "Take the body as a new file, named by Content-Disposition")
-_put("/files/{name}", "put_file", "Take the body as a new file of this name (`curl -T`)")
+_put("/files", "put_unnamed_file", "Upload a file as the request body; Content-Disposition has its name")
+_put("/files/{name}", "put_file", "Upload a file of this name as the request body (`curl -T`)")
 
 
 @endpoints.upload(
     "POST /files/batch",
     name="create_files",
-    summary="Take several files of one form; always answers with the list form",
+    summary="Upload several files in one form; the reply is always a list",
     parameters=FIELDS_IN_QUERY,
     body=Content({"multipart/form-data": FORM}),
-    replies={201: ("What was stored and what was not", CreatedFiles)},
+    replies={201: ("The stored files, and a problem for each refused one", CreatedFiles)},
 )
 async def create_files(upload: UploadRequest) -> Response:
     return await _receive_form(upload, always_list=True)

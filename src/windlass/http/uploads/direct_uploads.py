@@ -41,11 +41,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 class DirectUploadIn(Schema):
     filename: str
-    type: str | None = Field(None, description="What the client takes the file for.")
+    type: str | None = Field(None, description="Media type that the client declares.")
     metadata: dict[str, Any] = Field(
         {},
-        description="`size` and `part_size` (bytes), `profile`, `reference`, `sha256` have a meaning; the rest is "
-        "shown in the record.",
+        description="`size` and `part_size` (bytes), `profile`, `reference`, `sha256` have a meaning. All other "
+        "keys are shown in the record.",
     )
 
 
@@ -58,11 +58,11 @@ class DirectUploadOut(ReplyModel):
 class DirectRequestOut(ReplyModel):
     method: Literal["POST", "PUT"]
     url: str
-    fields: dict[str, str] = Field(description="Of a form, before the file, which is called `file`.")
+    fields: dict[str, str] = Field(description="Form fields to send before the file, whose field is `file`.")
     headers: dict[str, str]
     expires: int = Field(description="Seconds.")
     key: str
-    uploadId: UUID | None = Field(None, description="Missing where the form comes to this server.")
+    uploadId: UUID | None = Field(None, description="Absent if the form is sent to this server instead of the store.")
 
 
 class SentPart(ReplyModel):
@@ -90,7 +90,7 @@ class PartUrls(ReplyModel):
 
 
 class DirectUploadCompleted(ReplyModel):
-    location: str = Field(description="The file's record.")
+    location: str = Field(description="URL of the file record.")
     key: str
     bucket: str
 
@@ -100,10 +100,10 @@ class DirectRefusal(ReplyModel):
     message: str
 
 
-endpoints = UploadEndpoints("Straight to the bucket", OWNER)
+endpoints = UploadEndpoints("Direct uploads", OWNER)
 
-_KEY = query("key", "As it was given with the upload's id.")
-_COMPLETED = {200: ("The file; again the same", DirectUploadCompleted)}
+_KEY = query("key", "The key that was returned with the upload's id.")
+_COMPLETED = {200: ("The file record; the same if repeated", DirectUploadCompleted)}
 
 
 #: HEAD is no call of Uppy's, and here a GET may create a session.
@@ -119,14 +119,16 @@ _endpoint: Callable[..., Callable[[F], F]] = partial(
 @_endpoint(
     "GET /s3/params",
     name="params_for_store",
-    summary="Where to send a file to the store in one request",
+    summary="Create a direct upload in one request and sign it",
     parameters=(
-        query("filename", "The file's name."),
-        query("type", "What the client takes it for."),
+        query("filename", "File name."),
+        query("type", "Media type that the client declares."),
         query("method", "`PUT`: no form; `metadata[size]` is needed."),
-        query("metadata[size]", "Bytes. Likewise `profile`, `reference`, `sha256` and fields for the record."),
+        query(
+            "metadata[size]", "Size in bytes. Likewise `profile`, `reference`, `sha256` and metadata for the record."
+        ),
     ),
-    replies={200: ("What to send", DirectRequestOut)},
+    replies={200: ("The parameters of the upload", DirectRequestOut)},
 )
 async def params(upload: UploadRequest) -> Reply:
     intent = protocol.parse_params(upload.head.query)
@@ -150,7 +152,7 @@ async def params(upload: UploadRequest) -> Reply:
 @_endpoint(
     "POST /s3/params/complete",
     name="complete_params_for_store",
-    summary="Say that the file was sent, so that it need not be looked for",
+    summary="Complete a direct upload that was sent in one request",
     parameters=(_KEY,),
     replies=_COMPLETED,
 )
@@ -168,9 +170,9 @@ async def complete_params(upload: UploadRequest) -> Reply:
 @_endpoint(
     "POST /s3/multipart",
     name="begin_parts_for_store",
-    summary="Begin an upload in parts, straight to the store",
+    summary="Create a direct upload in parts",
     body=DirectUploadIn,
-    replies={200: ("Its id and key", DirectUploadOut)},
+    replies={200: ("Id and key of the upload", DirectUploadOut)},
 )
 async def create_multipart(upload: UploadRequest) -> Reply:
     principal = upload.principal
@@ -182,9 +184,9 @@ async def create_multipart(upload: UploadRequest) -> Reply:
 @_endpoint(
     "GET /s3/multipart/{upload_id}",
     name="list_parts_at_store",
-    summary="The parts that the store has",
+    summary="List the parts that the store has",
     parameters=(_KEY,),
-    replies={200: ("In order of their numbers", list[SentPart])},
+    replies={200: ("The parts, ordered by number", list[SentPart])},
 )
 async def list_parts(upload: UploadRequest) -> Reply:
     parts = await direct_upload.parts(*_session_and_key(upload), upload.caller, dialect=Dialect.S3)
@@ -194,9 +196,9 @@ async def list_parts(upload: UploadRequest) -> Reply:
 @_endpoint(
     "GET /s3/multipart/{upload_id}/batch",
     name="sign_parts_for_store",
-    summary="Where to send several parts",
-    parameters=(_KEY, query("partNumbers", "Separated by commas.")),
-    replies={200: ("A URL for each", PartUrls)},
+    summary="Sign the requests for several parts",
+    parameters=(_KEY, query("partNumbers", "Part numbers, separated by commas.")),
+    replies={200: ("A signed URL for each part", PartUrls)},
 )
 async def sign_parts(upload: UploadRequest) -> Reply:
     upload_id, key = _session_and_key(upload)
@@ -209,9 +211,9 @@ async def sign_parts(upload: UploadRequest) -> Reply:
 @_endpoint(
     "GET /s3/multipart/{upload_id}/{number}",
     name="sign_part_for_store",
-    summary="Where to send one part",
+    summary="Sign the request for one part",
     parameters=(_KEY,),
-    replies={200: ("A URL to PUT it to", PartUrl)},
+    replies={200: ("A signed URL to PUT the part to", PartUrl)},
 )
 async def sign_part(upload: UploadRequest) -> Reply:
     upload_id, key = _session_and_key(upload)
@@ -223,7 +225,7 @@ async def sign_part(upload: UploadRequest) -> Reply:
 @_endpoint(
     "POST /s3/multipart/{upload_id}/complete",
     name="complete_parts_at_store",
-    summary="All parts were sent: they are compared with the store's, and become a file",
+    summary="Complete a direct upload in parts, after comparing them with the store's",
     parameters=(_KEY,),
     body=NamedPartsIn,
     replies=_COMPLETED,
@@ -241,7 +243,7 @@ async def complete_multipart(upload: UploadRequest) -> Reply:
 @_endpoint(
     "DELETE /s3/multipart/{upload_id}",
     name="abort_parts_at_store",
-    summary="Give the upload up",
+    summary="Cancel a direct upload in parts",
     parameters=(_KEY,),
     replies={200: ("An empty object", {"type": "object"})},
 )

@@ -101,8 +101,8 @@ class MediaError(Schema):
 
 _TEXT = {"type": "string"}
 _DESCRIPTION_IN_QUERY = (
-    query("post_id", "Where the form has no such field."),
-    query("media_type", "Where the form has no such field."),
+    query("post_id", "If the form has no such field."),
+    query("media_type", "If the form has no such field."),
 )
 
 
@@ -113,9 +113,9 @@ def _form(required: Sequence[str], **properties: Any) -> Content:
 @endpoints.upload(
     "POST /api/v1/media/upload/init",
     name="begin_media",
-    summary="Begin a picture or video in numbered chunks",
+    summary="Create an upload of an image or video in numbered chunks",
     body=MediaUploadIn,
-    replies={200: ("What to send", MediaUploadOut)},
+    replies={200: ("The parameters of the upload", MediaUploadOut)},
 )
 async def create(upload: UploadRequest) -> Reply:
     return protocol.created(*await create_in_chunks(upload, protocol.parse_init, Dialect.MEDIA))
@@ -124,13 +124,13 @@ async def create(upload: UploadRequest) -> Reply:
 @endpoints.upload(
     "POST /api/v1/media/upload/chunk",
     name="send_media_chunk",
-    summary="Send one chunk in a form; streamed where `upload_id` and `chunk_index` stand before it",
+    summary="Send one chunk in a form; streamed if `upload_id` and `chunk_index` precede it",
     parameters=(
-        query("upload_id", "Where the form has no such field."),
-        query("chunk_index", "Where the form has no such field.", "integer"),
+        query("upload_id", "If the form has no such field."),
+        query("chunk_index", "If the form has no such field.", "integer"),
     ),
     body=_form(["upload_id", "chunk_index", "chunk"], upload_id=_TEXT, chunk_index={"type": "integer"}, chunk=BINARY),
-    replies={200: ("It is in", MediaChunkOut)},
+    replies={200: ("The chunk is received", MediaChunkOut)},
 )
 async def receive_chunk(upload: UploadRequest) -> Reply:
     form = _ChunkForm(upload)
@@ -145,8 +145,8 @@ async def receive_chunk(upload: UploadRequest) -> Reply:
 @endpoints.endpoint(
     "GET /api/v1/media/upload/{upload_id}/status",
     name="read_media_upload",
-    summary="Which chunks are in and which is next",
-    replies={200: ("How far it is", MediaUploadStatus)},
+    summary="Status of a media upload: received chunks and the next one",
+    replies={200: ("The status", MediaUploadStatus)},
 )
 async def status(request: Request) -> Response:
     """Also starts the assembly of an upload that waits for it."""
@@ -161,9 +161,9 @@ async def status(request: Request) -> Response:
 @endpoints.upload(
     "POST /api/v1/media/upload/{upload_id}/finalize",
     name="finalize_media",
-    summary="Make the file of the chunks, and wait for its facts and thumbnail",
+    summary="Complete a media upload, and wait for its facts and thumbnail",
     body=FinalizeIn,
-    replies={200: ("The picture or video", MediaOut), 202: ASSEMBLING},
+    replies={200: ("The image or video", MediaOut), 202: ASSEMBLING},
 )
 async def finalize(upload: UploadRequest) -> Response | Reply:
     caller = upload.caller
@@ -180,8 +180,8 @@ async def finalize(upload: UploadRequest) -> Response | Reply:
 @endpoints.endpoint(
     "DELETE /api/v1/media/upload/{upload_id}",
     name="cancel_media_upload",
-    summary="Give it up",
-    replies={204: ("It has ended", None)},
+    summary="Cancel a media upload",
+    replies={204: ("The upload has ended", None)},
 )
 async def cancel(request: Request) -> Response:
     upload_id = parse_upload_id(request.path_params["upload_id"])
@@ -193,10 +193,10 @@ async def cancel(request: Request) -> Response:
 @endpoints.upload(
     "POST /api/v1/media/upload/simple",
     name="send_media",
-    summary="Send one picture or video of at most 50 MB, and wait for its facts and thumbnail",
+    summary="Upload one image or video of at most 50 MB, and wait for its facts and thumbnail",
     parameters=_DESCRIPTION_IN_QUERY,
     body=_form(["file"], file=BINARY, post_id=_TEXT, media_type={"type": "string", "enum": ["video", "image"]}),
-    replies={200: ("The picture or video", MediaOut)},
+    replies={200: ("The image or video", MediaOut)},
 )
 async def receive_one(upload: UploadRequest) -> Response:
     (item,) = await _MediaForm(upload, max_files=1, max_size=MAX_SIMPLE_SIZE).receive()
@@ -209,10 +209,10 @@ async def receive_one(upload: UploadRequest) -> Response:
 @endpoints.upload(
     "POST /api/v1/media/upload/images",
     name="send_images",
-    summary="Send up to ten pictures; one that is refused fails alone, in its place",
+    summary="Upload up to ten images; a refused one does not affect the others",
     parameters=_DESCRIPTION_IN_QUERY,
     body=_form(["images"], images={"type": "array", "items": BINARY}, post_id=_TEXT),
-    replies={200: ("One entry for each", list[MediaOut | MediaError])},
+    replies={200: ("One entry for each image, in the order of the form", list[MediaOut | MediaError])},
 )
 async def receive_images(upload: UploadRequest) -> Response:
     received = await _MediaForm(upload, max_files=MAX_IMAGES, kind="image", part_name="images").receive()

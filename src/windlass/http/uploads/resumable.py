@@ -48,7 +48,9 @@ from windlass.receiving.checkpointed_transfer import TransferEnd
 from windlass.receiving.session import Outcome
 from windlass.storage.contract import StoreError
 
-_ANNOUNCED = {204: ("`Tus-*`, `Upload-Limit` and `Accept-Patch` say what is spoken here", None)}
+_ANNOUNCED = {
+    204: ("`Tus-*`, `Upload-Limit` and `Accept-Patch` have the supported versions, extensions and limits", None)
+}
 
 endpoints = UploadEndpoints("Uploads", CONTINUE_UPLOAD)
 
@@ -56,33 +58,36 @@ endpoints = UploadEndpoints("Uploads", CONTINUE_UPLOAD)
 @endpoints.upload(
     "PATCH /uploads/{upload_id}",
     name="append",
-    summary="Append the body at the offset",
+    summary="Append the request body at an offset",
     parameters=(
-        header("Tus-Resumable", "`1.0.0`, from clients that speak tus."),
-        header("Upload-Offset", "Where the body starts.", "integer", required=True),
-        header("Upload-Complete", "`?1`: these are the last bytes. In the IETF's protocol."),
-        header("Upload-Length", "Size of the whole, where it was not known before.", "integer"),
-        header("Upload-Checksum", "Of this body, in tus: an algorithm and the digest in base64."),
-        header("Content-Digest", "Of this body, in the IETF's protocol (RFC 9530)."),
+        header("Tus-Resumable", "`1.0.0`: the request is tus."),
+        header("Upload-Offset", "Offset at which the body begins, in bytes.", "integer", required=True),
+        header("Upload-Complete", "IETF: `?1` if these are the last bytes."),
+        header("Upload-Length", "Size of the file in bytes, if it was not declared before.", "integer"),
+        header("Upload-Checksum", "tus: checksum of this body, as an algorithm and the digest in base64."),
+        header("Content-Digest", "IETF: digest of this body (RFC 9530)."),
     ),
     body=Content({"application/offset+octet-stream": BINARY, "application/partial-upload": BINARY}),
     replies={
-        201: ("In the IETF's protocol: the upload is whole, and this is its file", FileRecord),
-        204: ("`Upload-Offset` is the new offset; once whole, `Windlass-File` names the file", None),
+        201: ("IETF: the upload is complete; its file record", FileRecord),
+        204: ("`Upload-Offset` is the new offset; once the upload is complete, `Windlass-File` names the file", None),
     },
 )
 @endpoints.upload(
     "HEAD /uploads/{upload_id}",
     name="read_offset",
-    summary="Where an upload stands",
-    parameters=(header("Tus-Resumable", "`1.0.0`, from clients that speak tus."),),
+    summary="Offset of an upload",
+    parameters=(header("Tus-Resumable", "`1.0.0`: the request is tus."),),
     replies={
-        200: ("In tus: `Upload-Offset`, and `Upload-Length` if it is known", None),
-        204: ("In the IETF's protocol, with `Upload-Complete` and `Upload-Limit`", None),
+        200: ("tus: `Upload-Offset`, and `Upload-Length` if it is known", None),
+        204: ("IETF: `Upload-Offset`, with `Upload-Complete` and `Upload-Limit`", None),
     },
 )
 @endpoints.upload(
-    "DELETE /uploads/{upload_id}", name="end_upload", summary="Give an upload up", replies={204: ("It has ended", None)}
+    "DELETE /uploads/{upload_id}",
+    name="end_upload",
+    summary="Cancel an upload; of a complete one only the session ends",
+    replies={204: ("The upload has ended", None)},
 )
 async def operate(upload: UploadRequest) -> Response | Reply:
     upload_id = parse_upload_id(upload.path["upload_id"])
@@ -125,14 +130,14 @@ async def create(upload: UploadRequest, dialect: ResumableDialect) -> Response |
     access=PUBLIC,
     tag="Files",
     name="announce",
-    summary="What uploads this server speaks",
+    summary="Supported upload protocols, extensions and limits",
     replies=_ANNOUNCED,
 )
 @endpoints.upload(
     "OPTIONS /uploads/{upload_id}",
     access=PUBLIC,
     name="announce_upload",
-    summary="What uploads this server speaks",
+    summary="Supported upload protocols, extensions and limits",
     replies=_ANNOUNCED,
 )
 async def announce(upload: UploadRequest) -> Response:
@@ -149,8 +154,8 @@ async def announce(upload: UploadRequest) -> Response:
 @endpoints.endpoint(
     "GET /uploads/{upload_id}",
     name="read_upload",
-    summary="The status as JSON where `Accept` asks for it; else the bytes, once the upload is whole",
-    replies={200: ("Status or bytes", Content({"application/json": UploadStatusOut, "*/*": BINARY}))},
+    summary="Status of an upload, if `Accept` asks for JSON; else its bytes, once it is complete",
+    replies={200: ("The status or the bytes", Content({"application/json": UploadStatusOut, "*/*": BINARY}))},
     answers_head=False,
 )
 async def read_upload(request: Request) -> Response:

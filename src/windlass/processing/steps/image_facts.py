@@ -7,7 +7,7 @@ from typing import Any
 
 from windlass.kernel.media_types import RASTER_IMAGES, RAW_IMAGES, canonical
 from windlass.processing.contract import About, StepContext, StepResult, Unreadable, damaged
-from windlass.processing.formats.pictures import bitmaps, exif, icc, png_chunks, raw_photos
+from windlass.processing.formats.pictures import exif, icc, picture_headers, raw_photos
 from windlass.processing.formats.recordings import mp4_tracks
 from windlass.processing.toolkit import tone_mapping
 from windlass.processing.toolkit.frame_filters import HDR
@@ -16,15 +16,15 @@ from windlass.processing.toolkit.warm_up import warm_up
 
 #: Formats without a loader in the libvips that Windlass uses; their headers are read here.
 BITMAPS = {
-    "image/bmp": ("bmp", bitmaps.bmp),
-    "image/vnd.microsoft.icon": ("ico", bitmaps.ico),
-    "image/vnd.zbrush.pcx": ("pcx", bitmaps.pcx),
-    "image/x-portable-anymap": ("pnm", bitmaps.portable_map),
-    "image/x-portable-bitmap": ("pbm", bitmaps.portable_map),
-    "image/x-portable-graymap": ("pgm", bitmaps.portable_map),
-    "image/x-portable-pixmap": ("ppm", bitmaps.portable_map),
-    "image/x-tga": ("tga", bitmaps.tga),
-    "image/x-win-bitmap": ("cur", bitmaps.ico),
+    "image/bmp": ("bmp", picture_headers.bmp),
+    "image/vnd.microsoft.icon": ("ico", picture_headers.ico),
+    "image/vnd.zbrush.pcx": ("pcx", picture_headers.pcx),
+    "image/x-portable-anymap": ("pnm", picture_headers.portable_map),
+    "image/x-portable-bitmap": ("pbm", picture_headers.portable_map),
+    "image/x-portable-graymap": ("pgm", picture_headers.portable_map),
+    "image/x-portable-pixmap": ("ppm", picture_headers.portable_map),
+    "image/x-tga": ("tga", picture_headers.tga),
+    "image/x-win-bitmap": ("cur", picture_headers.ico),
 }
 
 #: Milliseconds that a picture of an animation is shown. Browsers replace delays up to the first by the second.
@@ -47,24 +47,24 @@ class ImageFacts:
         gives={
             "width": "pixels as displayed",
             "height": "pixels as displayed",
-            "orientation": "EXIF orientation, 1 to 8, which width and height follow; HEIF and AVIF have 1, and turn by "
-            "other means",
-            "image_format": "the picture's format as its decoder calls it",
-            "color_space": "rgb, grey, cmyk, lab or another that libvips knows",
+            "orientation": "EXIF orientation, 1 to 8; width and height take it into account. Always 1 for HEIF and "
+            "AVIF, which rotate by other means",
+            "image_format": "name of the image format in its decoder",
+            "color_space": "rgb, grey, cmyk, lab or another color space of libvips",
             "color_profile": "name of the ICC profile",
-            "bit_depth": "bits of a channel; of a BMP, of a pixel",
-            "pixel_channels": "channels of a pixel, transparency included",
+            "bit_depth": "bits per channel; for BMP, bits per pixel",
+            "pixel_channels": "channels per pixel, including transparency",
             "has_alpha": "whether it has transparency",
-            "hdr": "pq or hlg, where the picture has a high dynamic range",
-            "dpi": "dots per inch, where the file says so",
-            "frames": "pictures of an animation, where there is more than one",
-            "loop": "how often the animation is shown; 0: for ever",
-            "duration": "seconds of an animation, shown once",
+            "hdr": "pq or hlg, if the image has a high dynamic range",
+            "dpi": "dots per inch, if the file has them",
+            "frames": "frames of an animation, if there are several",
+            "loop": "how often the animation is played; 0: forever",
+            "duration": "duration of one pass of an animation, in seconds",
             "page_count": "pages of a TIFF",
-            "exif": "what the camera wrote: make, model, lens, taken_at (ISO 8601, with an offset if known), "
+            "exif": "metadata of the camera: make, model, lens, taken_at (ISO 8601, with an offset if known), "
             "exposure_seconds, aperture (f-number), iso, focal_length_mm, focal_length_35mm, software, artist, "
             "copyright",
-            "location": "where it was taken: latitude, longitude (degrees), altitude (metres); "
+            "location": "where the image was taken: latitude, longitude (degrees), altitude (metres); "
             "if the profile's `show_location` is on",
         },
         libraries=("pyvips",),
@@ -86,7 +86,7 @@ class ImageFacts:
 
 def _bitmap_facts(context: StepContext, kind: str) -> dict[str, Any]:
     name, read = BITMAPS[kind]
-    header = read(context.file.read(bitmaps.HEAD))
+    header = read(context.file.read(picture_headers.HEAD))
     if header is None:
         raise Unreadable("The picture cannot be read: its header is damaged.")
     bits = {"bit_depth": header["bits"]} if header.get("bits") else {}
@@ -118,7 +118,7 @@ def _vips_facts(context: StepContext) -> dict[str, Any]:
                 raise
             return facts
         facts = _size_facts(image) | _colour_facts(image) | _page_facts(image) | _sequence_facts(context)
-        chunks = png_chunks.read_chunks(context.file)  # of an animated PNG
+        chunks = picture_headers.read_png_chunks(context.file)  # of an animated PNG
         facts |= _animation_facts(chunks.frames, chunks.seconds, loop=chunks.loop)
         if transfer := tone_mapping.transfer_function(context.file, image):
             facts["hdr"] = HDR[transfer]

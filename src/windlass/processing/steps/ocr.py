@@ -9,7 +9,7 @@ from typing import Any
 from windlass.kernel.media_types import RASTER_IMAGES
 from windlass.processing.contract import About, StepContext, StepResult, damaged
 from windlass.processing.formats.documents import pdf
-from windlass.processing.formats.text.text_sink import MAKES, TextRendition
+from windlass.processing.formats.text.text_rendition import MAKES, TextRendition
 from windlass.processing.toolkit import decode_limits
 
 MAX_PAGES = 200
@@ -44,12 +44,12 @@ class Ocr:
         mime_types=("application/pdf", *RASTER_IMAGES),
         gives={
             "text_characters": "characters of the text that was extracted from the file",
-            "text_cut": "why that is not all of it",
+            "text_cut": "reason, if the text is incomplete",
             "ocr_pages": "pages or pictures on which text was recognized",
         },
         makes=(MAKES,),
         libraries=(
-            "windlass.processing.formats.disable_telemetry",  # before onnxruntime, whose telemetry it disables
+            "windlass.processing.formats.disable_onnx_telemetry",  # before onnxruntime, whose telemetry it disables
             "onnxruntime",
             "numpy",
             "cv2",
@@ -88,7 +88,7 @@ class _Recognizer:
     def lines(self, picture: Any) -> str:
         """``picture``: an array of height, width and blue, green, red."""
         if self._engine is None:
-            import windlass.processing.formats.disable_telemetry  # noqa: F401  see `libraries`
+            import windlass.processing.formats.disable_onnx_telemetry  # noqa: F401  see `libraries`
 
             import cv2  # isort: skip
             import rapidocr  # isort: skip

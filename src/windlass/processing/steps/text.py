@@ -20,7 +20,7 @@ from windlass.processing.formats.documents import (
 from windlass.processing.formats.documents.zip_package import ZipPackage
 from windlass.processing.formats.read_limits import MB, blocks
 from windlass.processing.formats.text import encodings, html_text, plain_text
-from windlass.processing.formats.text.text_sink import MAKES, MOST_BYTES, TextRendition
+from windlass.processing.formats.text.text_rendition import MAKES, MOST_BYTES, TextRendition
 from windlass.processing.toolkit.warm_up import warm_up
 
 #: Bytes that are read of formats that are read in one piece.
@@ -69,8 +69,8 @@ class Text:
         ),
         gives={
             "text_characters": "characters of the text that was extracted from the file",
-            "text_cut": "why that is not all of it",
-            "pages_without_text": "pages of a PDF on which there is none: scans, if they are not empty",
+            "text_cut": "reason, if the text is incomplete",
+            "pages_without_text": "pages of a PDF without text: scans, unless they are empty",
         },
         makes=(MAKES,),
         libraries=("pypdfium2", "olefile", "pyexpat", "zlib_ng", "bz2", "lzma", "charset_normalizer"),
@@ -145,8 +145,7 @@ def _texts(context: StepContext, sink: TextRendition, kind: str) -> Iterator[str
     hint = context.facts.get("encoding")
     if kind in _HTML or is_xml(kind):
         data = _read_whole(context, sink, _MARKUP)
-        codec = encodings.encoding_of(data, html_text.declared_charset(data), hint)
-        return html_text.visible_text(encodings.decoder(codec).decode(data, True), structured=kind in _HTML)
+        return html_text.visible_text(html_text.decode_page(data, hint), structured=kind in _HTML)
     codec = encodings.detect(blocks(context.file, 2 * MOST_BYTES, MB)).codec(hint=hint)
     context.file.seek(0)
     if plain_text.is_binary(context.file.read(MB), kind, codec):

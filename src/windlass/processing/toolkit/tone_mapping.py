@@ -6,7 +6,7 @@ import os
 from fractions import Fraction
 from typing import Any, BinaryIO
 
-from windlass.processing.formats.pictures import icc, png_chunks
+from windlass.processing.formats.pictures import icc, picture_headers
 from windlass.processing.formats.recordings import mp4_tracks
 from windlass.processing.toolkit.frame_filters import HDR, new_graph
 from windlass.processing.toolkit.pixels import packed_plane, srgb_image
@@ -21,7 +21,7 @@ def transfer_function(file: BinaryIO, header: Any) -> int:
     PNG, HEIF, AVIF and ICC profiles can name one. ``header`` is the libvips image before anything is decoded.
     """
     size = file.seek(0, os.SEEK_END)
-    transfer = png_chunks.read_chunks(file).transfer or mp4_tracks.transfer_function(file, size)
+    transfer = picture_headers.read_png_chunks(file).transfer or mp4_tracks.transfer_function(file, size)
     if not transfer and header.get_typeof("icc-profile-data"):
         transfer = icc.transfer_function(header.get("icc-profile-data"))
     return transfer if transfer in HDR else 0

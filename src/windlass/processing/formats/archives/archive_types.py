@@ -55,26 +55,26 @@ _ISO_AT, _TAR_RECORD = 32768, 512
 
 def types_by_structure(file: BinaryIO) -> list[str]:
     """Return every type of archive that the bytes are; empty for a file that is none."""
-    found = types_by_head(file)
-    if ZIP not in found and has_zip_entries(file):
-        found.append(ZIP)
+    kinds = types_by_head(file)
+    if ZIP not in kinds and has_zip_entries(file):
+        kinds.append(ZIP)
     file.seek(0)
-    return found
+    return kinds
 
 
 def types_by_head(file: BinaryIO) -> list[str]:
     """Return the types that show in the first 32 KiB, of a program in the first MiB. Rewinds the file."""
     file.seek(0)
     head = file.read(_TAR_RECORD)
-    found = [kind for kind in (_by_mark(file, head), _by_fields(head)) if kind]
-    if head.startswith(_PROGRAMS) and not found:
-        found += _self_extracting(file)
+    kinds = [kind for kind in (_by_mark(file, head), _by_fields(head)) if kind]
+    if head.startswith(_PROGRAMS) and not kinds:
+        kinds += _self_extracting(file)
     if len(head) == _TAR_RECORD:
         file.seek(_ISO_AT)
         if file.read(6)[1:] == b"CD001":
-            found.append(ISO)
+            kinds.append(ISO)
     file.seek(0)
-    return found
+    return kinds
 
 
 def is_certainly_no_archive(content: bytes) -> bool:
@@ -86,7 +86,7 @@ def is_certainly_no_archive(content: bytes) -> bool:
 
 def has_zip_entries(file: BinaryIO) -> bool:
     """Whether the file ends like a zip file, and its directory is there and not empty."""
-    return zip_directory.has_end(file) and any(found.claimed or found.size for found in zip_directory.directories(file))
+    return any(directory.claimed or directory.size for directory in zip_directory.directories(file))
 
 
 def _self_extracting(file: BinaryIO) -> list[str]:

@@ -30,7 +30,7 @@ def inspect(kind: str, file: BinaryIO, inspection: Inspection, inspector: Inspec
             content.seek(0)
             inspection.listed = True
             tar_inspection.inspect(content, inspection, inspector)
-        elif inspector.measures:
+        elif inspector.meter.measures:
             inspector.inspect_nested(content)
         content.seek(0, 2)
     finally:

@@ -164,17 +164,12 @@ class Inspector:
     outer: Inspection
     depth: int = 0
 
-    @property
-    def measures(self) -> bool:
-        """Whether sizes are counted by unpacking, which only the profile's limits need."""
-        return self.meter.measures
-
     def inspect_nested(self, content: BinaryIO) -> None:
         """Inspect an entry's content if it is an archive by its structure; a compressed one is read whole.
 
         A damaged one counts as far as it can be read. Raises LimitPassed, NotMeasured.
         """
-        if not self.measures:
+        if not self.meter.measures:
             return
         kinds = archive_types.types_by_head(content)
         for kind in kinds:

@@ -86,7 +86,7 @@ def inspect(file: BinaryIO, inspection: Inspection, inspector: Inspector) -> Non
         return
     inspection.encrypted |= any(coder == _AES for folder in streams.folders for coder, _ in folder.coders)
     inspection.unpacked = max(inspection.unpacked, sum(folder.size for folder in streams.folders))
-    if inspector.measures and inspection.unpacked <= inspector.meter.limit:
+    if inspector.meter.measures and inspection.unpacked <= inspector.meter.limit:
         _inspect_folders(file, streams, inspector)
 
 

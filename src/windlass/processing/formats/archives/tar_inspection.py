@@ -6,7 +6,6 @@ Files".
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import BinaryIO
 
 from windlass.processing.contract import Unreadable
@@ -67,8 +66,9 @@ def _real_size(file: BinaryIO, header: bytes, records: dict[str, str], offsets: 
     map_start, start = offsets
     if header[156:157] == _SPARSE:
         more = (_read_record(file, offset)[:504] for offset in range(map_start, start, RECORD))
-        rows = [row for data in (header[386:482], *more) for row in _rows(data) if row.strip(b"\0 ")]
-        ends = [_number(row[:12]) + _number(row[12:]) for row in rows]
+        maps = (header[386:482], *more)
+        rows = (data[offset : offset + 24] for data in maps for offset in range(0, len(data) - 23, 24))
+        ends = [_number(row[:12]) + _number(row[12:]) for row in rows if row.strip(b"\0 ")]
         return max([size, _number(header[483:495]), *ends])
     numbers = [records.get("GNU.sparse.realsize", ""), records.get("GNU.sparse.size", "")]
     declared = [int(number) for number in numbers if _is_number(number)]
@@ -78,10 +78,6 @@ def _real_size(file: BinaryIO, header: bytes, records: dict[str, str], offsets: 
         sparse_map = ",".join(file.read(min(size, _LONGEST_HEADER)).decode("ascii", "replace").split("\n")[1:])
     steps = [int(number) if _is_number(number) else 0 for number in sparse_map.split(",")]
     return max([size, *declared, *(offset + length for offset, length in zip(steps[::2], steps[1::2], strict=False))])
-
-
-def _rows(data: bytes) -> Iterator[bytes]:
-    return (data[offset : offset + 24] for offset in range(0, len(data) - 23, 24))
 
 
 def _is_number(text: str) -> bool:

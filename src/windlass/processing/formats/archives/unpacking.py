@@ -68,9 +68,6 @@ class FilePart(io.RawIOBase, BinaryIO):
         self._position = max(0, offset + (0, self._position, self._size)[whence])
         return self._position
 
-    def tell(self) -> int:
-        return self._position
-
 
 class UnpackedFile(io.RawIOBase, BinaryIO):
     """The unpacked bytes as a file. Seeking back further than ``_SEEK_BACK`` bytes unpacks again from the start.
@@ -99,9 +96,6 @@ class UnpackedFile(io.RawIOBase, BinaryIO):
     def seek(self, offset: int, whence: int = 0) -> int:
         base = (0, self._position, self._length() if whence == 2 else 0)[whence]
         self._position = max(0, base + offset)
-        return self._position
-
-    def tell(self) -> int:
         return self._position
 
     def _length(self) -> int:

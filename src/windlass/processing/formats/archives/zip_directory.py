@@ -107,16 +107,6 @@ def directories(file: BinaryIO) -> list[Directory]:
     return []
 
 
-def directory(file: BinaryIO) -> Directory | None:
-    """Return the directory that most programs read; None where there is none."""
-    return next(iter(directories(file)), None)
-
-
-def has_end(file: BinaryIO) -> bool:
-    """Whether there is an end record where programs look for one, valid or not."""
-    return _MARK in _read_tail(file)[1]
-
-
 def members_by_local_headers(file: BinaryIO, start: int, ends: int) -> Iterator[Member]:
     """Yield an entry for each local header in a range, as programs see it that ignore the directory.
 
@@ -222,13 +212,11 @@ def _of_end_record(file: BinaryIO, tail: bytes, offset_in_tail: int, at: int) ->
     """The directories that one end record may mean: by its own fields, and by the zip64 records."""
     _, _, _, _, count, size, offset, _ = _END.unpack_from(tail, offset_in_tail)
     records = list(_zip64_records(file, at))
-    full = _FULL in (size, offset) or count == 0xFFFF
-    for record_at, long_count, long_size, long_offset in records if full else ():
-        yield from _located(file, record_at, long_count, long_size, long_offset, is_zip64=True)
-    for before in (at, *(record[0] for record in records)):
-        yield from _located(file, before, count, size, offset, is_zip64=False)
-    for record_at, long_count, long_size, long_offset in () if full else records:
-        yield from _located(file, record_at, long_count, long_size, long_offset, is_zip64=True)
+    by_own_fields = [(before, count, size, offset, False) for before in (at, *(record[0] for record in records))]
+    by_zip64 = [(*record, True) for record in records]
+    has_no_room = _FULL in (size, offset) or count == 0xFFFF
+    for candidate in (*by_zip64, *by_own_fields) if has_no_room else (*by_own_fields, *by_zip64):
+        yield from _located(file, *candidate)
 
 
 def _zip64_records(file: BinaryIO, at: int) -> Iterator[tuple[int, int, int, int]]:
@@ -237,10 +225,10 @@ def _zip64_records(file: BinaryIO, at: int) -> Iterator[tuple[int, int, int, int
     if at < _LOCATOR.size + _END64.size:
         return
     file.seek(at - _LOCATOR.size)
-    mark, _, place, _ = _LOCATOR.unpack(file.read(_LOCATOR.size))
+    mark, _, declared_offset, _ = _LOCATOR.unpack(file.read(_LOCATOR.size))
     if mark != b"PK\x06\x07":
         return
-    for record_at in dict.fromkeys((place, at - _LOCATOR.size - _END64.size)):
+    for record_at in dict.fromkeys((declared_offset, at - _LOCATOR.size - _END64.size)):
         if record_at <= at - _LOCATOR.size - _END64.size:
             file.seek(record_at)
             mark, *_, entries, size, offset = _END64.unpack(file.read(_END64.size))
@@ -248,7 +236,7 @@ def _zip64_records(file: BinaryIO, at: int) -> Iterator[tuple[int, int, int, int
                 yield record_at, entries, size, offset
 
 
-def _located(file: BinaryIO, end: int, count: int, size: int, offset: int, *, is_zip64: bool) -> Iterator[Directory]:
+def _located(file: BinaryIO, end: int, count: int, size: int, offset: int, is_zip64: bool) -> Iterator[Directory]:
     """The directory just before ``end``, which allows for content before the zip file, and the one at its offset."""
     for start in dict.fromkeys((end - size, offset)):
         if not 0 <= start <= end:

@@ -27,7 +27,7 @@ def inspect(file: BinaryIO, inspection: Inspection, inspector: Inspector) -> Non
         if zip_directory.is_encrypted(file):
             inspection.mark_locked()
             return
-        if inspector.measures:
+        if inspector.meter.measures:
             _Zip(file, inspection, inspector).measure_unlisted(0, file.seek(0, 2))
         raise BadZip("The archive is damaged: its table of contents is missing or broken.")
     _Zip(file, inspection, inspector).inspect(directories[0])
@@ -59,7 +59,8 @@ class _Zip:
             inspection.contradiction = zip_directory.contradiction(directory, inspection.entries)
         members.sort(key=lambda member: member.offset)
         inspection.overlapping = _count_overlapping(members, directory.start)
-        if self.inspector.measures and (self.inspector.depth or inspection.unpacked <= self.inspector.meter.limit):
+        meter, is_nested = self.inspector.meter, self.inspector.depth > 0
+        if meter.measures and (is_nested or inspection.unpacked <= meter.limit):
             inspection.sizes = "declared" if inspection.encrypted else "counted"
             self._measure_members(members, directory)
 

@@ -94,9 +94,8 @@ class MailReader:
                 self._boundaries.append(boundary)
                 self._path.append((Container(self._containers, headers.get_content_subtype()), -1))
                 self._containers += 1
-                lines = self._body()
-            else:
-                lines = self._body()
+            lines = self._body()
+            if not boundary:
                 yield Part(headers, lines, self._path)
             for _line in lines:  # skip what the caller did not read
                 pass
@@ -196,8 +195,8 @@ def displayed_parts(parts: Iterator[Part]) -> Iterator[tuple[int, Part]]:
     Every alternative is among them; attachments are not, nor parts that serve another, such as inline pictures.
     """
     for number, part in enumerate(parts):
-        places = (place for container, place in part.path if container.kind in _FIRST_ONLY)
-        if not part.is_attachment and not any(places):
+        positions = (position for container, position in part.path if container.kind in _FIRST_ONLY)
+        if not part.is_attachment and not any(positions):
             yield number, part
 
 

@@ -24,26 +24,20 @@ _SUBJECT, _SENDER = "__substg1.0_0037", "__substg1.0_0C1A"
 def facts(file: BinaryIO) -> dict[str, Any]:
     """Read the facts of a compound file. Raises Unreadable."""
     with compound_file.opened(file) as document:
-        return _facts(document)
-
-
-def _facts(document: Any) -> dict[str, Any]:
-    facts: dict[str, Any] = {"encrypted": is_encrypted(document)}
-    facts["has_macros"] = any(document.exists(path) for path in _MACROS)
-    summary = _properties(document, _SUMMARY)
-    code_page = summary.get(_CODE_PAGE, 0)
-    for number, name in _FACT_BY_PROPERTY.items():
-        value = _property_value(summary.get(number), code_page)
-        if value:
-            facts[name] = value
-    slides = _properties(document, _MORE).get(_SLIDES)
-    if document.exists("PowerPoint Document") and isinstance(slides, int):
-        facts |= {"slides": slides, "page_count": slides}
-    for name, stream in (("title", _SUBJECT), ("author", _SENDER)):
-        text = _message_text(document, stream)
-        if text:
-            facts[name] = text
-    return facts
+        facts: dict[str, Any] = {"encrypted": is_encrypted(document)}
+        facts["has_macros"] = any(document.exists(path) for path in _MACROS)
+        summary = _properties(document, _SUMMARY)
+        code_page = summary.get(_CODE_PAGE, 0)
+        for number, name in _FACT_BY_PROPERTY.items():
+            if value := _property_value(summary.get(number), code_page):
+                facts[name] = value
+        slides = _properties(document, _MORE).get(_SLIDES)
+        if document.exists("PowerPoint Document") and isinstance(slides, int):
+            facts |= {"slides": slides, "page_count": slides}
+        for name, stream in (("title", _SUBJECT), ("author", _SENDER)):
+            if text := _message_text(document, stream):
+                facts[name] = text
+        return facts
 
 
 def _properties(document: Any, name: str) -> dict[int, Any]:

@@ -288,28 +288,20 @@ def _decompress_rtf(data: bytes) -> bytes:
         return data[16:]
     if kind != b"LZFu":
         return b""
-    window, end = bytearray(_RTF_DICTIONARY.ljust(4096, b"\0")), len(_RTF_DICTIONARY)
-    out, position = bytearray(), 16
+    output, position = bytearray(4096) + _RTF_DICTIONARY, 16
+    start = len(output)
     while position < len(data):
         control, position = data[position], position + 1
         for bit in range(8):
             if not control >> bit & 1:
-                if position >= len(data):
-                    return bytes(out)
-                offset, length = end, 1
-                window[end % 4096 : end % 4096 + 1] = data[position : position + 1]
+                output += data[position : position + 1]
                 position += 1
-            else:
-                pair = data[position : position + 2]
-                position += 2
-                if len(pair) < 2:
-                    return bytes(out)
-                offset, length = pair[0] << 4 | pair[1] >> 4, (pair[1] & 0x0F) + 2
-                if offset == end % 4096:
-                    return bytes(out)
-            for step in range(length):  # byte by byte: source and target may overlap
-                byte = window[(offset + step) % 4096]
-                window[end % 4096] = byte
-                out.append(byte)
-                end += 1
-    return bytes(out)
+                continue
+            pair = data[position : position + 2]
+            position += 2
+            distance = (len(output) - (pair[0] << 4 | pair[1] >> 4)) % 4096 if len(pair) == 2 else 0
+            if not distance:  # the end
+                return bytes(output[start:])
+            for _ in range((pair[1] & 0x0F) + 2):  # byte by byte: source and target may overlap
+                output.append(output[-distance])
+    return bytes(output[start:])

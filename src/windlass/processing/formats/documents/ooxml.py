@@ -205,7 +205,7 @@ class _Cells:
 
     def __init__(self, package: Package, main: str) -> None:
         self._package = package
-        targets = {kind: place for _, kind, place in package.related(main)}
+        targets = {kind: target for _, kind, target in package.related(main)}
         folder = posixpath.dirname(main)
         self._shared = _shared_strings(package, targets.get("sharedStrings", f"{folder}/sharedStrings.xml"))
         self._shown = _date_formats(package, targets.get("styles", f"{folder}/styles.xml"))

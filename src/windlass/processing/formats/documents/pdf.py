@@ -79,9 +79,8 @@ def page_text(document: Any, number: int) -> str:
 
     try:
         with closing(document[number]) as page, closing(page.get_textpage()) as text_page:
-            return str(text_page.get_text_bounded()).replace(
-                "\x02", "-"
-            )  # PDFium's sign for a hyphen at the end of a line
+            text = str(text_page.get_text_bounded())
+            return text.replace("\x02", "-")  # PDFium's sign for a hyphen at the end of a line
     except pypdfium2.PdfiumError:
         return ""
 
@@ -212,8 +211,8 @@ def _unit(saved: bytes) -> float:
 
 
 def _object(saved: bytes, number: bytes) -> bytes:
-    found = re.search(rb"(?:^|[\r\n])" + number + rb" 0 obj\b(.*?)endobj", saved, re.DOTALL)
-    return found[1] if found else b""
+    match = re.search(rb"(?:^|[\r\n])" + number + rb" 0 obj\b(.*?)endobj", saved, re.DOTALL)
+    return match[1] if match else b""
 
 
 def _mentions_user_unit(file: BinaryIO) -> bool:
@@ -229,7 +228,7 @@ def _mentions_user_unit(file: BinaryIO) -> bool:
     return False
 
 
-def _unpacked(data: bytes, budget: list[int]) -> Any:
+def _unpacked(data: bytes, budget: list[int]) -> Iterator[bytes]:
     for match in _STREAM.finditer(data):
         budget[0] -= 1
         if budget[0] < 0:

@@ -67,7 +67,7 @@ class ZipPackage:
     """
 
     def __init__(self, file: BinaryIO) -> None:
-        directory = zip_directory.directory(file)
+        directory = next(iter(zip_directory.directories(file)), None)
         if directory is None:
             raise Unreadable("The document has no table of contents: its end is missing.")
         if directory.end - directory.start > _LARGEST_DIRECTORY:

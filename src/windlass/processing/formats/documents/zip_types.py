@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import islice
 from posixpath import normpath
 from typing import BinaryIO
@@ -78,13 +77,13 @@ def kinds(file: BinaryIO, *, with_entries: bool = False) -> list[str]:
 
     Damaged directories are left out; ``with_entries``: empty ones too.
     """
-    found = []
-    for each in zip_directory.directories(file):
+    kinds = []
+    for directory in zip_directory.directories(file):
         with suppress(BadZip):
-            members = tuple(islice(zip_directory.members(file, each), _MOST_ENTRIES))
+            members = tuple(islice(zip_directory.members(file, directory), _MOST_ENTRIES))
             if members or not with_entries:
-                found.append(_kind(file, members))
-    return found
+                kinds.append(_kind(file, members))
+    return kinds
 
 
 def _kind(file: BinaryIO, members: Iterable[Member]) -> str:
@@ -114,14 +113,8 @@ def _package_kind(names: Collection[str], read: Callable[[str], bytes]) -> str |
     ``read`` returns the content of an entry by its normalized name, empty where it cannot be read.
     """
     if _TYPES_PART not in names:
-        return next(
-            (
-                kind
-                for part, read_manifest in _MANIFESTS.items()
-                if part in names and (kind := read_manifest(read(part)))
-            ),
-            None,
-        )
+        kinds = (read_manifest(read(part)) for part, read_manifest in _MANIFESTS.items() if part in names)
+        return next(filter(None, kinds), None)
     table = _ContentTypes(read(_TYPES_PART))
     for target in _main_parts(read(_RELATIONSHIPS_PART)) if _RELATIONSHIPS_PART in names else ():
         kind = _file_type(table.of(target))
@@ -141,22 +134,21 @@ def _file_type(content_type: str) -> str | None:
     """``….document.main+xml`` is the main part of a file of type ``….document``."""
     if content_type in _TYPE_BY_PART_TYPE:
         return _TYPE_BY_PART_TYPE[content_type]
-    found = _MAIN_PART.fullmatch(content_type)
-    return _MACROS.sub(r"\1.12", found[1]) if found else None
+    match = _MAIN_PART.fullmatch(content_type)
+    return _MACROS.sub(r"\1.12", match[1]) if match else None
 
 
 def _main_parts(relationships: bytes) -> Iterator[str]:
-    for element in _elements(relationships):
-        kind = element.attributes.get("Type", "").lower()
-        if element.name == "relationship" and kind.endswith(_TO_MAIN_PART):
-            yield _normalized(element.attributes.get("Target", ""))
+    for name, attributes in _elements(relationships):
+        if name == "relationship" and attributes.get("Type", "").lower().endswith(_TO_MAIN_PART):
+            yield _normalized(attributes.get("Target", ""))
 
 
 def _of_opendocument(manifest: bytes) -> str | None:
     """The type in the manifest's entry for the whole package (ODF 1.3 part 2, 4.3), where ``mimetype`` is missing."""
-    for element in _elements(manifest):
-        attributes = {name.rpartition(" ")[2]: value for name, value in element.attributes.items()}
-        if element.name == "file-entry" and attributes.get("full-path") == "/":
+    for name, namespaced in _elements(manifest):
+        attributes = {key.rpartition(" ")[2]: value for key, value in namespaced.items()}
+        if name == "file-entry" and attributes.get("full-path") == "/":
             kind = attributes.get("media-type", "")
             return kind if _OPENDOCUMENT.fullmatch(kind) else None
     return None
@@ -164,7 +156,7 @@ def _of_opendocument(manifest: bytes) -> str | None:
 
 def _of_epub(container: bytes) -> str | None:
     """By its root file (EPUB Open Container Format 3.3, 4.2.6.3.1)."""
-    kinds = (element.attributes.get("media-type") for element in _elements(container) if element.name == "rootfile")
+    kinds = (attributes.get("media-type") for name, attributes in _elements(container) if name == "rootfile")
     return "application/epub+zip" if "application/oebps-package+xml" in kinds else None
 
 
@@ -178,42 +170,39 @@ class _ContentTypes:
     def __init__(self, content: bytes) -> None:
         self._parts: dict[str, str] = {}
         self._extensions: dict[str, str] = {}
-        for element in _elements(content):
-            content_type = element.attributes.get("ContentType", "").strip().lower()
-            if element.name == "override":
-                self._parts[_normalized(element.attributes.get("PartName", ""))] = content_type
-            elif element.name == "default":
-                self._extensions[element.attributes.get("Extension", "").lower()] = content_type
+        for name, attributes in _elements(content):
+            content_type = attributes.get("ContentType", "").strip().lower()
+            if name == "override":
+                self._parts[_normalized(attributes.get("PartName", ""))] = content_type
+            elif name == "default":
+                self._extensions[attributes.get("Extension", "").lower()] = content_type
 
     def of(self, part: str) -> str:
         return self._parts.get(part) or self._extensions.get(part.rpartition(".")[2], "")
-
-
-@dataclass(frozen=True, slots=True)
-class _Element:
-    name: str
-    attributes: dict[str, str]
 
 
 class _Refused(Exception):
     """The document declares entities, or has too many elements."""
 
 
-def _elements(content: bytes) -> list[_Element]:
-    """The elements of a table, as far as it is well-formed."""
-    found: list[_Element] = []
+def _elements(content: bytes) -> list[tuple[str, dict[str, str]]]:
+    """The name, in lower case, and attributes of each element of a table, as far as it is well-formed.
+
+    Not by ``xml_events``: expat decodes by itself, so that this step needs no codec that the sandbox could not load.
+    """
+    elements: list[tuple[str, dict[str, str]]] = []
 
     def refuse(*_: object) -> None:
         raise _Refused
 
     def start(name: str, attributes: dict[str, str]) -> None:
         if (local := name.rpartition(" ")[2].lower()) in _ELEMENTS_READ:
-            found.append(_Element(local, attributes))
-        if len(found) > _MOST_ELEMENTS:
+            elements.append((local, attributes))
+        if len(elements) > _MOST_ELEMENTS:
             raise _Refused
 
     parser = expat.ParserCreate(namespace_separator=" ")
     parser.EntityDeclHandler, parser.StartElementHandler = refuse, start
     with suppress(expat.ExpatError, _Refused, LookupError, ValueError):
         parser.Parse(content.lstrip(b"\r\n\t "), True)
-    return found
+    return elements

@@ -52,7 +52,7 @@ def read_tracks(file: BinaryIO, size: int) -> Tracks | None:
         elif element.name in (_BLOCK, _SIMPLE_BLOCK) and kinds:
             if _PICTURES not in kinds or _SOUND not in kinds:
                 break
-            number = _number(_value(file, element))
+            number, _ = _vint(_value(file, element))
             seen[number] = seen.get(number, 0) + 1
             if seen[number] > 1 and (number, _PICTURES) in zip(numbers, kinds, strict=False):
                 break
@@ -98,7 +98,3 @@ def _vint(data: bytes, *, keep_marker: bool = False) -> tuple[int, int]:
 def _value(file: BinaryIO, element: _Element) -> bytes:
     file.seek(element.begin)
     return file.read(min(element.end - element.begin, _LONGEST_VALUE))
-
-
-def _number(block: bytes) -> int:
-    return _vint(block)[0]

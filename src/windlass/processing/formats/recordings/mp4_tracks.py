@@ -104,15 +104,11 @@ def _track(file: BinaryIO, trak: _Box, left: list[int]) -> Track:
     sizes = _child(file, table, b"stsz", left) or _child(file, table, b"stz2", left)
     _, _, samples = struct.unpack(">III", _read(file, sizes, 12))
     width, height = struct.unpack_from(">HH", described, 40)
-    scale = _ticks_per_second(_read(file, _child(file, media, b"mdhd", left), 24))
+    header = _read(file, _child(file, media, b"mdhd", left), 24)  # of version 1, or 0
+    (ticks_per_second,) = struct.unpack_from(">I", header, 20 if header[0] == 1 else 12)
     ticks = _ticks(file, _child(file, table, b"stts", left))
-    seconds = ticks / scale if scale else 0.0
+    seconds = ticks / ticks_per_second if ticks_per_second else 0.0
     return Track(handler.decode("latin-1"), described[12:16].decode("latin-1"), samples, seconds, width, height)
-
-
-def _ticks_per_second(head: bytes) -> int:
-    """Return the ticks a second of a media header of either version."""
-    return int(struct.unpack_from(">I", head, 20 if head[0] == 1 else 12)[0])
 
 
 def _ticks(file: BinaryIO, times: _Box | None) -> int:

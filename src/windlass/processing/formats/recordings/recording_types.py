@@ -171,10 +171,10 @@ def _asf_streams(head: bytes, at: int, end: int) -> set[bytes]:
         if name == _ASF_STREAM:
             kinds.add(head[at + 24 : at + 40])
         elif name == _ASF_EXTENSION:
-            inside, place = head[at + 46 : min(at + length, end)], 0
-            while (place := inside.find(_ASF_STREAM, place)) >= 0:
-                kinds.add(inside[place + 24 : place + 40])
-                place += 16
+            inside, offset = head[at + 46 : min(at + length, end)], 0
+            while (offset := inside.find(_ASF_STREAM, offset)) >= 0:
+                kinds.add(inside[offset + 24 : offset + 40])
+                offset += 16
         at += length
     return kinds
 

@@ -75,7 +75,10 @@ class EncodingDetector:
         if piece.isascii() and not self._utf8.getstate()[0]:
             return
         self._is_ascii = False
-        self._count(self._utf8.decode(piece))
+        text = self._utf8.decode(piece)
+        wrong = text.count("\ufffd")
+        self._wrong += wrong
+        self._right += len(text) - wrong - len(text.encode("ascii", "ignore"))
         if len(self._sample) < _SAMPLE:
             self._collect(piece)
 
@@ -104,11 +107,6 @@ class EncodingDetector:
     def _is_utf8(self) -> bool:
         return self._right >= _RIGHT_FOR_EACH_WRONG * self._wrong
 
-    def _count(self, text: str) -> None:
-        wrong = text.count("\ufffd")
-        self._wrong += wrong
-        self._right += len(text) - wrong - len(text.encode("ascii", "ignore"))
-
     def _collect(self, piece: bytes) -> None:
         """Add non-ASCII lines to the sample, whole where they are short: a character must not be split."""
         *lines, self._line = (self._line + piece).split(b"\n")
@@ -134,7 +132,7 @@ def detect(pieces: Iterable[bytes]) -> EncodingDetector:
 
 def encoding_of(data: bytes, declared: str | None = None, hint: str | None = None) -> str:
     """Return the codec of a text in memory."""
-    return detect(data[place : place + MB] for place in range(0, len(data), MB)).codec(declared, hint)
+    return detect(data[offset : offset + MB] for offset in range(0, len(data), MB)).codec(declared, hint)
 
 
 def decoded(pieces: Iterable[bytes], declared: str | None) -> Iterator[str]:
@@ -170,7 +168,7 @@ def _utf16_or_utf32(head: bytes, hinted: str | None) -> str | None:
     zero byte, even of a space or a line break, is not detected."""
     is_ascii = head.isascii() and not _CONTROLS.search(head) and head.count(0) < 0.4 * len(head)
     if b"\0" in head and not is_ascii:
-        zeros = [head[place::4].count(0) for place in range(4)]
+        zeros = [head[index::4].count(0) for index in range(4)]
         for codec, highest in (("utf-32-le", zeros[3]), ("utf-32-be", zeros[0])):
             if len(head) % 4 == 0 and highest == len(head) // 4 and _share_of_usual(head, codec) > 0.9:
                 return codec

@@ -46,13 +46,13 @@ def facts(text: str, *, many: bool = False) -> dict[str, Any]:
 
     ``many``: values follow each other (JSON lines); there may be none.
     """
-    outline = _Outline(many=many)
     facts: dict[str, Any] = {}
+    outline = _kind(text, many=many)
     try:
         facts["json_depth"] = _depth(text, len(text))
         if facts["json_depth"] > _DEEPEST:
-            raise json.JSONDecodeError(_DEEP, text, _place_of_depth(text, _DEEPEST + 1))
-        outline.parse(text)
+            raise json.JSONDecodeError(_DEEP, text, _offset_of_depth(text, _DEEPEST + 1))
+        _parse(text, outline, many=many)
         facts["json_valid"] = True
     except MemoryError:
         return facts
@@ -61,60 +61,53 @@ def facts(text: str, *, many: bool = False) -> dict[str, Any]:
             facts["json_depth"] = _depth(text, error.pos)
         facts["json_valid"] = False
         facts["json_error"] = {"line": error.lineno, "column": error.colno, "detail": _detail(error)}
-    return facts | outline.facts(text)
+    return facts | outline
 
 
-class _Outline:
-    """Counts the members or items of the outermost value, or the values where there are many."""
+def _kind(text: str, *, many: bool) -> dict[str, Any]:
+    """Return what the first character says; nothing where no value begins with it."""
+    first = text[_skip_space(text, 0) :][:1]
+    kind = _KINDS.get(first) or ("number" if first and first in "-0123456789" else "")
+    if many and kind:
+        return {"json_kind": "lines", "json_items": 0}
+    return {"json_kind": kind} if kind else {}
 
-    def __init__(self, *, many: bool) -> None:
-        self._many = many
-        self._count: int | None = 0 if many else None
-        self._keys: list[str] = []
-        self._last_pairs: list[tuple[str, Any]] = []
 
-    def parse(self, text: str) -> None:
-        """Raises json.JSONDecodeError."""
-        decoder = json.JSONDecoder(
-            object_pairs_hook=self._note_pairs, parse_constant=_refuse, parse_int=_number, parse_float=_number
-        )
-        place = _skip_space(text, 0)
-        while place < len(text) or not self._many:
-            try:
-                value, place = decoder.raw_decode(text, place)
-            except _Refused as error:
-                raise json.JSONDecodeError(error.message, text, error.place(text, place)) from error
-            except RecursionError as error:
-                raise json.JSONDecodeError(_DEEP, text, place) from error
-            place = _skip_space(text, place)
-            if self._many:
-                self._count = (self._count or 0) + 1
-                continue
-            if place < len(text):
-                raise json.JSONDecodeError(_EXTRA_DATA, text, place)
-            self._set_outermost(text, value)
-            break
+def _parse(text: str, outline: dict[str, Any], *, many: bool) -> None:
+    """Parse the text, and add to its outline: the members or items of the outermost value, or the number of values.
 
-    def facts(self, text: str) -> dict[str, Any]:
-        first = text[_skip_space(text, 0) :][:1]
-        if not first or not (first in _KINDS or first in "-0123456789"):
-            return {}
-        facts: dict[str, Any] = {"json_kind": "lines" if self._many else _KINDS.get(first, "number")}
-        if self._count is not None:
-            facts["json_items"] = self._count
-        return facts | ({"json_keys": self._keys} if self._keys else {})
+    Raises json.JSONDecodeError.
+    """
+    members: list[tuple[str, Any]] = []
 
-    def _note_pairs(self, pairs: list[tuple[str, Any]]) -> None:
-        """The outermost object is read last; what is returned stands for the object."""
-        self._last_pairs = pairs
+    def note_members(pairs: list[tuple[str, Any]]) -> None:
+        """Keep those of the last object, which is the outermost. None stands for the object."""
+        members[:] = pairs
 
-    def _set_outermost(self, text: str, value: Any) -> None:
-        self._count = 0
-        if isinstance(value, list):
-            self._count = len(value)
-        elif text.lstrip().startswith("{"):
-            self._count = len(self._last_pairs)
-            self._keys = [shorten(key, 100) for key, _ in self._last_pairs[:MOST_KEYS]]
+    decoder = json.JSONDecoder(
+        object_pairs_hook=note_members, parse_constant=_refuse, parse_int=_number, parse_float=_number
+    )
+    offset = _skip_space(text, 0)
+    while offset < len(text) or not many:
+        start = offset
+        try:
+            value, offset = decoder.raw_decode(text, start)
+        except _Refused as error:
+            raise json.JSONDecodeError(error.message, text, error.offset(text, start)) from error
+        except RecursionError as error:
+            raise json.JSONDecodeError(_DEEP, text, start) from error
+        offset = _skip_space(text, offset)
+        if many:
+            outline["json_items"] += 1
+            continue
+        if offset < len(text):
+            raise json.JSONDecodeError(_EXTRA_DATA, text, offset)
+        if outline["json_kind"] == "object":
+            outline["json_items"] = len(members)
+            outline |= {"json_keys": [shorten(key, 100) for key, _ in members[:MOST_KEYS]]} if members else {}
+        else:
+            outline["json_items"] = len(value) if isinstance(value, list) else 0
+        return
 
 
 class _Refused(ValueError):
@@ -124,7 +117,7 @@ class _Refused(ValueError):
         super().__init__(message)
         self.message, self.pattern = message, pattern
 
-    def place(self, text: str, start: int) -> int:
+    def offset(self, text: str, start: int) -> int:
         return next((match.start() for match in self.pattern.finditer(text, start) if match[1]), start)
 
 
@@ -137,9 +130,9 @@ def _number(digits: str) -> None:
         raise _Refused(_LONG, _LONG_NUMBER)
 
 
-def _skip_space(text: str, place: int) -> int:
-    match = _SPACE.match(text, place)
-    return match.end() if match else place
+def _skip_space(text: str, offset: int) -> int:
+    match = _SPACE.match(text, offset)
+    return match.end() if match else offset
 
 
 def _depth(text: str, end: int) -> int:
@@ -148,7 +141,7 @@ def _depth(text: str, end: int) -> int:
     return max(0, max(accumulate(array("b", brackets)), default=0))
 
 
-def _place_of_depth(text: str, wanted: int) -> int:
+def _offset_of_depth(text: str, wanted: int) -> int:
     depth = 0
     for match in _BRACKET_OR_STRING.finditer(text):
         depth += bool(match[1]) - bool(match[2])

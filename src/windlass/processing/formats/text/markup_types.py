@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
@@ -107,7 +107,8 @@ def detect_markup(blocks: Iterable[bytes]) -> Markup | None:
     beginning = _SKIPPED.sub("", head[:65536].decode(codec, "replace"), count=1)
     if beginning and not beginning.startswith("<"):
         return None
-    opening = _opening(_texts(chain([head], reading), codec))
+    texts = codecs.iterdecode(chain([head], reading), codec, "replace")
+    opening = _opening(chain(texts, (" ",)))  # the last item of the file is complete
     return None if opening is None else _kind(opening, _root(opening.source))
 
 
@@ -115,13 +116,6 @@ def _codec(head: bytes) -> str:
     """Return a codec in which markup can be searched; other encodings are supersets of ASCII."""
     marked = (codec for mark, codec in BYTE_ORDER_MARKS if head.startswith(mark))
     return next(marked, next((codec for pattern, codec in _WIDE if pattern.match(head)), "latin-1"))
-
-
-def _texts(blocks: Iterable[bytes], codec: str) -> Iterator[str]:
-    decoder = codecs.getincrementaldecoder(codec)("replace")
-    for block in blocks:
-        yield decoder.decode(block)
-    yield " "  # the last item of the file is complete
 
 
 def _opening(texts: Iterable[str]) -> _Opening | None:
@@ -147,9 +141,9 @@ def _opening(texts: Iterable[str]) -> _Opening | None:
     return opening if opening.tag or opening.doctype or opening.is_xml else None
 
 
-def _skip_comments(text: str, place: int) -> int:
-    skipped = _SKIPPED.match(text, place)
-    return skipped.end() if skipped else place
+def _skip_comments(text: str, start: int) -> int:
+    skipped = _SKIPPED.match(text, start)
+    return skipped.end() if skipped else start
 
 
 def _end_of_prologue_item(text: str, start: int, opening: _Opening) -> int | None:

@@ -89,8 +89,7 @@ def first_texts(blocks: Iterable[bytes], keys: Mapping[str, str]) -> dict[str, A
 
 def codec_of(head: bytes) -> str:
     """Return the codec of an XML document by its first bytes (XML 1.0, F). Raises Unreadable for an unknown one."""
-    marked = encodings.byte_order_mark(head)
-    if marked:
+    if marked := encodings.byte_order_mark(head):
         return marked
     if head.startswith((b"<\0", b"\0<")):
         return "utf-16-le" if head.startswith(b"<") else "utf-16-be"

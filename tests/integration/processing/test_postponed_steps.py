@@ -1,4 +1,4 @@
-"""Steps that have to wait, or are left for later: for a service that is away, for a library that is not installed."""
+"""Steps that wait or are postponed: for an unavailable service, or for a library that is not installed."""
 
 from __future__ import annotations
 
@@ -97,25 +97,25 @@ def test_a_rendition_may_have_further_widths() -> None:
     }
 
 
-# What was owed is made good
+# Backfilling postponed steps
 
 
-def owing(filename: str = "harbour.txt", content: bytes | None = None) -> FileAsset:
-    """A file that is ready and has a step left for later, for long enough to be tried again."""
+def file_with_postponed_step(filename: str = "harbour.txt", content: bytes | None = None) -> FileAsset:
+    """Return a ready file with a step that was postponed long enough ago to be tried again."""
     asset = processed(content or samples.text(), filename)
     assert asset.status == FileStatus.READY
     jobs.Job.objects.filter(file_id=asset.id).update(updated_at=now() - timedelta(minutes=1))
     return asset
 
 
-def opened(asset: FileAsset) -> bool:
+def has_backfill_job(asset: FileAsset) -> bool:
     return jobs.Job.objects.filter(file_id=asset.id, state=jobs.JobState.QUEUED).exists()
 
 
 def test_a_postponed_step_is_backfilled_once_its_library_is_installed(tmp_path, monkeypatch, notified) -> None:
-    asset = owing("a.gif", samples.gif())
+    asset = file_with_postponed_step("a.gif", samples.gif())
     processing.backfill()
-    assert not opened(asset)
+    assert not has_backfill_job(asset)
     package = tmp_path / "windlass_trial_lens"
     package.mkdir()
     (package / "glass.py").write_text("LAND = 'ahoy'\n")
@@ -143,9 +143,9 @@ def test_a_postponed_step_is_backfilled_once_its_library_is_installed(tmp_path, 
 
 def test_backfilling_waits_while_the_service_is_unavailable(harbour) -> None:
     harbour("optional")
-    asset = owing()
+    asset = file_with_postponed_step()
     processing.backfill()
-    assert not opened(asset)
+    assert not has_backfill_job(asset)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_backfilling_waits_while_the_service_is_unavailable(harbour) -> None:
 )
 def test_a_verdict_of_a_backfilled_step_is_applied(harbour, mood: str, status: FileStatus, state: StepState) -> None:
     harbour("optional")
-    asset = owing()
+    asset = file_with_postponed_step()
     harbour(mood)
     processing.backfill()
     asset = work_off(asset)
@@ -169,12 +169,12 @@ def test_a_verdict_of_a_backfilled_step_is_applied(harbour, mood: str, status: F
     assert job_of(asset, jobs.Stage.INTAKE).state == jobs.JobState.DONE
     assert [event["step"] for event in events(asset, "file.step")].count("checksum") == 1
     processing.backfill()
-    assert not opened(asset), "it was tried a moment ago, or there is nothing left to do"
+    assert not has_backfill_job(asset), "it was tried a moment ago, or there is nothing left to do"
 
 
 def test_backfilling_creates_a_missing_job(harbour) -> None:
     harbour("optional")
-    asset = owing()
+    asset = file_with_postponed_step()
     jobs.Job.objects.filter(file_id=asset.id).delete()
     harbour("open")
     processing.backfill()
@@ -184,7 +184,7 @@ def test_backfilling_creates_a_missing_job(harbour) -> None:
 def test_a_worker_that_dies_while_backfilling_keeps_the_file_available(harbour, settings) -> None:
     settings(JOB_MAX_ATTEMPTS=2)
     harbour("optional")
-    asset = owing()
+    asset = file_with_postponed_step()
     harbour("open")
     processing.backfill()
     job = job_of(asset, jobs.Stage.INTAKE)
@@ -200,7 +200,7 @@ def test_a_worker_that_dies_while_backfilling_keeps_the_file_available(harbour, 
 
 def test_reprocessing_ends_backfilling(harbour) -> None:
     harbour("optional")
-    asset = owing()
+    asset = file_with_postponed_step()
     harbour("open")
     processing.backfill()
     old = job_of(asset, jobs.Stage.INTAKE)
@@ -214,7 +214,7 @@ def test_reprocessing_ends_backfilling(harbour) -> None:
 
 def test_steps_that_the_profile_no_longer_needs_are_no_longer_postponed(harbour, monkeypatch, request) -> None:
     harbour("optional")
-    asset = owing()
+    asset = file_with_postponed_step()
     harbour("open")
     harbour_step = registry.installed()["harbour"]
     monkeypatch.setattr(harbour_step, "about", replace(harbour_step.about, wanted_by="media_types"))

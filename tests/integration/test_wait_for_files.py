@@ -1,4 +1,4 @@
-"""Answers that wait for a file: until it has ended, or has all that an answer of the media API shows."""
+"""Replies that wait for a file: until its processing has ended, or it has all that the media API returns."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytest_plugins = ["tests.integration.record_plane"]
 LONG = 900.0
 
 
-def waited(asset: Any) -> None:
+def assert_wait_ends(asset: Any) -> None:
     from windlass.http.live import event_streams
     from windlass.http.live.wait_for_files import until_processed
 
@@ -30,7 +30,7 @@ def waited(asset: Any) -> None:
     asyncio.run(wait())
 
 
-def tell(asset: Any, kind: str, **data: Any) -> None:
+def publish(asset: Any, kind: str, **data: Any) -> None:
     from windlass.events.api import EventType, recording
 
     with recording() as told:
@@ -51,8 +51,8 @@ def test_waiting_ends_with_the_thumbnail_or_the_end_of_processing(
     user: Callable[..., ApiClient], kind: str, data: dict[str, Any]
 ) -> None:
     asset = make_file(user().owner)
-    tell(asset, kind, **data)
-    waited(asset)
+    publish(asset, kind, **data)
+    assert_wait_ends(asset)
 
 
 @pytest.mark.slow
@@ -61,7 +61,7 @@ def test_waiting_does_not_end_with_other_steps(user: Callable[..., ApiClient]) -
     from windlass.http.live.wait_for_files import until_processed
 
     asset = make_file(user().owner)
-    tell(asset, "file.step", step="image_facts", state="done")
+    publish(asset, "file.step", step="image_facts", state="done")
 
     async def wait() -> bool:
         waiting = asyncio.ensure_future(until_processed([asset.id], LONG))

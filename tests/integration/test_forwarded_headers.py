@@ -1,4 +1,4 @@
-"""Headers of proxies count as far as the proxies are trusted, and no hop further."""
+"""Forwarded headers are used as far as the proxies are trusted, and no hop further."""
 
 from __future__ import annotations
 
@@ -40,7 +40,11 @@ def scope(client: str = "10.0.0.1", kind: str = "http", **headers: str) -> dict[
     }
 
 
-TOLD = {"x_forwarded_for": "203.0.113.7", "x_forwarded_proto": "https", "x_forwarded_host": "files.example.org"}
+FORWARDED_HEADERS = {
+    "x_forwarded_for": "203.0.113.7",
+    "x_forwarded_proto": "https",
+    "x_forwarded_host": "files.example.org",
+}
 
 
 def seen(**changed: Any) -> tuple[Any, ...]:
@@ -59,22 +63,22 @@ UNTOUCHED = ("10.0.0.1", "http", "inside", "", "/files")
 
 
 def test_forwarded_headers_are_ignored_by_default() -> None:
-    assert seen(**TOLD, x_forwarded_prefix="/up") == UNTOUCHED
-    assert told_origin(**TOLD) == ""
+    assert seen(**FORWARDED_HEADERS, x_forwarded_prefix="/up") == UNTOUCHED
+    assert told_origin(**FORWARDED_HEADERS) == ""
 
 
 def test_headers_of_a_trusted_proxy_are_used(trusting: Callable[[str], None]) -> None:
     trusting("10.0.0.0/8")
-    assert seen(**TOLD) == ("203.0.113.7", "https", "files.example.org", "", "/files")
-    assert told_origin(**TOLD) == "https://files.example.org"
-    assert seen(**TOLD, client="192.0.2.1")[1:] == UNTOUCHED[1:]
+    assert seen(**FORWARDED_HEADERS) == ("203.0.113.7", "https", "files.example.org", "", "/files")
+    assert told_origin(**FORWARDED_HEADERS) == "https://files.example.org"
+    assert seen(**FORWARDED_HEADERS, client="192.0.2.1")[1:] == UNTOUCHED[1:]
     assert seen(x_forwarded_prefix="/up/load/")[3:] == ("/up/load", "/up/load/files")
     assert told_origin(x_forwarded_prefix="/up") == ""
 
 
 def test_headers_over_a_unix_socket_are_ignored(trusting: Callable[[str], None]) -> None:
     trusting("10.0.0.1")
-    alone = scope(**TOLD) | {"client": None}
+    alone = scope(**FORWARDED_HEADERS) | {"client": None}
     assert forwarded(alone) is alone
 
 
@@ -99,7 +103,7 @@ def test_forwarded_is_used_if_x_forwarded_fields_are_absent(trusting: Callable[[
     standard = 'for="[2001:db8::1]:4711";proto=HTTPS;host="files.example.org"'
     assert seen(forwarded=standard)[:3] == ("2001:db8::1", "https", "files.example.org")
     assert seen(forwarded=f"for=6.6.6.6;host=evil, {standard}")[:3] == ("2001:db8::1", "https", "files.example.org")
-    assert seen(forwarded="for=6.6.6.6;host=evil;proto=https", **TOLD)[2] == "files.example.org"
+    assert seen(forwarded="for=6.6.6.6;host=evil;proto=https", **FORWARDED_HEADERS)[2] == "files.example.org"
 
 
 @pytest.mark.parametrize(
@@ -119,7 +123,7 @@ def test_the_forwarded_port_is_part_of_the_origin(
     trusting: Callable[[str], None], told: dict[str, str], origin: str
 ) -> None:
     trusting("10.0.0.1")
-    assert told_origin(**TOLD | told) == origin
+    assert told_origin(**FORWARDED_HEADERS | told) == origin
 
 
 def test_a_port_alone_is_added_to_the_host(trusting: Callable[[str], None]) -> None:
@@ -186,14 +190,14 @@ def test_invalid_forwarded_headers_are_ignored(trusting: Callable[[str], None], 
 
 def test_forwarded_headers_are_applied_once(trusting: Callable[[str], None]) -> None:
     trusting("*")
-    once = forwarded(scope(**TOLD, x_forwarded_prefix="/up"))
+    once = forwarded(scope(**FORWARDED_HEADERS, x_forwarded_prefix="/up"))
     assert forwarded(once) is once
 
 
 def test_the_forwarded_scheme_of_a_websocket_is_wss(trusting: Callable[[str], None]) -> None:
     trusting("10.0.0.1")
-    assert forwarded(scope(kind="websocket", **TOLD))["scheme"] == "wss"
-    assert forwarded(scope(kind="websocket", **TOLD | {"x_forwarded_proto": "http"}))["scheme"] == "ws"
+    assert forwarded(scope(kind="websocket", **FORWARDED_HEADERS))["scheme"] == "wss"
+    assert forwarded(scope(kind="websocket", **FORWARDED_HEADERS | {"x_forwarded_proto": "http"}))["scheme"] == "ws"
 
 
 @pytest.mark.parametrize(
