@@ -94,7 +94,11 @@ class Group:
 
 
 LOCAL_STORE = TESTS / "contract" / "test_local_store.py"
-INTEGRATION = ([TESTS / "integration" / "processing"], sorted((TESTS / "integration").glob("test_*.py")))
+PROCESSING = TESTS / "integration" / "processing"
+INTEGRATION = (
+    [PROCESSING],
+    [file for file in sorted((TESTS / "integration").rglob("test_*.py")) if PROCESSING not in file.parents],
+)
 
 
 def fast_groups() -> list[Group]:
@@ -106,8 +110,8 @@ def other_groups() -> list[Group]:
     """The rest but ``ALONE``. Long groups come first, so that the cores end together: the size of a file stands for
     how long it takes."""
     slow = [Group(paths, ("--not-fast",)) for paths in (*INTEGRATION, [TESTS / "pure"])]
-    contract = [file for file in sorted((TESTS / "contract").glob("test_*.py")) if file != LOCAL_STORE]
-    files = sorted((TESTS / "process").glob("test_*.py"), key=lambda file: -file.stat().st_size)
+    contract = [file for file in sorted((TESTS / "contract").rglob("test_*.py")) if file != LOCAL_STORE]
+    files = sorted((TESTS / "process").rglob("test_*.py"), key=lambda file: -file.stat().st_size)
     singly = [TESTS / "hostile", TESTS / "browser", *(file for file in files if file.name not in ALONE)]
     return [*slow, Group(contract), *(Group([path]) for path in singly)]
 
@@ -118,10 +122,14 @@ def results(groups: Sequence[Group]) -> Iterator[GroupResult]:
             yield future.result()
 
 
+def last_groups() -> list[Group]:
+    return [Group([TESTS / "process" / name]) for name in ALONE]
+
+
 def everything() -> Iterator[GroupResult]:
     yield from results([*fast_groups(), *other_groups()])
-    for name in ALONE:
-        yield Group([TESTS / "process" / name]).run()
+    for group in last_groups():
+        yield group.run()
 
 
 def report(finished: Iterator[GroupResult]) -> int:

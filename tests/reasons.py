@@ -36,7 +36,7 @@ _ENDS = (".", "!", "?", "…", ")", '"', "'")
 
 
 def flaws(reason: str) -> list[str]:
-    """What is wrong with it; what a client sent and is quoted is not looked at."""
+    """Return the flaws of a reason; quoted text of the client is not checked."""
     said = _QUOTED.sub("''", reason)
     found = [f"foreign words: {match[0]}" for match in _FOREIGN.finditer(said)]
     found += [f"a class name: {match[0]}" for match in _CLASS.finditer(said)]

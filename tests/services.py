@@ -32,7 +32,7 @@ S3_SERVER = Path(__file__).parent / "s3_server"
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on now."""
+    """Return a free loopback port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -79,7 +79,7 @@ class Postgres:
         return f"postgres://windlass@127.0.0.1:{self.port}/{database}"
 
     def new_database(self) -> str:
-        """The URL of a database that is empty and nobody else's."""
+        """Create an empty database for the caller and return its URL."""
         name = f"test_{uuid4().hex}"
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             connection.execute(f'CREATE DATABASE "{name}"')
@@ -215,7 +215,7 @@ class S3Server:
             self.process = None
 
     def new_bucket(self) -> str:
-        """The name of a bucket that is empty and nobody else's."""
+        """Create an empty bucket for the caller and return its name."""
         name = f"test-{uuid4().hex}"
         self.client.create_bucket(Bucket=name)
         return name
@@ -341,7 +341,7 @@ Subsystem sftp internal-sftp
 
 @contextlib.contextmanager
 def sftp(program: str) -> Iterator[Sftp]:
-    """OpenSSH's server, as the user who calls."""
+    """OpenSSH's server, run by the calling user."""
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)  # where it shuts its unprivileged part in
     with tempfile.TemporaryDirectory(prefix="windlass-sftp-") as name:
@@ -410,7 +410,7 @@ class Clamd:
         self._tell(b"zRELOAD\0")
 
     def kill(self) -> None:
-        """SIGKILL, whatever it is doing. Idempotent."""
+        """Kill it. Idempotent."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()

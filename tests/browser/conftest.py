@@ -89,7 +89,7 @@ def variants(examples: dict[str, str]) -> dict[str, str]:
 
 
 def run(script: str, argument: str) -> str:
-    """A script of this directory in Node; gives what it printed."""
+    """Run a script of this directory in Node and return its output."""
     result = subprocess.run(["node", str(HERE / script), argument], capture_output=True, text=True, timeout=120)
     assert result.returncode == 0, result.stderr
     return result.stdout

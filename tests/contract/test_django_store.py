@@ -123,7 +123,7 @@ def test_another_storage_gets_a_copy(store: DjangoStore, s3_server: S3Server, tm
 
 
 def test_completion_is_repeatable_after_a_crash_between_saving_and_recording(store: DjangoStore, place: Place) -> None:
-    """The last bytes come again, to a process that knows the state before them; they may even be others."""
+    """The last bytes are sent again, to a process that has the state before them; they may differ."""
     first, state = pattern(5000), through_json(store.create(KEY))
     state = write(store, KEY, state, 0, first)
     last = write(store, KEY, state, 5000, pattern(3000, seed=2))
@@ -191,7 +191,7 @@ class CannotDate(FileSystemStorage):
 
 
 class Breaks(InMemoryStorage):
-    """Raises what ``error`` is, whatever it is asked."""
+    """Raises ``error`` at every call."""
 
     error: Exception = ConnectionError("secret.example.org refused")
 
@@ -247,7 +247,7 @@ def test_the_sweep_queries_rows_before_the_storage(store: DjangoStore, monkeypat
 
 
 def test_large_objects_are_not_held_in_memory(s3_server: S3Server, tmp_path: Path) -> None:
-    """django-storages keep what they fetch in memory, whatever its size, unless they are told otherwise."""
+    """django-storages keeps fetched objects of any size in memory by default."""
     store = open_store(in_bucket(tmp_path, s3_server))
     make(store, KEY, pattern(3_000_000))
     with store.open(KEY) as source:

@@ -1,4 +1,4 @@
-"""The encrypting store over others: the suite that every store passes, and what the raw bytes give away."""
+"""The encrypting store over others: the conformance suite, and the raw bytes."""
 
 from __future__ import annotations
 
@@ -237,7 +237,7 @@ def test_a_changed_header_is_an_error(place: Path, at: int) -> None:
         store.open(KEY)
 
 
-@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="the system knows no such wish")
+@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="this system has no posix_fadvise")
 def test_dropping_the_page_cache_reaches_the_encrypted_file(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of an encrypted object too, which has no descriptor of its own."""
     store, asked = under(place, KEY_ONE), []

@@ -1,4 +1,4 @@
-"""The local store: the suite that every store passes, and what only files can get wrong."""
+"""The local store: the conformance suite, and behaviour that only files have."""
 
 from __future__ import annotations
 
@@ -252,7 +252,7 @@ LocalStore(Path({str(root)!r})).put({KEY!r}, Dies(), 5)
 
 @pytest.fixture
 def synced(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Inodes in the order in which they were synced. A power cut cannot be run; what it would spare can be seen."""
+    """Inodes in the order in which they were synced. A power cut cannot be run; the synced inodes would survive it."""
     order: list[int] = []
     for name in ("fsync", "fdatasync"):
         real = getattr(os, name, os.fsync)
@@ -265,7 +265,7 @@ def synced(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return order
 
 
-syncs_by_fdatasync = pytest.mark.skipif(sys.platform == "darwin", reason="syncs through fcntl there")
+syncs_by_fdatasync = pytest.mark.skipif(sys.platform == "darwin", reason="macOS syncs with fcntl")
 
 
 def inode(path: Path) -> int:
@@ -390,7 +390,7 @@ def test_a_file_size_limit_is_a_full_store(store: LocalStore) -> None:
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     with services.disk(tmp_path / "small", "1m") as place:
         if place is None:
-            pytest.skip("needs the right to mount a small file system")
+            pytest.skip("mounting a small file system is not permitted here")
         yield place
 
 
@@ -437,7 +437,7 @@ def test_a_root_that_cannot_be_created_is_an_error(tmp_path: Path) -> None:
 # Descriptors and short writes
 
 
-@pytest.mark.skipif(NO_PROC, reason="needs /proc")
+@pytest.mark.skipif(NO_PROC, reason="this system has no /proc")
 def test_no_descriptor_is_left_open(store: LocalStore, root: Path) -> None:
     make(store, KEY, b"x")
     (root / "link").symlink_to(root)
@@ -487,7 +487,7 @@ def test_short_writes_are_continued(tmp_path: Path, buffers: list[bytes], limits
 def test_copying_falls_back_to_reading_and_writing(
     store: LocalStore, monkeypatch: pytest.MonkeyPatch, reason: int
 ) -> None:
-    """Also where it gives up in the middle: a file system that shares blocks may run out of references."""
+    """Also if the kernel's copy fails in the middle: a file system that shares blocks may run out of references."""
     data = pattern(3 * 1024 * 1024 + 11)
     make(store, OTHER, data)
     calls = []

@@ -1,4 +1,4 @@
-"""What the S3 store lets clients send to it themselves, and what it makes of that."""
+"""Signed requests with which clients send objects to the S3 store, and the objects that result."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_signed_parts_accept_only_their_length(store: S3Store) -> None:
 
 
 def test_a_signed_url_is_valid_for_one_part_and_time(store: S3Store, s3_server: S3Server) -> None:
-    """And is good for nothing but what was signed."""
+    """It is valid for the signed request only."""
     state = store.create_multipart(KEY)
     url = store.sign_part(KEY, state, 1, seconds=60).url
     assert httpx.put(url.replace("partNumber=1", "partNumber=2"), content=HELLO).status_code == 403

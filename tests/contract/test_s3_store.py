@@ -1,4 +1,4 @@
-"""The S3 store against a real server: the suite that every store passes, and what only a network can get wrong."""
+"""The S3 store against a real server: the conformance suite, and behaviour that only a network has."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class TestS3StoreWithinABucketProvedByMd5(UnfinishedObjects, Copying, Checkpoint
 
 
 class TestS3StoreWithoutMemory(UnfinishedObjects, Copying, Checkpoints):
-    """Every byte that does not fill a part is put away at once."""
+    """Every byte that does not fill a part is stored at once."""
 
     open_store = staticmethod(S3Store)
 
@@ -90,7 +90,7 @@ def test_a_part_replaced_by_another_client_is_an_error(s3_server: S3Server, stor
 
 
 def test_a_checkpoint_stores_only_bytes_of_a_certain_age(store: S3Store) -> None:
-    """A fast client's tail is part of a part a moment later; a slow one's bytes must not wait for that."""
+    """A fast client soon fills its part; the bytes of a slow one must not wait for that."""
 
     def pieces() -> int:
         return sum(found.size for found in store.objects())

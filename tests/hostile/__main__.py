@@ -63,7 +63,7 @@ def _trials(asked: argparse.Namespace) -> list[Trial]:
 
 
 def _write(asked: argparse.Namespace) -> int:
-    """What is baited points at port 9, where nobody listens, and at files that are not there."""
+    """Baited files point at port 9, where no server listens, and at files that do not exist."""
     asked.write.mkdir(parents=True, exist_ok=True)
     for trial in {written_as(trial): trial for trial in _trials(asked)}.values():
         listed = trial.file()

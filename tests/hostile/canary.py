@@ -1,4 +1,4 @@
-"""What must not be touched: a listener that hears whoever calls, and files that notice whoever opens them."""
+"""A listener that reports every connection, and files that report when they are opened: no step may touch them."""
 
 from __future__ import annotations
 

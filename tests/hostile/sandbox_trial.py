@@ -40,7 +40,7 @@ GREEDY = re.compile(r"more than \d+ MB of memory")
 
 @dataclass(frozen=True)
 class Ending:
-    """How one file ended. ``breaches`` of what must hold for every file are failures; the rest is told."""
+    """How one file ended. ``breaches`` of the guarantees for every file are failures; the rest is reported."""
 
     name: str
     profile: str
@@ -54,7 +54,7 @@ class Ending:
 
     @property
     def told(self) -> str:
-        """Everything that was said of it, in one text."""
+        """Return all of its messages in one text."""
         return " ".join([self.reason, *self.steps.values()])
 
     @property
@@ -141,7 +141,7 @@ class SandboxTrial:
                 yield f"a canary's picture is in the rendition {made.name}"
 
     def _of_machine(self, seconds: float) -> Iterator[str]:
-        """What is wrong with what it left behind and took."""
+        """Yield breaches in the processes, files, memory and time that it used."""
         from windlass.processing import worker_sandbox
 
         yield from self.canary.heard()
@@ -231,7 +231,7 @@ def _open(home: Path, temporary: Path, canary: Canary) -> SandboxTrial:
 
 
 def _listen_to_log(notes: list[str]) -> None:
-    """Nothing is printed; what the log alone is told of a step's error is kept."""
+    """Print nothing; collect the notes about step errors that only the log gets."""
     import structlog
 
     def keep(_: object, __: str, event: dict[str, Any]) -> dict[str, Any]:

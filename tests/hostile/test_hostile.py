@@ -23,7 +23,7 @@ MUTANTS = int(os.environ.get("HOSTILE_MUTANTS", "150"))
 pytestmark = pytest.mark.timeout(900)
 
 
-#: What a profile with limits refuses, and what its owner is told.
+#: What a profile with limits rejects, and a part of the reason.
 REFUSED = {
     "zip_flat": "packed 1011.06 to 1; at most 100",
     "zip_with_redundant_zip64_records": "packed 1010.99",
@@ -104,7 +104,7 @@ def test_damaged_files_breach_no_guarantee(endings_by_name: Mapping[str, Ending]
 
 
 def test_hostile_files_are_recognized_and_parsed(endings_by_name: Mapping[str, Ending]) -> None:
-    """Not everything was turned away at the door: kinds were told apart, and steps gave up on what they read."""
+    """Not every file was rejected by the first step: types were detected, and steps failed on what they parsed."""
     assert len({ending.mime_type for ending in endings_by_name.values()}) > 40
     assert sum(1 for ending in endings_by_name.values() if ending.steps) > 50
     assert all(ending.peak_memory > 0 for ending in endings_by_name.values())

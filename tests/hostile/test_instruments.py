@@ -1,4 +1,4 @@
-"""The instruments of the hostile tests: a canary that cannot sing proves nothing, nor does a mutant that changes."""
+"""The tools of the hostile tests: the canary reports contact, and mutants are reproducible."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_the_canary_reports_connections_and_datagrams(canary: Canary) -> None:
     assert canary.heard() == []
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has inotify")
 def test_the_canary_reports_opened_files(canary: Canary) -> None:
     for path in (canary.bait().text, canary.bait().picture, canary.bait().playlist):
         assert canary.heard() == []
@@ -92,7 +92,7 @@ def test_another_seed_gives_other_mutants() -> None:
 
 
 def test_a_breach_is_reported_and_its_file_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a second of no grace at all, every file takes too long."""
+    """With a negative grace time, every file takes too long."""
     monkeypatch.setenv("HOSTILE_GRACE_SECONDS", "-1000")
     (ending,) = endings([Trial("only_png")], processes=1, keep=tmp_path)
     assert isinstance(ending, Ending)

@@ -1,4 +1,4 @@
-"""Hostile files as a stranger would send them: over HTTP, to a whole ``windlass serve``, among honest ones."""
+"""Hostile files sent over HTTP to a whole ``windlass serve``, among ordinary ones."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def configure(records_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[C
 
 @pytest.fixture(scope="session")
 def record_plane(records_home: Path) -> Any:
-    """Django's ASGI handler as the front door calls it: with the request's id, and paths without their last slash."""
+    """Django's ASGI handler, called as the application calls it: with the request's id, without trailing slash."""
     from django.core.handlers.asgi import ASGIHandler
 
     handler = ASGIHandler()

@@ -273,7 +273,7 @@ class TestGrantsAreForOneUpload:
         assert ApiClient(closed)("POST", path, content=b"again").status_code == 403
 
     def test_a_grant_in_the_url_replaces_other_credentials(self, closed: Any, owner: ApiClient) -> None:
-        """A page that carries a grant, opened by somebody who is signed in, may do no more than the grant."""
+        """A page with a grant in its URL may do no more than the grant, also if its user is signed in."""
         assert owner("GET", f"/files/?grant={new_grant(owner.owner)}").status_code == 401
 
     def test_a_grant_restricts_requests_in_open_mode_too(self, records_home: Path) -> None:
@@ -360,7 +360,7 @@ class TestSignedUrls:
 
 
 class TestCredentialsComeFirst:
-    """401 before anything else is said of a request: its path's ids, its query, its type, its body."""
+    """401 precedes every other check of a request: of its ids, its query, its type, its body."""
 
     @pytest.mark.parametrize(
         ("method", "path", "options"),
@@ -398,7 +398,7 @@ class TestCredentialsComeFirst:
 
     @pytest.mark.parametrize("path", ["/files/", "/files/batch/", "/files/zip/", "/uploads/grants/", "/s3/multipart"])
     def test_missing_credentials_are_401_before_the_body_is_read(self, closed: Any, path: str) -> None:
-        """Nor of one that never comes: the reply does not wait for it."""
+        """The reply does not wait for a body that never arrives."""
         import asyncio
 
         replies: list[Any] = []

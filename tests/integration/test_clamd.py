@@ -1,4 +1,4 @@
-"""The clamd client against a real clamd, and against what stands in its place when it is ill."""
+"""The clamd client against a real clamd, and against servers that fail in its place."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def scanner(request: pytest.FixtureRequest, server: services.Clamd) -> Clamd:
 
 @pytest.fixture
 def private_clamd(clamd_program: str) -> Iterator[services.Clamd]:
-    """A clamd that a test may do anything to."""
+    """A clamd that a test may stop and kill."""
     with services.clamd(clamd_program) as running:
         yield running
 
@@ -192,7 +192,7 @@ def whole_stream(connection: socket.socket, seen: bytes) -> None:
 
 
 def test_a_clamd_that_dies_after_the_whole_file_fails_the_scan() -> None:
-    """Or a file that kills scanners would kill them for ever."""
+    """Otherwise a file that kills scanners would be retried for ever."""
     with fake_clamd(whole_stream) as url, pytest.raises(ScanFailed):
         scan(client(url), b"hello")
 

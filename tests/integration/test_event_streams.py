@@ -437,7 +437,7 @@ class TestRevocation:
     def test_a_token_that_expires_or_is_revoked_elsewhere_ends_its_stream(
         self, user: User, listen: Any, path: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """No signal tells of it here: ``update`` sends none. The credential is proved again from time to time."""
+        """``update`` sends no signal, so the stream checks its credential again at intervals."""
         from windlass.accounts.models import ApiToken
         from windlass.http.live import event_streams
         from windlass.kernel.clock import now

@@ -1,4 +1,4 @@
-"""The embedded broker: messages are whole or absent, taken once, found soon; losing one harms nothing."""
+"""The embedded broker: messages are whole or absent, delivered once and found soon."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def queue(name: str) -> Queue:
 def test_concurrent_writers_and_readers_deliver_each_message_whole_and_once(
     tmp_path: Path, directory: QueueDirectory
 ) -> None:
-    """Bodies span several pages, so that a reader of a message in the making would see a part of it."""
+    """Bodies span several pages, so that a reader of an unfinished message would see a part of it."""
     writers, each = 3, 150
     context = multiprocessing.get_context("spawn")
     with context.Pool(writers + 2) as pool:

@@ -1,4 +1,4 @@
-"""Liveness without I/O; readiness that tells which part is not there, and no secret."""
+"""Liveness without I/O; readiness that names the unavailable part and no secret."""
 
 from __future__ import annotations
 

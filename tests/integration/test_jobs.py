@@ -1,4 +1,4 @@
-"""Jobs: whatever becomes of notifications, a job is claimed by one worker at a time, fenced, retried and never lost."""
+"""Jobs: with any loss of notifications, a job is claimed by one worker at a time, fenced, retried and never lost."""
 
 from __future__ import annotations
 
@@ -473,7 +473,7 @@ def test_a_worker_that_lost_its_lease_creates_no_further_jobs() -> None:
 
 
 def test_a_job_that_its_holder_has_finished_is_not_reported_as_lost() -> None:
-    """Its lease may be looked at in the moment in which the worker goes on to the next stage."""
+    """Its lease may be renewed while the worker continues with the next stage."""
     mine, taken = claimed(new_job()), claimed(new_job())
     with transaction.atomic():
         jobs.finish(mine)

@@ -1,4 +1,4 @@
-"""What Prometheus reads, and who may read it. The text is read back with the parser of Prometheus's own client."""
+"""The metrics for Prometheus, and who may read them. They are parsed with Prometheus's own client."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files move to another store and back: whatever happens meanwhile, each is whole where its record says it is."""
+"""Files move to another store and back; whatever happens meanwhile, each is complete in the store of its record."""
 
 from __future__ import annotations
 

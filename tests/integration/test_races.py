@@ -1,4 +1,4 @@
-"""What several processes do to the same rows at once, on each kind of database."""
+"""Several processes change the same rows at once, on each kind of database."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def race(request: pytest.FixtureRequest, tmp_path: Path) -> Race:
 
 @pytest.mark.slow
 def test_concurrent_sharing_and_deletion_of_equal_files_loses_no_bytes(race: Race) -> None:
-    """However many point at one another's bytes while others go: no file loses its bytes, no count is wrong."""
+    """Files share bytes while others are deleted: no file loses its bytes, no count is wrong."""
     for found in race("sharing"):
         assert (found["wrong"], found["failed"]) == ([], [])
         assert found["files"] == 6 - found["deleted"]
@@ -52,7 +52,7 @@ def test_concurrent_sharing_and_deletion_of_equal_files_loses_no_bytes(race: Rac
 
 @pytest.mark.slow
 def test_concurrent_moving_sharing_and_deletion_loses_no_bytes(race: Race, tmp_path: Path) -> None:
-    """Whoever comes first: every file has its bytes where its row says, and nothing else stays in either store."""
+    """In any order: every file has its bytes in the store of its row, and no other object remains."""
     stores = tmp_path / "stores.toml"
     stores.write_text('[archive]\nmedia_root = "archive"')
     (found,) = race("moving", WINDLASS_STORES=str(stores))

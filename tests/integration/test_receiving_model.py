@@ -1,4 +1,4 @@
-"""The receiving core against a model of it: whatever is done in whatever order, with splits, lies, breaks and crashes.
+"""The receiving core against a model of it: any operations in any order, with splits, wrong claims, breaks and crashes.
 
 In process, on a real database and a real store; only the connection is played.
 """
@@ -80,7 +80,7 @@ def loop_ends(small_limits: None) -> Iterator[None]:
 
 
 def run(work: Any) -> Any:
-    """Do it, and what it leaves running in the background."""
+    """Run it to its end, with the tasks that it leaves in the background."""
 
     async def settled() -> Any:
         try:
@@ -270,7 +270,7 @@ class Receiving(RuleBasedStateMachine):
         checksum: str | None,
         breaks: bool,
     ) -> type[Exception] | None:
-        """What the request must be answered with, and in the model what it must do."""
+        """Return the refusal that the request must get."""
         if model.gone:
             return Problem
         if model.complete:
@@ -356,7 +356,7 @@ class Receiving(RuleBasedStateMachine):
 
     @rule(model=uploads | parts, junk=st.binary(min_size=1, max_size=200))
     def crash(self, model: Model, junk: bytes) -> None:
-        """A process wrote on and died before it committed, holding the lease; nobody remembers a hash."""
+        """A process wrote further bytes and died with the lease before it committed; no hash is in memory."""
         session = UploadSession.objects.filter(id=model.id, status=UploadStatus.ACTIVE).first()
         if session is not None:
             lease = files.take_lease(session.id, "the dead", 60)
@@ -446,7 +446,7 @@ def test_a_partial_upload_may_be_concatenated_with_itself_thousands_of_times() -
 
 @pytest.fixture
 def limited(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """An owner who may have 500 bytes, in more than one upload."""
+    """An owner with a quota of 500 bytes."""
     monkeypatch.setenv("QUOTA_BYTES", "500")
     conf.reload()
     yield f"user:{uuid.uuid4()}"
@@ -455,7 +455,7 @@ def limited(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 def stored_bytes(owner: str) -> int:
-    """How many bytes the store has of this owner's uploads."""
+    """Return the number of bytes of this owner's uploads in the store."""
     return sum(len(stored(session)) for session in UploadSession.objects.filter(owner=owner))
 
 

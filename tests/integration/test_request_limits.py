@@ -57,7 +57,7 @@ class Application:
         await _answer(send, 200, json.dumps({"path": scope["path"], "query": scope["query_string"].decode()}).encode())
 
     async def refuse(self, scope: Any, receive: Any, send: Any) -> None:
-        """Without a look at the body."""
+        """Refuse without reading the body."""
         await _answer(send, 413, b"too large")
 
     async def read(self, scope: Any, receive: Any, send: Any) -> None:
@@ -90,7 +90,7 @@ class Application:
         await send({"type": "http.response.body"})
 
     async def events(self, scope: Any, receive: Any, send: Any) -> None:
-        """Little, and for longer than any deadline."""
+        """Send few bytes, for longer than any deadline."""
         await send({"type": "http.response.start", "status": 200, "headers": []})
         for _ in range(8):
             await asyncio.sleep(0.5)
@@ -150,7 +150,7 @@ def wait_until(condition: Callable[[], bool], seconds: float = 15) -> None:
 
 
 def reply(client: socket.socket) -> tuple[int, dict[str, str], bytes]:
-    """The next reply; what it says of itself is read to its last byte."""
+    """Read the next reply to its last byte."""
     reader = client.makefile("rb", buffering=0)
     first = reader.readline().split()
     headers = {}
@@ -164,7 +164,7 @@ def reply(client: socket.socket) -> tuple[int, dict[str, str], bytes]:
 
 
 def refusal(client: socket.socket) -> dict[str, Any]:
-    """A refusal by the server itself: a problem document, and then the end."""
+    """Read a refusal by the server itself: a problem document, then the end of the connection."""
     status, headers, body = reply(client)
     document: dict[str, Any] = json.loads(body)
     assert headers["content-type"] == "application/problem+json"
@@ -176,7 +176,7 @@ def refusal(client: socket.socket) -> dict[str, Any]:
 
 
 def ends(client: socket.socket) -> bool:
-    """Whether the server closes it, with nothing more said."""
+    """Return whether the server closes the connection without further bytes."""
     try:
         return client.recv(1) == b""
     except ConnectionResetError:

@@ -1,4 +1,4 @@
-"""How much of a sandbox a machine gives is tried and told, and ``SANDBOX=require`` takes no less than all of it."""
+"""The sandbox capability level of a machine is tried and reported, and ``SANDBOX=require`` needs the full level."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ print(json.dumps(asyncio.run(health.readiness())))
 
 @pytest.fixture(scope="module", autouse=True)
 def full() -> None:
-    require(measure("best-effort").name == "full", "Landlock and seccomp are not both to be had here")
+    require(measure("best-effort").name == "full", "this machine does not have both Landlock and seccomp")
 
 
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A migrated one of its own: `windlass check` tells of whatever rows other tests have left."""
+    """A database of its own, because `windlass check` reports rows that other tests have left."""
     home = tmp_path_factory.mktemp("level")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WINDLASS_HOME", str(home))

@@ -17,7 +17,7 @@ from windlass.http.server.uvicorn_protocol import ReceivingProtocol
 
 
 class Application:
-    """Records what it receives. ``begin`` holds it back before its first receive."""
+    """Records what it receives. It waits for ``begin`` before its first receive."""
 
     def __init__(self) -> None:
         self.begin = threading.Event()

@@ -51,7 +51,7 @@ class Proxy:
 
     def _serve(self, near: socket.socket) -> None:
         with near, socket.create_connection(("127.0.0.1", self._upstream)) as far:
-            # Each request begins a block of its own: nobody sends the next before the last was answered.
+            # Each request begins a block of its own: the next is not sent before the last was answered.
             cutting = threading.Event()
             back = threading.Thread(target=self._back, args=(far, near, cutting), daemon=True)
             back.start()

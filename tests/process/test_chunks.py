@@ -22,7 +22,7 @@ KB = 1024
 
 
 def bytes_of(http: httpx.Client, completed: dict[str, Any]) -> bytes:
-    """What is stored, once it may be served."""
+    """Return the stored bytes once they are served."""
 
     def look() -> httpx.Response | None:
         answer = http.get(completed["file_path"])
@@ -184,7 +184,7 @@ def test_a_wrong_file_hash_fails_the_upload(http: httpx.Client, stored_data: Sto
 
 
 def test_of_different_bytes_for_one_chunk_the_first_accepted_stay(http: httpx.Client, stored_data: StoredData) -> None:
-    """Eight clients bring eight different chunks 0 at once: one is taken, and its bytes are the ones that stay."""
+    """Eight clients send eight different chunks 0 at once: one is accepted, and its bytes are stored."""
     bodies = [bytes([number]) * (2 * MB) for number in range(8)]
     upload = ChunkUpload.create(http, bytes(2 * MB), 2 * MB)
     with ThreadPoolExecutor(8) as pool:
@@ -221,7 +221,7 @@ def test_concurrent_complete_calls_create_one_file(http: httpx.Client, stored_da
 def test_a_chunk_is_resent_while_a_dead_connection_still_holds_its_claim(
     shared_server: ServerProcess, http: httpx.Client, stored_data: StoredData
 ) -> None:
-    """Half a chunk came over a connection that then went silent; the chunk is sent again over another one."""
+    """Half a chunk arrives over a connection that then goes silent; the chunk is sent again over another one."""
     data = os.urandom(3 * MB)
     upload = ChunkUpload.create(http, data, 3 * MB)
     with Wire(shared_server.port) as dead:
@@ -446,7 +446,7 @@ def test_an_assembly_interrupted_by_a_crash_is_resumed(make_server: Callable[...
 def test_on_postgresql_concurrent_duplicates_of_chunks_are_accepted_once(
     make_server: Callable[..., ServerProcess], postgres: str
 ) -> None:
-    """Every chunk is brought three times at once; each is taken once."""
+    """Every chunk is sent three times at once; each is stored once."""
     server = make_server(DATABASE_URL=postgres)
     data = os.urandom(40 * 64 * KB)
     with connect(server) as http:

@@ -152,7 +152,7 @@ Client({shared_server.url!r}).upload({str(big)!r}, on_progress=halt)
 
 
 def test_a_stopped_command_says_how_to_resume(tmp_path: Path) -> None:
-    """Nobody listens there, so that the command is in the middle once it has said that it will try again."""
+    """No server listens there, so the command is retrying once it has printed that it will."""
     note = tmp_path / "note.txt"
     note.write_text("A note.\n")
     command = [sys.executable, "-m", "windlass", "upload", str(note), "--server", f"http://127.0.0.1:{free_port()}"]

@@ -19,7 +19,7 @@ LAST = {"Upload-Complete": "?1"}
 
 @pytest.fixture(scope="module")
 def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """A server that asks for credentials, lets one page in, and trusts a proxy on this machine."""
+    """A server that requires credentials, allows one origin, and trusts a proxy on this machine."""
     server = ServerProcess(
         tmp_path_factory.mktemp("secured") / "home",
         AUTH_MODE="required",
@@ -44,7 +44,7 @@ def http(secured: ServerProcess, token: dict[str, str]) -> Iterator[httpx.Client
         yield client
 
 
-# Line 14: who may
+# Line 14: credentials
 
 
 def test_line_14_every_method_requires_a_credential(secured: ServerProcess, http: httpx.Client) -> None:
@@ -73,7 +73,7 @@ def test_line_14_every_method_requires_a_credential(secured: ServerProcess, http
 
 
 def test_line_14_another_users_upload_is_404_and_not_403(secured: ServerProcess, http: httpx.Client) -> None:
-    """A client that reads 401 or 403 might forget an upload that is its own."""
+    """A client that gets 401 or 403 might discard an upload that is its own."""
     path = create(http, 8)
     bob = secured.command("token", "create", "--user", "bob").stdout.strip()
     with connect(secured, headers={"Authorization": f"Bearer {bob}"}) as other:
@@ -156,7 +156,7 @@ FORWARDED_HEADERS = {
 
 
 def locations(http: httpx.Client, headers: dict[str, str]) -> list[str]:
-    """Where a tus upload, an IETF upload and a raw file are said to be."""
+    """Return the locations of a new tus upload, IETF upload and raw file."""
     made = (
         http.post("/files/", headers=TUS | {"Upload-Length": "4"} | headers),
         http.post("/files/", headers={"Upload-Complete": "?0"} | headers),

@@ -75,13 +75,13 @@ def other(closed: ServerProcess) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def anybody() -> Iterator[httpx.Client]:
-    """A browser at the store, which knows no credential of ours."""
+    """A browser at the store, without a credential of Windlass."""
     with httpx.Client(timeout=60) as client:
         yield client
 
 
 class Upload:
-    """One upload in parts, as Uppy goes about it."""
+    """One upload in parts, with the calls that Uppy makes."""
 
     def __init__(self, http: httpx.Client, anybody: httpx.Client, **metadata: Any) -> None:
         name = metadata.pop("name", "large.bin")
@@ -124,7 +124,7 @@ def refused(answer: httpx.Response, status: int, *words: str) -> None:
 
 
 def downloaded(http: httpx.Client, location: str) -> bytes:
-    """What a finished upload's location says the file is."""
+    """Return the bytes of the file at a finished upload's location."""
     record = wait_until_processed(http, urlsplit(location).path.split("/")[2])
     assert record["status"] == "READY", record
     content = http.get(urlsplit(location).path + "download/", follow_redirects=True).content
@@ -191,7 +191,7 @@ def test_repeated_completion_creates_one_file(http: httpx.Client, anybody: httpx
 def test_completion_records_an_object_that_the_store_has_already_completed(
     http: httpx.Client, anybody: httpx.Client, s3_server: S3Server, bucket: Bucket
 ) -> None:
-    """As where the process died between the two."""
+    """As after a process died between the two."""
     data = os.urandom(PART + 7)
     upload = Upload(http, anybody)
     parts = upload.send_all(data)
@@ -259,7 +259,7 @@ def test_the_declared_size_is_enforced(http: httpx.Client, anybody: httpx.Client
 def test_a_file_above_the_limit_is_refused_and_its_bytes_are_deleted(
     http: httpx.Client, anybody: httpx.Client, bucket: Bucket
 ) -> None:
-    """Of a size that nobody said before."""
+    """No size was declared."""
     upload = Upload(http, anybody, profile="small")
     parts = upload.send_all(os.urandom(8 * MB))
     refused(http.get(f"{upload.path}/3", params=upload.query), 413)
@@ -374,7 +374,7 @@ def params(http: httpx.Client, **query: Any) -> dict[str, Any]:
 def test_a_signed_put_becomes_a_file_without_a_completion_call(
     http: httpx.Client, anybody: httpx.Client, bucket: Bucket
 ) -> None:
-    """The page need not say that it was sent: the file appears by itself."""
+    """The page need not report the PUT: the file is recorded without it."""
     data = png(64, 48) + os.urandom(8)
     sha256 = {"metadata[sha256]": digest(data), "metadata[size]": str(len(data))}
     to = params(http, **sha256)
@@ -431,7 +431,7 @@ def test_multipart_calls_and_single_put_calls_cannot_be_mixed(http: httpx.Client
 def test_a_form_is_sent_to_windlass_if_the_store_accepts_no_forms(
     http: httpx.Client, other: httpx.Client, anybody: httpx.Client, bucket: Bucket
 ) -> None:
-    """It comes here, by a permission that stands in its URL and is good for one file."""
+    """The form is sent to Windlass, with a grant for one file in its URL."""
     data = os.urandom(1000)
     said = {"metadata[reference]": "order-18", "metadata[colour]": "red", "metadata[sha256]": digest(data)}
     to = params(http, filename="small.bin", type="", method="POST", **said)

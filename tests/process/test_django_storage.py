@@ -1,4 +1,4 @@
-"""Files in a Django storage, end to end: over SFTP, and over one that dies when it should not."""
+"""Files in a Django storage, end to end: over SFTP, and over a storage that kills the process."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class DiesAfterSaving(FileSystemStorage):
-    """SIGKILL to whoever has just saved an upload, once, where a file asks for it."""
+    """Kills the process that has just saved an upload, once, if the file DIE exists."""
 
     def _save(self, name: str, content: Any) -> str:
         saved: str = super()._save(name, content)

@@ -270,7 +270,7 @@ def run(page: Path, directory: Path, home: Path | None, replacements: Replacemen
 
 
 def session(blocks: Sequence[Fence], directory: Path, replacements: Replacements) -> tuple[str, list[str | None]]:
-    """The page as one script, and what each of its blocks is to print (None: nothing is said of it)."""
+    """The page as one script, and the expected output of each block (None if the page shows none)."""
     script = ["set -euo pipefail", "trap 'jobs -p | xargs -r kill; wait' EXIT"]
     expected: list[str | None] = []
     for number, fence in enumerate(blocks):

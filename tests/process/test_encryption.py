@@ -1,5 +1,4 @@
-"""Encryption at rest: nothing that a client sent, or that was made of it, lies readable on the disk; and all of it
-comes back."""
+"""Encryption at rest: no bytes of a file or of its renditions are readable on the disk, and all are served."""
 
 from __future__ import annotations
 
@@ -140,7 +139,7 @@ def test_renditions_are_encrypted(http: httpx.Client, target_server: ServerProce
 
 
 def test_encrypted_downloads_are_not_delegated_to_the_proxy(http: httpx.Client) -> None:
-    """SENDFILE is set, and a download comes from here all the same."""
+    """SENDFILE is set, and the download is served by Windlass nevertheless."""
     data = content(100_000)
     file = http.post("/files/?filename=a.bin", content=data).json()["id"]
     wait_until_processed(http, file)
@@ -152,7 +151,7 @@ def test_encrypted_downloads_are_not_delegated_to_the_proxy(http: httpx.Client) 
 def test_an_upload_resumes_under_its_key_after_a_kill_and_a_key_rotation(
     make_server: Callable[..., ServerProcess],
 ) -> None:
-    """And the key is changed meanwhile: what was begun under the old one is finished under it."""
+    """The key is rotated meanwhile: an upload created under the old key is completed under it."""
     server = make_server(ENCRYPTION_KEY=KEY, CHECKPOINT_BYTES=str(2 * MB), CHECKPOINT_SECONDS="1")
     data, stored_data = content(24 * MB), StoredData(server)
     with connect(server) as http:
@@ -173,7 +172,7 @@ def test_an_upload_resumes_under_its_key_after_a_kill_and_a_key_rotation(
 
 
 def test_without_the_key_encrypted_files_are_503_and_return_with_it(make_server: Callable[..., ServerProcess]) -> None:
-    """What is stored while there is no key is plain, and stays readable when the key is back."""
+    """Files stored while there is no key are plain, and stay readable when the key is back."""
     server = make_server(ENCRYPTION_KEY=KEY)
     plain, secret = content(70_000), content(70_000)
     with connect(server) as http:

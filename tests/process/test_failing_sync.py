@@ -23,7 +23,7 @@ SOURCE = Path(__file__).with_name("failing_sync.c")
 
 
 class Disk:
-    """Says which of the server's files cannot be synced."""
+    """Selects the server's files that cannot be synced."""
 
     def __init__(self, trigger: Path) -> None:
         self._trigger = trigger
@@ -120,7 +120,7 @@ def test_a_form_and_a_raw_body_store_nothing_after_a_failed_sync(
 def test_a_database_commit_that_was_not_synced_is_not_acknowledged(
     unsound: ServerProcess, http: httpx.Client, disk: Disk
 ) -> None:
-    """The database's log cannot be synced: nobody hears of success, and it goes on afterwards."""
+    """The database's WAL cannot be synced: no success is acknowledged, and later writes succeed."""
     data, stored_data = os.urandom(5000), StoredData(unsound)
     path, web = create(http, len(data)), unsound.web_pid()
     assert patch(http, path, 0, data[:1000]).status_code == 204

@@ -40,7 +40,7 @@ def server_on_small_disks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     with contextlib.ExitStack() as stack:
         for place, size in ((home, "48m"), (home / "media", "24m"), (home / "scratch", "2m")):
             if stack.enter_context(services.disk(place, size)) is None:
-                pytest.skip("needs the right to mount a small file system")
+                pytest.skip("mounting a small file system is not permitted here")
         quick = {"JOB_BACKOFF_SECONDS": "0.2", "SWEEP_SECONDS": "1", "JOB_MAX_ATTEMPTS": "2"}
         server = ServerProcess(home, DISK_RESERVE_MB="0", RATE_LIMIT_PER_MINUTE="0", **quick)
         server.start()

@@ -37,7 +37,7 @@ def target_server(closed_server: ServerProcess) -> ServerProcess:
 
 @pytest.fixture(scope="module")
 def backend(closed_server: ServerProcess) -> Iterator[httpx.Client]:
-    """The one who grants."""
+    """A client that creates grants."""
     token = closed_server.command("token", "create", "--user", "shop").stdout.strip()
     with connect(closed_server, headers={"Authorization": f"Bearer {token}"}) as client:
         yield client
@@ -45,7 +45,7 @@ def backend(closed_server: ServerProcess) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def browser(closed_server: ServerProcess) -> Iterator[httpx.Client]:
-    """Somebody without a credential."""
+    """A client without a credential."""
     with connect(closed_server) as client:
         yield client
 

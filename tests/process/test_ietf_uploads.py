@@ -41,7 +41,7 @@ def version(number: int | None) -> dict[str, str]:
 def create_ietf(
     http: httpx.Client, content: bytes = b"", headers: dict[str, str] | None = None, url: str = "/files/"
 ) -> str:
-    """A creation that is not the last request; returns the upload's path."""
+    """Create an incomplete upload and return its path."""
     created = http.post(url, headers=MORE | (headers or {}), content=content)
     assert (created.status_code, created.headers["Upload-Offset"]) == (201, str(len(content))), created.text
     return str(created.headers["Location"])
@@ -111,7 +111,7 @@ def test_line_22_partial_upload_is_no_declared_type_of_the_file(http: httpx.Clie
 
 @pytest.mark.parametrize("number", [6, 8, 10])
 def test_line_22_an_interim_response_has_the_location_to_resume(http: httpx.Client, wire: Wire, number: int) -> None:
-    """It comes before the body has ended, and what it names can be resumed when the connection breaks."""
+    """It is sent before the body has ended, and its location can be resumed when the connection breaks."""
     content = os.urandom(4000)
     head = LAST | version(number) | {"Content-Length": str(len(content))}
     wire.head("POST", "/files/", head, content[:1000])
@@ -371,7 +371,7 @@ def test_line_29_a_file_with_a_wrong_repr_digest_fails(
 
 
 def test_line_30_an_offset_returned_by_head_is_accepted_by_patch(http: httpx.Client, wire: Wire) -> None:
-    """The writer whose connection is dead is told to let go before the offset is told."""
+    """The writer with the dead connection releases its lease before HEAD returns the offset."""
     content = os.urandom(3 * MB)
     path = create_ietf(http)
     head = PARTIAL | LAST | {"Upload-Offset": "0", "Content-Length": str(len(content))}

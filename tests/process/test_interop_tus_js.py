@@ -35,7 +35,7 @@ def large_file(tmp_path: Path) -> Path:
 
 
 def upload(node: str, server: ServerProcess, path: Path, **task: Any) -> dict[str, Any]:
-    """Run the script of tests/interop; gives what it printed."""
+    """Run the script of tests/interop and return its output."""
     task = {"endpoint": f"{server.url}/files/", "path": str(path), **task}
     command = [node, str(INTEROP / "tus_js_upload.mjs"), json.dumps(task)]
     result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)

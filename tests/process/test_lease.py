@@ -138,7 +138,7 @@ def test_line_15_a_newer_request_takes_the_lease_of_a_connection_in_another_proc
 def test_line_15_each_newer_request_takes_the_lease_of_the_one_before(
     shared_server: ServerProcess, http: httpx.Client, stored_data: StoredData
 ) -> None:
-    """A network that dies again and again: each connection brought a little."""
+    """A network that breaks repeatedly: each connection sends a few bytes."""
     content, path = os.urandom(SIZE), create(http, SIZE)
     with contextlib.ExitStack() as stack:
         for number in range(4):
@@ -170,7 +170,7 @@ def test_termination_stops_a_writer_in_another_process(
 def test_requests_that_do_not_need_the_lease_do_not_interrupt_the_writer(
     shared_server: ServerProcess, http: httpx.Client, stored_data: StoredData
 ) -> None:
-    """Looking at an upload that is being written does not disturb its writer."""
+    """Reading the status of an upload does not interrupt its writer."""
     content, path = os.urandom(SIZE), create(http, SIZE)
     with Wire(shared_server.port) as writer:
         start_patch(writer, path, content[:HALF], SIZE)
@@ -189,7 +189,7 @@ def test_requests_that_do_not_need_the_lease_do_not_interrupt_the_writer(
 def test_line_15_nobody_writes_while_a_stopped_holder_could_still_write(
     http: httpx.Client, stored_data: StoredData, other: OtherWeb
 ) -> None:
-    """Its lease lapses, but its writes could still come: nobody else writes until they cannot."""
+    """Its lease expires, but its writes could still arrive: no other process writes until they cannot."""
     content, path = os.urandom(SIZE), create(http, SIZE)
     with Wire(other.port) as late:
         start_patch(late, path, content[:HALF], SIZE)
@@ -212,7 +212,7 @@ def test_line_15_nobody_writes_while_a_stopped_holder_could_still_write(
 def test_a_holder_stopped_before_its_first_write_is_fenced(
     http: httpx.Client, stored_data: StoredData, other: OtherWeb
 ) -> None:
-    """Between taking the lease and locking the object it holds nobody up; when it wakes, the upload is another's."""
+    """Between taking the lease and locking the object it blocks nobody; afterwards another request has the lease."""
     for _ in range(20):
         path, theirs = create(http, SIZE), b"\0" * SIZE
         with Wire(other.port) as late:
@@ -260,7 +260,7 @@ def test_line_17_one_of_two_requests_in_two_processes_succeeds(
 def test_large_bodies_at_one_offset_are_not_mixed(
     shared_server: ServerProcess, http: httpx.Client, stored_data: StoredData, other: OtherWeb
 ) -> None:
-    """None of them has to win: what counts is that what stands is one client's."""
+    """No request has to succeed; the stored bytes must be those of one client."""
     for _ in range(3):
         path, bodies = create(http, SIZE), [bytes([letter]) * SIZE for letter in b"AB"]
         with Wire(shared_server.port) as one, Wire(other.port) as two:
@@ -276,7 +276,7 @@ def test_large_bodies_at_one_offset_are_not_mixed(
         assert stored in (b"A" * at, b"B" * at)
 
 
-# Lines 15 and 30: what a request whose client is gone still commits is counted by whoever asks
+# Lines 15 and 30: HEAD counts the bytes that a request of a disconnected client still commits
 
 ROUNDS = 30
 

@@ -155,7 +155,7 @@ def test_every_media_type_is_described_in_the_reply(
 
 
 def test_finalizing_with_a_media_type_that_the_content_contradicts_is_refused(http: httpx.Client) -> None:
-    """The chunks are in; what is said last is held against the content, and the answer stays the same."""
+    """All chunks are stored; the media type of finalize is compared with the content, and the reply is repeatable."""
     video = samples.mp4(320, 240, 2)
     upload = init_upload(http, video).json()
     for index in range(upload["total_chunks"]):
@@ -246,7 +246,7 @@ def test_content_that_breaks_a_rule_is_rejected(
 
 
 def test_a_wrong_media_type_is_refused_by_name_or_by_content(http: httpx.Client) -> None:
-    """By the name at once; by the content, of a file whose name and type say nothing else, once it is known."""
+    """By the name at once; by the content once it is known, if name and type do not contradict it."""
     problem(send_whole(http, "a.jpg", samples.jpeg(200, 200), media_type="video"), 422, "invalid-field")
     problem(send_whole(http, "a.jpg", samples.jpeg(200, 200), media_type="song"), 422, "invalid-field")
     late = [("file", ("a.jpg", samples.jpeg(200, 200))), ("media_type", (None, "video"))]

@@ -130,7 +130,7 @@ def test_the_declared_length_is_reserved_until_the_upload_ends(http: httpx.Clien
 
 
 def test_large_metadata_counts_towards_the_quota(http: httpx.Client, limited: ServerProcess) -> None:
-    """A kilobyte of it is free. All of it is echoed, and the file is processed like any other."""
+    """A kilobyte of metadata is free. All of it is returned, and the file is processed."""
     few, many = metadata(note="x" * 500), metadata(note="x" * 11_000)
     sent = len(many["Upload-Metadata"])
     small = create(http, 10, few)
@@ -238,7 +238,7 @@ def test_the_quota_command_shows_and_sets_limits(http: httpx.Client, limited: Se
 
 
 def test_new_uploads_are_refused_below_the_disk_reserve(make_server: Callable[..., ServerProcess]) -> None:
-    """What is under way goes on; what is stored is served and can be deleted."""
+    """Running uploads continue; stored files are served and can be deleted."""
     server = make_server()
     with connect(server) as http:
         record = wait_until_processed(http, http.put("/files/a.bin", content=b"kept").json()["id"])
@@ -266,7 +266,7 @@ def test_new_uploads_are_refused_below_the_disk_reserve(make_server: Callable[..
 
 
 def test_a_published_post_reports_the_bytes_that_were_freed(http: httpx.Client) -> None:
-    """Bytes that a file outside the post refers to as well stay, and the quota gets back what the records took."""
+    """Bytes shared with a file outside the post stay, and the quota is reduced by the released records."""
     data = os.urandom(30_000)
     ids = [http.put("/files/a.bin", params={"reference": name}, content=data).json()["id"] for name in ("out", "kept")]
     for each in ids:

@@ -1,4 +1,4 @@
-"""What a real server does not take, how it says so while bytes still come, and who may not ask."""
+"""Uploads that a real server refuses, also while their bytes still arrive, and missing credentials."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_a_chunked_body_above_the_limit_is_refused_while_it_arrives(
 
 
 def push(wire: Wire, size: int, end: bytes) -> Reply:
-    """Send so many bytes in chunks, as far as the server takes them, and read what it says."""
+    """Send this many bytes in chunks, as far as the server reads them, and return its reply."""
     try:
         for start in range(0, size, MB):
             wire.chunk(bytes(min(MB, size - start)))
@@ -394,7 +394,7 @@ def test_a_half_closed_connection_stores_what_it_sent(limited: ServerProcess) ->
         eventually(lambda: offset(http, path) == 4)
 
 
-# What a tus client is told, whatever refuses it
+# Headers of every reply to a tus client
 
 NOT_OURS = [
     ("HEAD", "/uploads/x", 404),
@@ -540,7 +540,7 @@ def test_line_9_an_interrupted_creation_returns_location_and_offset(
     body = {"silence": b"x" * 40, "past the length": b"x" * 140, "wrong digest": b"x" * 100}[reason]
     wrong = {"Upload-Checksum": "crc32 AAAAAA=="} if dialect == "tus" else {"Content-Digest": f"sha-256=:{'A' * 43}=:"}
     if (dialect, reason) == ("ietf", "past the length"):
-        pytest.skip("from version 8 on, such an upload is invalid from then on")
+        pytest.skip("from version 8 on, a body beyond the length invalidates the upload")
     with Wire(silent.port) as wire, connect(silent) as http:
         fields = BEGUN[dialect] | (wrong if reason == "wrong digest" else {})
         wire.head("POST", "/files/", fields | {"Transfer-Encoding": "chunked"})

@@ -64,7 +64,7 @@ def behind(
 
 
 def sweep(server: ServerProcess) -> None:
-    """As the scheduler does, but at once: nothing is young enough to be in the making."""
+    """Delete orphans as the scheduler does, but without its minimum age."""
     code = (
         "import django; django.setup()\n"
         "from windlass.files import api as files\n"
@@ -76,7 +76,7 @@ def sweep(server: ServerProcess) -> None:
 
 
 def send_all(http: httpx.Client, path: str, data: bytes, step: int) -> list[int]:
-    """As a client that does not give up: from where the server stands, until all is there. Returns the statuses."""
+    """Send from the server's offset until the upload is complete, as a retrying client does. Returns the statuses."""
     said: list[int] = []
     while len(said) < 20 and (at := offset(http, path)) < len(data):
         said.append(patch(http, path, at, data[at : at + step]).status_code)
@@ -137,7 +137,7 @@ def test_a_chunk_whose_reply_from_the_store_is_lost_is_stored_once(
 def test_a_process_killed_while_the_store_completes_the_object_leaves_one_object(
     behind: ServerProcess, proxy: Proxy, bucket: Bucket
 ) -> None:
-    """Fault 12, around Complete: the object is made, and nobody lives to hear of it."""
+    """Fault 12, around Complete: the store completes the object, and the process dies before the reply."""
     data, before = random_content(27 * MB + 3), set(bucket.objects())
     with connect(behind) as http:
         path = create(http, len(data))
@@ -157,7 +157,7 @@ def test_a_process_killed_while_the_store_completes_the_object_leaves_one_object
 
 
 def states(stored_data: StoredData) -> list[str]:
-    """What the journal says of the store's breaker, in order."""
+    """Return the states of the store's breaker in the journal, in order."""
     rows = stored_data.rows("SELECT data FROM windlass_events_event WHERE type = 'system.breaker' ORDER BY id")
     said = [json.loads(row[0]) for row in rows]
     return [each["state"] for each in said if each["breaker"] == "storage"]

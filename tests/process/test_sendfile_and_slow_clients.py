@@ -34,7 +34,7 @@ def link(shared_server: ServerProcess, body: bytes) -> str:
 
 
 def uploaded(url: str, body: bytes, name: str = "large.bin") -> str:
-    """The download link of a file that has just been stored and may be had."""
+    """Store a file and return its download link once it is served."""
     record = httpx.put(f"{url}/files/{name}", content=body, timeout=60).raise_for_status().json()
     link = f"{url}{record['links']['download']}"
     deadline = time.monotonic() + 60
@@ -59,7 +59,7 @@ def test_one_connection_serves_one_file_after_another(shared_server: ServerProce
 
 
 def test_clients_that_read_nothing_do_not_block_others(link: str, body: bytes) -> None:
-    """More of them than there are threads for bytes; each keeps what it has been sent, and nothing else waits."""
+    """There are more of them than threads for bytes; other requests do not wait."""
     sleepers = [_asking(link) for _ in range(40)]
     try:
         for sleeper in sleepers:

@@ -64,7 +64,7 @@ def described(s3: S3Server, directory: Path, bucket: str) -> dict[str, str]:
 
 
 class StoreContents:
-    """Where bytes really lie, seen past Windlass."""
+    """The objects of each store, read without Windlass."""
 
     def __init__(self, server: ServerProcess, s3: S3Server, bucket: str) -> None:
         self.server, self.s3, self._bucket = server, s3, bucket
@@ -85,7 +85,7 @@ class StoreContents:
         return str(StoredData(self.server).scalar(f"{query} WHERE f.id = ?", file.replace("-", "")))
 
     def forget_the_old(self) -> None:
-        """As if the grace of everything that was moved were over; returns when the sweep has been."""
+        """End the grace period of all moved objects; returns when the sweep has deleted them."""
         with contextlib.closing(sqlite3.connect(self.server.home / "windlass.sqlite3", timeout=30)) as database:
             database.execute("UPDATE windlass_files_retainedobject SET until = '2020-01-01 00:00:00'")
             database.commit()

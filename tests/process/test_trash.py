@@ -1,4 +1,4 @@
-"""A file in the trash is gone for everybody, in every dialect and every call, until it is taken out."""
+"""A trashed file is not found by any call or dialect until it is restored."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def stored(http: httpx.Client, name: str, content: bytes, **fields: str) -> dict
 
 
 def picture() -> bytes:
-    """Another one each time, of which a thumbnail is made."""
+    """Return a new picture each time."""
     return samples.jpeg(200, 150) + os.urandom(16)
 
 

@@ -48,7 +48,7 @@ def length_of(http: httpx.Client, path: str) -> str | None:
     return headers.get("Upload-Length")
 
 
-# Line 8: a length that is said later
+# Line 8: a deferred length
 
 
 @pytest.mark.parametrize("said_with", ["not the last", "the last", "an empty one after the last"])
@@ -172,7 +172,7 @@ def test_line_11_a_body_is_stored_only_if_its_checksum_matches(http: httpx.Clien
 
 
 def test_line_11_a_refused_body_does_not_change_the_running_hash(http: httpx.Client) -> None:
-    """The server hashes while it receives; bytes that did not count must not be in the sum."""
+    """The server hashes while it receives; refused bytes must not be part of the hash."""
     content = os.urandom(2 * MB)
     path = create(http, len(content), metadata(sha256=hashlib.sha256(content).hexdigest()))
     assert patch(http, path, 0, content[:MB], **checksum("md5", content[:MB])).status_code == 204
@@ -326,7 +326,7 @@ def test_line_13_a_final_upload_fails_with_its_partial_upload(http: httpx.Client
 
 
 def test_line_13_concatenation_resumes_after_a_kill(make_server: Callable[..., ServerProcess]) -> None:
-    """Every step is committed: the next process copies what is missing, and nobody has to ask for it."""
+    """Every step is committed: the next process copies the missing bytes without a request."""
     server = make_server(CHECKPOINT_BYTES="65536", SWEEP_SECONDS="0.5")
     stored_data, content = StoredData(server), os.urandom(24 * MB)
     with connect(server) as http:

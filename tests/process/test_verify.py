@@ -1,4 +1,4 @@
-"""Fault 17: a bit flipped at rest. It is found, whatever the store says of it, and the bytes are given to nobody."""
+"""Fault 17: a bit flipped at rest. It is found although the store reports no error, and the bytes are not served."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def stored(http: httpx.Client, size: int, **fields: str) -> dict[str, Any]:
 
 
 def object_of(server: ServerProcess, record: dict[str, Any]) -> Path:
-    """Where the bytes of a file lie, seen past Windlass."""
+    """Return the path of a file's object, read from the database."""
     stored_data = StoredData(server)
     key = stored_data.scalar(
         "SELECT b.key FROM windlass_files_blob b JOIN windlass_files_fileasset f ON f.blob_id = b.id WHERE f.id = ?",
@@ -78,7 +78,7 @@ def test_a_flipped_bit_on_the_disk_blocks_every_read_until_it_is_mended(
     modified = place.stat()
     flip(place, 2 * MB + 77)
     os.utime(place, ns=(modified.st_atime_ns, modified.st_mtime_ns))
-    assert http.get(f"{file}/download/").status_code == 200, "nobody has noticed yet"
+    assert http.get(f"{file}/download/").status_code == 200, "it has not been verified yet"
 
     code, told = run_verification(target_server)
     assert code == 1

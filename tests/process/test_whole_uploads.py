@@ -208,7 +208,7 @@ def test_an_interrupted_body_stores_nothing(
 
 @pytest.mark.parametrize("size", [100, 3 * MB])
 def test_a_form_without_its_closing_boundary_is_refused(http: httpx.Client, stored_data: StoredData, size: int) -> None:
-    """The connection is whole, the form is not: some clients' idea of a body's length is wrong."""
+    """The connection ends properly and the form does not: some clients compute a wrong body length."""
     before = stored_data.snapshot()
     whole = form(file("a.bin", os.urandom(size)))
     for cut in (whole[:-4], whole[: -len(BOUNDARY) - 8], whole[: len(whole) // 2]):
@@ -236,7 +236,7 @@ def test_files_before_a_truncated_part_are_not_stored(http: httpx.Client, stored
 def test_a_form_may_have_upload_complete_true_and_not_false(
     http: httpx.Client, stored_data: StoredData, fields: dict[str, str]
 ) -> None:
-    """Browsers and old clients say so of whatever they send."""
+    """Browsers and old clients send the field with every request."""
     for path, status in (("/files/", 201), ("/files/batch/", 201), ("/api/v1/media/upload/simple", 200)):
         sent = http.post(path, headers=fields, files={"file": ("a.png", samples.png(200, 150), "image/png")})
         assert sent.status_code == status, sent.text
@@ -362,7 +362,7 @@ def curl(server: ServerProcess, *arguments: str | Path) -> str:
 def test_curl_uploads_forms_and_raw_bodies(
     shared_server: ServerProcess, http: httpx.Client, tmp_path: Path, size: int
 ) -> None:
-    """A body above 1 MiB: curl sends Expect: 100-continue first, and waits to be invited."""
+    """A body above 1 MiB: curl sends Expect: 100-continue first, and waits for the 100 Continue."""
     path = tmp_path / "some file.bin"
     path.write_bytes(os.urandom(size))
     url = f"{shared_server.url}/files/"
@@ -381,7 +381,7 @@ def test_curl_uploads_forms_and_raw_bodies(
 def test_a_whole_upload_interrupted_by_a_killed_web_process_is_deleted(
     make_server: Callable[..., ServerProcess],
 ) -> None:
-    """Nobody can send the rest of a raw body, so its bytes do not wait for the end of an upload's life."""
+    """A raw body cannot be resumed, so its bytes are deleted before the upload would expire."""
     server = make_server(SWEEP_SECONDS="0.5")
     stored_data = StoredData(server)
     with Wire(server.port) as wire:

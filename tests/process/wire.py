@@ -67,6 +67,9 @@ class Wire:
 
     def wait_until_read(self) -> None:
         """Wait until the server has read everything that was sent, so that the request has started."""
+        if not Path("/proc/net/tcp").exists():
+            time.sleep(0.5)  # no other system shows the receive queue of the server's end
+            return
         eventually(lambda: _unread_bytes(self.socket.getpeername()[1], self.socket.getsockname()[1]) == 0)
 
     def read_reply(self) -> Reply:

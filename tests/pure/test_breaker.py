@@ -1,4 +1,4 @@
-"""Breakers: pure transitions over a clock that the test moves, and the lock around them."""
+"""Circuit breakers: pure transitions over a clock that the test sets, and the lock around them."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ POLICY = Policy(failure_threshold=3, success_threshold=2, recovery_seconds=30)
 
 
 class Away(Exception):
-    """The part is not there."""
+    """The dependency is unavailable."""
 
 
 class Site:
-    """A breaker, its clock and what it told."""
+    """A breaker, its clock and the transitions that it published."""
 
     def __init__(self, policy: Policy = POLICY) -> None:
         self.now = 1000.0
@@ -116,7 +116,7 @@ def test_errors_of_other_types_do_not_count() -> None:
 
 
 def test_outcomes_of_calls_from_before_a_transition_are_ignored() -> None:
-    """Slow calls, admitted while all was well, end after it has opened, and after it is tried again."""
+    """Slow calls that were admitted while the breaker was closed end after it has opened and half-opened."""
     site = Site()
     with site.breaker.call(Away):
         site.fails(3)

@@ -1,4 +1,4 @@
-"""The profile's limits on what is in a file: what they say no to, with which figures, and when it may be served."""
+"""The profile's limits on the content of a file: what they reject, with which values, and when a file may be served."""
 
 from __future__ import annotations
 

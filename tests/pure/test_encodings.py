@@ -1,4 +1,4 @@
-"""Which encoding a text is in: by what it is called, by its bytes, over all of it."""
+"""The encoding of a text, by its label and by all of its bytes."""
 
 from __future__ import annotations
 

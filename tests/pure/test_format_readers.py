@@ -1,4 +1,4 @@
-"""The small readers of formats: what they read right, and that no bytes can make them fail."""
+"""The small format readers: what they read, and that no bytes cause an unexpected error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JSON of clients: its nesting is bounded, and whatever is wrong with it is a refusal."""
+"""JSON of clients: its nesting is limited, and invalid JSON is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rules for media: how they are read, and what a picture or a video that breaks one is told."""
+"""The rules for media: how they are parsed, and how a picture or a video that breaks one is rejected."""
 
 from __future__ import annotations
 

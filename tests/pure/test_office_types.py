@@ -1,4 +1,4 @@
-"""Office files and other packages: the main part or the root entry decides, whatever the names in the file are."""
+"""Office files and other packages: the main part or the root entry decides the type, not the names in the file."""
 
 from __future__ import annotations
 

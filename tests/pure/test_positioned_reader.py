@@ -1,4 +1,4 @@
-"""A file that others hold too is read whole, whatever they do to the position that they share."""
+"""A file is read whole although other processes share and move its position."""
 
 from __future__ import annotations
 

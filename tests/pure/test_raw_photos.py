@@ -1,4 +1,4 @@
-"""Raw photographs have their own type and the size of what the sensor saw, not of the preview in front."""
+"""Raw photographs have their own type and the size of the sensor's picture, not of the embedded preview."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reasons are sentences of ours: what is not is found, and no refusal is worded by a library."""
+"""Reasons are plain sentences: flaws are found, and no refusal repeats a library's message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A recording's type is what its tracks are: pictures, or sound alone."""
+"""A recording's type follows from its tracks: video, or audio alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recordings whose headers lie: their length is what their packets say, in every container."""
+"""Recordings with wrong headers: their duration is computed from their packets, in every container."""
 
 from __future__ import annotations
 

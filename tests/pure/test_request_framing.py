@@ -1,4 +1,4 @@
-"""Requests on a connection: what is one, where it ends, and what is refused because it could be read in two ways."""
+"""Requests on a connection: their heads, their ends, and the ambiguous ones that are refused."""
 
 from __future__ import annotations
 

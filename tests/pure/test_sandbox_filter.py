@@ -1,4 +1,4 @@
-"""The filter of system calls, run by a small interpreter of classic BPF: what it says of a call, on every machine."""
+"""The filter of system calls, run by a small interpreter of classic BPF: its verdict on calls on every machine."""
 
 from __future__ import annotations
 

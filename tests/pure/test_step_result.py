@@ -1,4 +1,4 @@
-"""A step's answer is checked before it counts, whoever gave it."""
+"""Every result of a step is validated before it is used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The file of stores: what a table may say, what completes it, and what is refused before it can do harm."""
+"""The stores file: the keys of a table, their defaults, and what is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Texts and markup: what is text is text, of the kind that its name says, and no encoding hides a root of markup."""
+"""Texts and markup: a text has the type of its name, and no encoding hides the root of markup."""
 
 from __future__ import annotations
 

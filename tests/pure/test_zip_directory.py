@@ -1,4 +1,4 @@
-"""Which directories of a zip file readers take, whatever stands before, behind and between its parts."""
+"""Which directories of a zip file are read, with any bytes before, behind and between its parts."""
 
 from __future__ import annotations
 

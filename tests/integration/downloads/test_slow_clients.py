@@ -63,7 +63,7 @@ def a_sparse_file(size: int) -> tuple[FileAsset, str]:
     return asset, asset.blob.key
 
 
-@pytest.mark.skipif(NO_PROC, reason="needs /proc")
+@pytest.mark.skipif(NO_PROC, reason="this system has no /proc")
 def test_a_file_is_read_no_faster_than_its_client_and_closed_at_its_disconnect(
     server: tuple[str, int],
 ) -> None:
@@ -81,7 +81,7 @@ def test_a_file_is_read_no_faster_than_its_client_and_closed_at_its_disconnect(
     _until(lambda: not _positions(key))
 
 
-@pytest.mark.skipif(NO_PROC, reason="needs /proc")
+@pytest.mark.skipif(NO_PROC, reason="this system has no /proc")
 def test_a_finished_reply_closes_its_file(client: httpx.Client) -> None:
     asset, key = a_sparse_file(64 * 1024 * 1024)
     with client.stream("GET", path(asset)) as reply:

@@ -71,7 +71,7 @@ def test_a_profile_may_accept_unmeasured_archives(settings: Setter, tmp_path: Pa
 def make(directory: Path, tool: str, *command: str) -> bytes:
     """What a tool makes of a few files. CI has each of them but Java's."""
     if tool == "jar" and shutil.which(tool) is None:
-        pytest.skip("jar is not on PATH: no Java is installed")
+        pytest.skip("jar is not on PATH (Java is not installed)")
     require(shutil.which(tool), f"{tool} is not on PATH")
     (directory / "a.txt").write_text("Haul away. " * 999)
     (directory / "b").mkdir()

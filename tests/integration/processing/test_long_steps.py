@@ -1,4 +1,4 @@
-"""Steps that take long: limits and a child of their own, progress that is seen, and an end when nobody wants them."""
+"""Long steps: their own limits and child process, their progress, and their end when their file is deleted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Previews and waveforms, through the real sandbox: what they hold, how progress is told, how they end early."""
+"""Previews and waveforms, through the real sandbox: their content, their progress, and how they end early."""
 
 from __future__ import annotations
 

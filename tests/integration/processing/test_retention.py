@@ -1,4 +1,4 @@
-"""Files go when their profile says so, and what nobody refers to goes with them; a dry run only counts."""
+"""Files are deleted when their profile says so, with unreferenced bytes; a dry run only counts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from windlass.storage.contract import ObjectMissing
 
 @pytest.fixture(autouse=True)
 def _alone() -> None:
-    """Figures are of everything there is."""
+    """Counts are of all rows, so each test starts without any."""
     FileAsset.objects.all().delete()
     Blob.objects.all().delete()
     files.UploadSession.objects.all().delete()
@@ -48,7 +48,7 @@ def is_stored(key: str) -> bool:
 
 
 def receive_whole(content: bytes) -> FileAsset:
-    """As receiving records a file that came whole."""
+    """Record a file as receiving does."""
     key = f"objects/{uuid.uuid4()}"
     store().put(key, io.BytesIO(content), len(content))
     new = new_upload("retention", len(content), dialect="raw")
@@ -60,14 +60,14 @@ def receive_whole(content: bytes) -> FileAsset:
 
 
 def with_times_in_the_past(asset: FileAsset, **ends: float) -> FileAsset:
-    """With these ends so many hours ago."""
+    """Set these times so many hours ago."""
     moments = {name: now() - timedelta(hours=hours) for name, hours in ends.items()}
     FileAsset.objects.filter(id=asset.id).update(**moments)
     return FileAsset.objects.select_related("blob").get(id=asset.id)
 
 
 def sweep_output(*arguments: str) -> dict[str, tuple[int, int]]:
-    """What ``windlass sweep`` says, without what was nothing."""
+    """Return the non-zero figures that ``windlass sweep`` prints."""
     ended = CliRunner().invoke(app, ["sweep", "--json", "--home", str(conf.get().windlass_home), *arguments])
     assert ended.exit_code == 0, ended.output
     found = [json.loads(line) for line in ended.output.splitlines()]

@@ -1,4 +1,4 @@
-"""The way of a file through its stages: what is recorded, what a retry repeats, who may still record."""
+"""A file's stages: what is recorded, what a retry repeats, and which worker may record."""
 
 from __future__ import annotations
 

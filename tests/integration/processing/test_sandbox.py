@@ -1,4 +1,4 @@
-"""What a hostile file can do in the sandbox, which is little, and what becomes of it."""
+"""What a hostile file can do in the sandbox, and how its processing ends."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_without_lockdown_a_killed_sandbox_is_reported_as_such(settings) -> None
 
 
 def test_processes_left_by_a_child_are_killed(settings) -> None:
-    """Where seccomp does not keep it from starting anything."""
+    """Without seccomp, which would keep it from starting a process."""
     settings(SANDBOX="off")
     asset = processed(samples.text(), "trial orphan.txt")
     eventually(lambda: not is_alive(asset.extra_attributes["trial"]))
@@ -139,13 +139,13 @@ def test_processes_left_by_a_child_are_killed(settings) -> None:
 
 @pytest.mark.slow
 def test_the_workers_process_loads_no_parsing_library() -> None:
-    """Whoever asks for the plan, or runs jobs, parses nothing itself."""
+    """Processes that make plans or run jobs parse nothing themselves."""
     result = subprocess.run([sys.executable, "-c", PLANS], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
 
 
 def test_warming_up_starts_no_thread() -> None:
-    """A fork of a process with threads may hang. What steps cannot make ready is said on the error output."""
+    """A fork of a process with threads may hang. Steps that cannot be warmed up are reported on the error output."""
     look = (
         "import os; from windlass.processing.sandbox.parent import warm_up; warm_up(['trial']); "
         "print(len(os.listdir('/proc/self/task')))"
@@ -180,7 +180,7 @@ def session(sandbox: Sandbox) -> Iterator[Session]:
 
 
 def run_trial(session: Session, command: str, unwanted: threading.Event | None = None) -> Any:
-    """What the trial step found."""
+    """Return the fact that the trial step returned."""
     order = Order("trial", {"filename": f"trial {command}.txt"}, {})
     return session.run(order, lambda _: None, unwanted or threading.Event())["facts"].get("trial")
 
@@ -278,7 +278,7 @@ def test_bytes_of_a_remote_store_are_copied_to_scratch_and_removed() -> None:
 
 
 def test_a_file_that_fails_before_the_gate_is_not_served(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The type cannot be found because the sandbox cannot be had: the gate stays shut."""
+    """The type cannot be detected because the sandbox does not start: the gate is not passed."""
     monkeypatch.setattr(sys, "executable", "/bin/false")
     processing.shut_down()
     asset = work_off(received(samples.text(), "a.txt"))

@@ -1,4 +1,4 @@
-"""What a step that a file has taken over can reach: nothing. How its attempt ends, and that nobody else notices."""
+"""A step that a file has taken over can reach nothing: how its attempts end, and that other files are processed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ REFUSED = "The step asked for a file, a connection or a right that it may not ha
 @pytest.fixture(scope="module", autouse=True)
 def locked_down_sandbox(plugin: None) -> Iterator[None]:
     """The other files of these tests' neighbours are processed as before."""
-    require(measure("best-effort").name == "full", "Landlock and seccomp are not both to be had here")
+    require(measure("best-effort").name == "full", "this machine does not have both Landlock and seccomp")
     assert processed(samples.text(), "before.txt").status == FileStatus.READY
     yield
     assert processed(samples.jpeg(), "after.jpg").status == FileStatus.READY
@@ -62,7 +62,7 @@ def _attempt(what: str, *words: object) -> FileAsset:
 
 
 def _recorded_detail(asset: FileAsset) -> str:
-    """A step past the gate that could not be done is recorded as such, once; the file goes on."""
+    """Return the detail of the failed step: a step behind the gate fails once, and the file becomes ready."""
     found = step(asset, "escape")
     assert (asset.status, found.state) == (FileStatus.READY, StepState.FAILED)
     assert "escaped" not in asset.extra_attributes

@@ -1,4 +1,4 @@
-"""Room for a file that is worked on: nothing of it has a name, and of an encrypted store's little comes to the disk."""
+"""The workspace of a step: its files have no name, and files of an encrypted store stay in memory if they are small."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def place(file: BinaryIO) -> str:
     return os.readlink(f"/proc/self/fd/{file.fileno()}")
 
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at descriptors, and only Linux has such files")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows files without a name in /proc")
 
 
 def test_a_copy_has_no_name_and_cannot_be_written_to() -> None:

@@ -1,4 +1,4 @@
-"""What the small pictures show: pixels are looked at, through the real sandbox."""
+"""The pixels of thumbnails, through the real sandbox."""
 
 from __future__ import annotations
 

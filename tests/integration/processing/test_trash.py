@@ -1,4 +1,4 @@
-"""A deleted file waits in the trash where its profile says so: what was being done with it, its bytes, its events."""
+"""A deleted file is trashed if its profile says so: its running processing, its bytes, its events."""
 
 from __future__ import annotations
 

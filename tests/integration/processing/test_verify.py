@@ -1,4 +1,4 @@
-"""What is stored is read and compared with what was received; what is damaged is not given to anybody, or worked on."""
+"""Stored bytes are read and compared with their digests; damaged bytes are not served or processed."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ from windlass.storage import local
 
 @pytest.fixture(autouse=True)
 def _alone(settings: Callable[..., None]) -> None:
-    """Figures are of everything there is."""
+    """Counts are of all rows, so each test starts without any."""
     FileAsset.objects.all().delete()
     Blob.objects.all().delete()
     settings(VERIFY_MB_PER_SECOND=0)
@@ -58,7 +58,7 @@ def run_verification(**selected: Any) -> Report:
 
 
 def run_command(*arguments: str) -> tuple[int, list[dict[str, Any]]]:
-    """The exit code of ``windlass verify``, and what it says."""
+    """Run ``windlass verify`` and return its exit code and its JSON lines."""
     home = str(conf.get().windlass_home)
     ended = CliRunner().invoke(app, ["verify", "--json", "--home", home, *arguments])
     assert ended.exit_code in (0, 1), ended.output
@@ -339,7 +339,7 @@ def test_verifying_leaves_the_page_cache_empty(pages: Callable[[Path], int]) -> 
     os.close(descriptor)
     object_path(asset).read_bytes()
     if not pages(object_path(asset)):
-        pytest.skip("this file system says nothing of its pages")
+        pytest.skip("this file system does not report cached pages")
     run_verification()
     assert pages(object_path(asset)) == 0
 

@@ -1,4 +1,4 @@
-"""What a request may say of an upload has an end in every dialect, and the refusal says where it is."""
+"""The description of an upload has a size limit in every dialect, and the refusal names it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbered chunks: what a body or a head says is an intent or a refusal, never an error of ours."""
+"""Numbered chunks: a body or a head becomes an intent or a refusal, never an internal error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which dialect: the table of the design, and that no head can do worse than be refused."""
+"""The dialect of a request, by the table of the design; any head is an intent or a client error."""
 
 from __future__ import annotations
 

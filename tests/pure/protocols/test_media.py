@@ -1,4 +1,4 @@
-"""The media API: what a body or a form says is an intent or a refusal."""
+"""The media API: a body or a form becomes an intent or a refusal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The raw body: its name, its type, its size, and what must not be taken for a file."""
+"""The raw body: its name, its type, its size, and the requests that are no whole file."""
 
 from __future__ import annotations
 

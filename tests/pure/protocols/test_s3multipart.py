@@ -1,4 +1,4 @@
-"""Uppy's S3 calls: what they say is an intent or a refusal, and what is answered is what Uppy reads."""
+"""Uppy's S3 calls become intents or refusals, and replies have the members that Uppy reads."""
 
 from __future__ import annotations
 

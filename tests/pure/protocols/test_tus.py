@@ -268,7 +268,7 @@ def test_metadata_round_trips(values: dict[str, bytes], comma: str) -> None:
     assert list(upload_metadata.decode(header).items()) == list(values.items())
 
 
-# 8. A length that is said later
+# 8. A deferred length
 
 
 def test_a_deferred_length_is_declared_by_a_patch() -> None:

@@ -172,7 +172,7 @@ class UnfinishedObjects(Suite):
 
     def test_chunks_in_any_order_and_one_of_them_twice(self, store: Store) -> None:
         if not store.capabilities.random_writes:
-            pytest.skip("this store writes in order")
+            pytest.skip("this store writes in order only")
         unit = store.capabilities.min_chunk_size
         data = pattern(5 * unit - 3)
         state = through_json(store.create(KEY, chunk_size=unit))
@@ -182,7 +182,7 @@ class UnfinishedObjects(Suite):
 
     def test_several_shared_writers_at_once(self, store: Store) -> None:
         if not store.capabilities.random_writes:
-            pytest.skip("this store writes in order")
+            pytest.skip("this store writes in order only")
         unit, count = store.capabilities.min_chunk_size, 12
         data = pattern(count * unit)
         state = through_json(store.create(KEY, chunk_size=unit))
@@ -195,7 +195,7 @@ class UnfinishedObjects(Suite):
 
     def test_a_chunk_that_is_missing_is_missed(self, store: Store) -> None:
         if store.capabilities.locks:
-            pytest.skip("this store knows its bytes, not who wrote them")
+            pytest.skip("this store does not record missing chunks")
         unit = store.capabilities.min_chunk_size
         data = pattern(3 * unit)
         state = through_json(store.create(KEY, chunk_size=unit))

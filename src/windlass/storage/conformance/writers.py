@@ -85,7 +85,7 @@ class Writers(Suite):
         writer.write(0, [pattern(3000)])
         if not writer.truncate(5000):
             writer.close()
-            pytest.skip("this store keeps what was written until it is written over")
+            pytest.skip("this store cannot truncate")
         assert writer.truncate(1000)
         state = through_json(writer.sync())
         writer.close()
@@ -116,7 +116,7 @@ class Writers(Suite):
     def test_a_late_writer_is_detected(self, store: Store) -> None:
         """A process wakes up and writes after another one has taken the upload over, and no lock stops it."""
         if store.capabilities.locks:
-            pytest.skip("this store keeps it out")
+            pytest.skip("this store has locks, which exclude late writers")
         unit = store.capabilities.min_chunk_size
         state = through_json(store.create(KEY))
         late = store.open_writer(KEY, state)
@@ -152,7 +152,7 @@ class Writers(Suite):
 
 def require_locks(store: Store) -> None:
     if not store.capabilities.locks:
-        pytest.skip("this store locks nothing")
+        pytest.skip("this store has no locks")
 
 
 class WriterProcess:

@@ -1,4 +1,4 @@
-"""Files of next to nothing, heads without bodies, and names that nobody should give a file."""
+"""Very small files, signatures without content, and hostile file names."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from tests import samples
 from tests.hostile.catalogue import named, series
 
 series(
-    "trifles",
-    "trifle",
-    "Next to nothing.",
+    "small_files",
+    "small",
+    "A very small file.",
     {
         "empty": b"",
         "one_zero": b"\0",
@@ -21,7 +21,7 @@ series(
 )
 
 series(
-    "trifles",
+    "small_files",
     "head",
     "A signature and no more.",
     {
@@ -127,4 +127,4 @@ NAMES = {
     "utf8_cut": "a\udcff.txt",
 }
 
-named("trifles", "A name that nobody should give a file.", {f"name_{k}": v for k, v in NAMES.items()}, samples.text())
+named("small_files", "A hostile file name.", {f"name_{k}": v for k, v in NAMES.items()}, samples.text())

@@ -1,4 +1,4 @@
-"""The chunk core from inside: claims that are fenced, digests that are followed, and a disk that fails."""
+"""The chunk core: claims that are fenced, incremental hashes, and a disk that fails."""
 
 from __future__ import annotations
 

@@ -207,7 +207,7 @@ def test_line_5_a_chunked_body_is_stored_up_to_the_declared_length(http: httpx.C
 
 @pytest.mark.parametrize("arrives", [1, 1000, BATCH + 1])
 def test_line_5_received_bytes_of_an_aborted_body_are_stored(http: httpx.Client, wire: Wire, arrives: int) -> None:
-    """uvicorn forgets the small body of a client that closes at once, unless it is received first."""
+    """uvicorn discards the small body of a client that closes at once, unless it is received first."""
     content = os.urandom(arrives + 5)
     path = create(http, len(content))
     wire.head("PATCH", path, PATCH | {"Upload-Offset": "0", "Content-Length": str(len(content))}, content[:arrives])
@@ -371,7 +371,7 @@ def test_line_9_a_creation_stores_the_bytes_of_its_body(http: httpx.Client, carr
 def test_line_9_an_interrupted_creation_can_be_resumed(
     http: httpx.Client, wire: Wire, stored_data: StoredData, arrives: int
 ) -> None:
-    """The client never heard where it is; another one, that asks the back end, can go on."""
+    """The client never received the location; another one, which asks the back end, can resume it."""
     name, content = f"{uuid.uuid4()}.bin", os.urandom(arrives + 1)
     head = PATCH | {"Upload-Length": str(len(content)), "Content-Length": str(len(content))} | metadata(filename=name)
     wire.head("POST", "/files/", head, content[:arrives])
@@ -450,7 +450,7 @@ def test_line_16_a_completing_creation_can_be_repeated_as_a_patch(http: httpx.Cl
 def test_line_16_the_completing_request_of_a_duplicate_can_be_repeated(
     http: httpx.Client, stored_data: StoredData
 ) -> None:
-    """The second upload's own bytes are gone; what it brought is compared with the first file's."""
+    """The second upload's own bytes are deleted, so the repeated body is compared with the first file's bytes."""
     content = os.urandom(2000)
     for _ in range(2):
         path = create(http, len(content))
@@ -534,7 +534,7 @@ def test_line_18_a_slow_client_does_not_time_out(make_server: Callable[..., Serv
         assert download_when_ready(http, path) == b"abcdefgh"
 
 
-# What is not tus
+# Uploads of other dialects, status and replies in general
 
 
 def test_the_status_and_the_bytes_of_an_upload(http: httpx.Client) -> None:
@@ -566,7 +566,7 @@ def test_a_trailing_slash_makes_no_difference(http: httpx.Client) -> None:
 def test_tus_cannot_append_to_a_raw_upload_and_head_does_not_interrupt_it(
     http: httpx.Client, wire: Wire, shared_server: ServerProcess, stored_data: StoredData
 ) -> None:
-    """And asking how far it is does not break it off."""
+    """HEAD does not interrupt it."""
     name, content = f"{uuid.uuid4()}.bin", os.urandom(2 * MB)
     wire.head("POST", f"/files/?filename={name}", {"Content-Length": str(2 * MB)}, content[:MB])
     (path,) = eventually(lambda: stored_data.upload_paths(name))

@@ -1,4 +1,4 @@
-"""Steps that have to wait, or are left for later: for a service that is away, for a library that is not installed."""
+"""Steps that wait or are postponed: for an unavailable service, or for a library that is not installed."""
 
 from __future__ import annotations
 
@@ -97,11 +97,11 @@ def test_a_rendition_may_have_further_widths() -> None:
     }
 
 
-# What was owed is made good
+# Backfilling postponed steps
 
 
 def file_with_postponed_step(filename: str = "harbour.txt", content: bytes | None = None) -> FileAsset:
-    """A file that is ready and has a step left for later, for long enough to be tried again."""
+    """Return a ready file with a step that was postponed long enough ago to be tried again."""
     asset = processed(content or samples.text(), filename)
     assert asset.status == FileStatus.READY
     jobs.Job.objects.filter(file_id=asset.id).update(updated_at=now() - timedelta(minutes=1))

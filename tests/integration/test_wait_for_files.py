@@ -1,4 +1,4 @@
-"""Answers that wait for a file: until it has ended, or has all that an answer of the media API shows."""
+"""Replies that wait for a file: until its processing has ended, or it has all that the media API returns."""
 
 from __future__ import annotations
 

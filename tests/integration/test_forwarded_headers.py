@@ -1,4 +1,4 @@
-"""Headers of proxies count as far as the proxies are trusted, and no hop further."""
+"""Forwarded headers are used as far as the proxies are trusted, and no hop further."""
 
 from __future__ import annotations
 
