@@ -17,7 +17,7 @@ from windlass.processing.formats.archives.inspection import LARGEST_INTEGER, RAT
 
 #: The fact of an accepted file that lists what could not be measured: sentences, each shown as a check.
 NOT_MEASURED = "not_measured"
-GIVES = {NOT_MEASURED: "what a rule needed and could not be measured, where the profile lets such files in"}
+GIVES = {NOT_MEASURED: "reasons why rules could not be checked, if the profile accepts such files"}
 WAY_OUT = 'Send it to a profile with unmeasured = "accept" to have it taken without this check.'
 
 #: Types whose files have a size in pixels, a duration, pages; and types that may be encrypted.

@@ -26,11 +26,11 @@ class EmailFacts:
         gives={
             "title": "subject",
             "author": "sender",
-            "recipients": "how many addresses in To and Cc",
-            "date": "when the sender says that it was sent, in UTC where the time zone is known",
-            "attachments": "how many parts are attached",
-            "attachment_names": "their names, the first 100",
-            "attachments_cut": "true where the message has more parts than were looked at",
+            "recipients": "number of addresses in To and Cc",
+            "date": "date that the sender gives, in UTC if the time zone is known",
+            "attachments": "number of attached parts",
+            "attachment_names": "their first 100 names",
+            "attachments_cut": "true if the message has more parts than were read",
         },
         libraries=("email.parser", "email.header", "email.utils"),
     )

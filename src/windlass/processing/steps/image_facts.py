@@ -47,24 +47,24 @@ class ImageFacts:
         gives={
             "width": "pixels as displayed",
             "height": "pixels as displayed",
-            "orientation": "EXIF orientation, 1 to 8, which width and height follow; HEIF and AVIF have 1, and turn by "
-            "other means",
-            "image_format": "the picture's format as its decoder calls it",
-            "color_space": "rgb, grey, cmyk, lab or another that libvips knows",
+            "orientation": "EXIF orientation, 1 to 8; width and height take it into account. Always 1 for HEIF and "
+            "AVIF, which rotate by other means",
+            "image_format": "name of the image format in its decoder",
+            "color_space": "rgb, grey, cmyk, lab or another color space of libvips",
             "color_profile": "name of the ICC profile",
-            "bit_depth": "bits of a channel; of a BMP, of a pixel",
-            "pixel_channels": "channels of a pixel, transparency included",
+            "bit_depth": "bits per channel; for BMP, bits per pixel",
+            "pixel_channels": "channels per pixel, including transparency",
             "has_alpha": "whether it has transparency",
-            "hdr": "pq or hlg, where the picture has a high dynamic range",
-            "dpi": "dots per inch, where the file says so",
-            "frames": "pictures of an animation, where there is more than one",
-            "loop": "how often the animation is shown; 0: for ever",
-            "duration": "seconds of an animation, shown once",
+            "hdr": "pq or hlg, if the image has a high dynamic range",
+            "dpi": "dots per inch, if the file has them",
+            "frames": "frames of an animation, if there are several",
+            "loop": "how often the animation is played; 0: forever",
+            "duration": "duration of one pass of an animation, in seconds",
             "page_count": "pages of a TIFF",
-            "exif": "what the camera wrote: make, model, lens, taken_at (ISO 8601, with an offset if known), "
+            "exif": "metadata of the camera: make, model, lens, taken_at (ISO 8601, with an offset if known), "
             "exposure_seconds, aperture (f-number), iso, focal_length_mm, focal_length_35mm, software, artist, "
             "copyright",
-            "location": "where it was taken: latitude, longitude (degrees), altitude (metres); "
+            "location": "where the image was taken: latitude, longitude (degrees), altitude (metres); "
             "if the profile's `show_location` is on",
         },
         libraries=("pyvips",),

@@ -44,7 +44,7 @@ class Ocr:
         mime_types=("application/pdf", *RASTER_IMAGES),
         gives={
             "text_characters": "characters of the text that was extracted from the file",
-            "text_cut": "why that is not all of it",
+            "text_cut": "reason, if the text is incomplete",
             "ocr_pages": "pages or pictures on which text was recognized",
         },
         makes=(MAKES,),

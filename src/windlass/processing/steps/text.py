@@ -69,8 +69,8 @@ class Text:
         ),
         gives={
             "text_characters": "characters of the text that was extracted from the file",
-            "text_cut": "why that is not all of it",
-            "pages_without_text": "pages of a PDF on which there is none: scans, if they are not empty",
+            "text_cut": "reason, if the text is incomplete",
+            "pages_without_text": "pages of a PDF without text: scans, unless they are empty",
         },
         makes=(MAKES,),
         libraries=("pypdfium2", "olefile", "pyexpat", "zlib_ng", "bz2", "lzma", "charset_normalizer"),

@@ -71,7 +71,7 @@ class Type:
         gives={
             "mime_type": "type of the content",
             "encoding": "character encoding of a text",
-            "also": "further types that the same bytes have, such as a zip file behind a picture",
+            "also": "further types of the same bytes, such as a zip file appended to an image",
         },
         # pylibmagic makes magic find the library that came with it
         libraries=("pylibmagic", "magic", "pypdfium2", "olefile", "zlib_ng", "bz2", "lzma"),
