@@ -122,13 +122,13 @@ def split(content: bytes, cuts: list[int]) -> list[bytes]:
 
 def create_upload(**claims: Any) -> Outcome:
     intent = Create(Description(), claims.pop("size", None), **claims)
-    found: Outcome = run(offset_uploads.create(intent, ANN, None, dialect="tus"))
-    return found
+    result: Outcome = run(offset_uploads.create(intent, ANN, None, dialect="tus"))
+    return result
 
 
 def append(upload_id: uuid.UUID, offset: int, source: RequestBody, dialect: str = "tus", **claims: Any) -> Outcome:
-    found: Outcome = run(offset_uploads.append(Append(upload_id, offset, **claims), who, source, dialect=dialect))
-    return found
+    result: Outcome = run(offset_uploads.append(Append(upload_id, offset, **claims), who, source, dialect=dialect))
+    return result
 
 
 CUTS = st.lists(st.integers(0, 2000), max_size=12)
@@ -299,7 +299,7 @@ class Receiving(RuleBasedStateMachine):
 
     @rule(model=uploads | parts | finals)
     def ask(self, model: Model) -> None:
-        self._join_what_can_be()
+        self._concatenate_complete_finals()
         if model.gone:
             with pytest.raises((UploadGone, NotFound)):
                 run(offset_uploads.query(model.id, who, dialect=model.dialect))
@@ -333,18 +333,18 @@ class Receiving(RuleBasedStateMachine):
         again = run(concatenation.concatenate(intent, ANN, dialect="tus")).state
         assert first.upload_id == again.upload_id
         model = self._remember(Model(first.upload_id, "tus", None, parts=parts))
-        self._join_what_can_be()
+        self._concatenate_complete_finals()
         assert again.complete == model.complete
         return model
 
     @rule(model=consumes(uploads) | consumes(parts) | consumes(finals))
     def delete(self, model: Model) -> None:
-        self._join_what_can_be()
+        self._concatenate_complete_finals()
         if model.gone:
             return
         run(offset_uploads.abort(model.id, who))
         model.gone = True
-        self._fail_what_waits_for(model)
+        self._fail_finals_of(model)
 
     @rule(model=uploads | parts)
     def expire(self, model: Model) -> None:
@@ -352,7 +352,7 @@ class Receiving(RuleBasedStateMachine):
         files.clean_up_uploads()
         if not model.complete and not model.gone:
             model.gone = True
-            self._fail_what_waits_for(model)
+            self._fail_finals_of(model)
 
     @rule(model=uploads | parts, junk=st.binary(min_size=1, max_size=200))
     def crash(self, model: Model, junk: bytes) -> None:
@@ -381,7 +381,7 @@ class Receiving(RuleBasedStateMachine):
 
     @invariant()
     def acknowledged_bytes_are_stored(self) -> None:
-        self._join_what_can_be()
+        self._concatenate_complete_finals()
         rows = {row.id: row for row in UploadSession.objects.filter(id__in=[model.id for model in self.known])}
         for model in self.known:
             row = rows.get(model.id)

@@ -68,7 +68,7 @@ async def admit_call(request: HttpRequest, access: Access, path: Mapping[str, An
 
 
 def caller(request: HttpRequest) -> Principal:
-    """The principal that ``admit`` stored."""
+    """The caller that ``admit_call`` stored."""
     principal = request.windlass_principal  # type: ignore[attr-defined]
     assert isinstance(principal, Principal)
     return principal
