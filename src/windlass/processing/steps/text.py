@@ -11,7 +11,7 @@ from windlass.processing.formats.documents import (
     compound_file,
     email_message,
     epub,
-    legacy_office_text,
+    legacy_office,
     ooxml,
     opendocument,
     pdf,
@@ -137,8 +137,8 @@ def _write_package(context: StepContext, sink: TextRendition) -> None:
 def _texts(context: StepContext, sink: TextRendition, kind: str) -> Iterator[str]:
     if kind == "message/rfc822":
         return _mail_text(context)
-    if compound_file.is_compound(context.file.read(8)):
-        return legacy_office_text.text(context.file)
+    if context.file.read(8).startswith(compound_file.SIGNATURE):
+        return legacy_office.text(context.file)
     context.file.seek(0)
     if kind == "application/rtf":
         return rtf.text(_read_whole(context, sink, _RTF))
