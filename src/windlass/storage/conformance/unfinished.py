@@ -223,7 +223,8 @@ class Copying(Suite):
         for start in (0, unit):
             writer = store.open_writer(KEY, state)
             writer.copy(start, OTHER, start, unit)
-            complete(store, save(writer), data)
+            state = save(writer)
+        complete(store, state, data)
 
     def test_nothing_is_copied_from_what_is_not_there(self, store: Store) -> None:
         state = through_json(store.create(KEY))
