@@ -139,14 +139,14 @@ class Browser:
     def upload(self, page: str, path: Path, scenario: str = "plain", **task: Any) -> dict[str, Any]:
         """Give a page a file (see drive.mjs); what became of it."""
         task = {"chromium": self.program, "page": page, "path": str(path), "scenario": scenario, **task}
-        found: dict[str, Any] = json.loads(run("drive.mjs", json.dumps(task)))
-        return found
+        document: dict[str, Any] = json.loads(run("drive.mjs", json.dumps(task)))
+        return document
 
     def play(self, page: str) -> dict[str, Any]:
         """Open a page with a video (see drive.mjs); what was seen of it."""
         task = {"chromium": self.program, "page": page, "scenario": "play"}
-        found: dict[str, Any] = json.loads(run("drive.mjs", json.dumps(task)))
-        return found
+        document: dict[str, Any] = json.loads(run("drive.mjs", json.dumps(task)))
+        return document
 
 
 @pytest.fixture

@@ -327,13 +327,13 @@ def main() -> int:
     faulty = 0
     with tempfile.TemporaryDirectory() as directory:
         for index in range(asked.count) if asked.index is None else [asked.index]:
-            found = compare(asked.seed, index, Path(directory))
-            for fault in found.faults:
-                print(f"archive {asked.seed}/{index} ({found.name}): {fault}", flush=True)
-            faulty += bool(found.faults)
-            if found.faults and asked.keep is not None:
+            comparison = compare(asked.seed, index, Path(directory))
+            for fault in comparison.faults:
+                print(f"archive {asked.seed}/{index} ({comparison.name}): {fault}", flush=True)
+            faulty += bool(comparison.faults)
+            if comparison.faults and asked.keep is not None:
                 asked.keep.mkdir(parents=True, exist_ok=True)
-                (asked.keep / f"archive-{asked.seed}-{index}").write_bytes(found.content)
+                (asked.keep / f"archive-{asked.seed}-{index}").write_bytes(comparison.content)
     print(f"{asked.count if asked.index is None else 1} archives compared, {faulty} with a program that finds more")
     return 1 if faulty else 0
 

@@ -282,8 +282,8 @@ def resident_memory(pid: int) -> int:
     own comes on top of that."""
     status = Path(f"/proc/{pid}/status")
     with suppress(OSError):
-        found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
-        return int(found[1]) * 1024 if found else 0
+        match = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
+        return int(match[1]) * 1024 if match else 0
     return 0
 
 

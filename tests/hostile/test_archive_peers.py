@@ -46,8 +46,8 @@ def test_every_good_archive_passes_and_is_read_by_a_program(tmp_path: Path) -> N
 
 
 def test_a_reader_that_measures_less_is_detected(tmp_path: Path) -> None:
-    found = compare(SEED, 0, tmp_path)
-    blind = Comparison(found.name, found.content, Reading(), {"zipfile": Reading(1, 1)})
+    comparison = compare(SEED, 0, tmp_path)
+    blind = Comparison(comparison.name, comparison.content, Reading(), {"zipfile": Reading(1, 1)})
     assert blind.faults
 
 

@@ -73,8 +73,8 @@ def test_every_file_of_the_catalogue_can_be_made_and_baited_ones_name_their_bait
 
 
 def test_a_mutant_is_the_same_in_another_process() -> None:
-    said = subprocess.run([sys.executable, "-c", DIGEST], capture_output=True, text=True, check=True)
-    assert said.stdout.strip() == str([hashlib.sha256(mutant(7, n).content).hexdigest() for n in range(60)])
+    result = subprocess.run([sys.executable, "-c", DIGEST], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == str([hashlib.sha256(mutant(7, n).content).hexdigest() for n in range(60)])
 
 
 def test_mutants_use_every_sample_and_every_mutation() -> None:
@@ -102,6 +102,6 @@ def test_a_breach_is_reported_and_its_file_saved(tmp_path: Path, monkeypatch: py
 
 def test_one_command_writes_a_file_out(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.hostile", "--seed=7", "--index=3", f"--write={tmp_path}"]
-    said = subprocess.run(command, capture_output=True, text=True, check=True)
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
     assert (tmp_path / "mutant-7-3").read_bytes() == mutant(7, 3).content
-    assert mutant(7, 3).name in said.stdout
+    assert mutant(7, 3).name in result.stdout

@@ -82,16 +82,16 @@ def test_malware_is_infected_with_its_signature(scanner: Clamd, content: bytes) 
 
 @pytest.mark.parametrize("size", [5 * MB, 40 * MB])
 def test_a_stream_above_clamds_limit_is_not_scanned(scanner: Clamd, size: int) -> None:
-    found = scan(scanner, bytes(size))
-    assert isinstance(found, NotScanned)
-    assert (found.limit, found.actual) == ("StreamMaxLength", size)
+    result = scan(scanner, bytes(size))
+    assert isinstance(result, NotScanned)
+    assert (result.limit, result.actual) == ("StreamMaxLength", size)
 
 
 def test_a_file_above_the_engines_limit_is_not_scanned(scanner: Clamd) -> None:
     """It takes the stream, and says with AlertExceedsMax that it read no further."""
-    found = scan(scanner, random.Random(3).randbytes(3 * MB))
-    assert isinstance(found, NotScanned)
-    assert found.limit == "MaxFileSize"
+    result = scan(scanner, random.Random(3).randbytes(3 * MB))
+    assert isinstance(result, NotScanned)
+    assert result.limit == "MaxFileSize"
 
 
 def test_the_unpacking_limits_are_probed_and_remembered(scanner: Clamd, private_clamd: services.Clamd) -> None:

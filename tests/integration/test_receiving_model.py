@@ -122,13 +122,13 @@ def split(content: bytes, cuts: list[int]) -> list[bytes]:
 
 def create_upload(**claims: Any) -> Outcome:
     intent = Create(Description(), claims.pop("size", None), **claims)
-    found: Outcome = run(offset_uploads.create(intent, ANN, None, dialect="tus"))
-    return found
+    result: Outcome = run(offset_uploads.create(intent, ANN, None, dialect="tus"))
+    return result
 
 
 def append(upload_id: uuid.UUID, offset: int, source: RequestBody, dialect: str = "tus", **claims: Any) -> Outcome:
-    found: Outcome = run(offset_uploads.append(Append(upload_id, offset, **claims), who, source, dialect=dialect))
-    return found
+    result: Outcome = run(offset_uploads.append(Append(upload_id, offset, **claims), who, source, dialect=dialect))
+    return result
 
 
 CUTS = st.lists(st.integers(0, 2000), max_size=12)

@@ -89,9 +89,9 @@ def test_processes_refuse_to_start_without_the_required_lockdown(database: Path,
     [("", "require", "ok"), ("seccomp", "best-effort", "ok"), ("seccomp", "require", "failed")],
 )
 def test_readiness_fails_only_if_lockdown_is_required(database: Path, lacking: str, mode: str, status: str) -> None:
-    said = run(lacking, sys.executable, "-c", READY, SANDBOX=mode)
-    checks = json.loads(said.stdout.splitlines()[-1])["checks"]
-    assert checks["sandbox"]["status"] == status, said.stderr
+    result = run(lacking, sys.executable, "-c", READY, SANDBOX=mode)
+    checks = json.loads(result.stdout.splitlines()[-1])["checks"]
+    assert checks["sandbox"]["status"] == status, result.stderr
     assert (NO_SECCOMP in checks["sandbox"]["detail"]) == bool(lacking)
 
 

@@ -193,20 +193,20 @@ def test_the_upload_command_waits_for_ready_and_download_fetches_the_file(
     source.write_text("A note.\n" * 100)
     sent = windlass(shared_server, "upload", source, "--sha256")
     assert sent.returncode == 0, sent.stderr
-    found = re.fullmatch(r"note\.txt: READY ([0-9a-f-]{36})\n", sent.stdout)
-    assert found, sent.stdout
-    fetched = windlass(shared_server, "download", found[1], target)
+    match = re.fullmatch(r"note\.txt: READY ([0-9a-f-]{36})\n", sent.stdout)
+    assert match, sent.stdout
+    fetched = windlass(shared_server, "download", match[1], target)
     assert fetched.returncode == 0, fetched.stderr
     assert target.read_text() == source.read_text()
-    assert windlass(shared_server, "download", found[1], target).returncode == 1, "it is there already"
-    assert "READY" in windlass(shared_server, "files", "wait", found[1]).stdout
-    assert found[1] in windlass(shared_server, "files", "list").stdout
-    assert "note.txt" in windlass(shared_server, "files", "show", found[1]).stdout
-    assert "READY  100 %" in windlass(shared_server, "files", "status", found[1]).stdout
-    assert windlass(shared_server, "files", "reprocess", found[1]).returncode == 0
-    assert windlass(shared_server, "files", "wait", found[1]).returncode == 0
-    assert windlass(shared_server, "files", "delete", found[1]).returncode == 0
-    missing = windlass(shared_server, "files", "show", found[1])
+    assert windlass(shared_server, "download", match[1], target).returncode == 1, "it is there already"
+    assert "READY" in windlass(shared_server, "files", "wait", match[1]).stdout
+    assert match[1] in windlass(shared_server, "files", "list").stdout
+    assert "note.txt" in windlass(shared_server, "files", "show", match[1]).stdout
+    assert "READY  100 %" in windlass(shared_server, "files", "status", match[1]).stdout
+    assert windlass(shared_server, "files", "reprocess", match[1]).returncode == 0
+    assert windlass(shared_server, "files", "wait", match[1]).returncode == 0
+    assert windlass(shared_server, "files", "delete", match[1]).returncode == 0
+    missing = windlass(shared_server, "files", "show", match[1])
     assert missing.returncode == 1
     assert "There is no file" in missing.stderr
 

@@ -104,9 +104,9 @@ def test_chunks_in_random_order_are_saved(http: httpx.Client, target_server: Ser
     upload = ChunkUpload.create(http, data, 65_536)
     for index in random.Random(3).sample(range(upload.total), upload.total):
         assert upload.put(index).status_code == 200
-    made = upload.complete()
-    assert made.status_code == 200, made.text
-    assert_stored_and_served(http, target_server, remote, made.json()["file_id"], data)
+    reply = upload.complete()
+    assert reply.status_code == 200, reply.text
+    assert_stored_and_served(http, target_server, remote, reply.json()["file_id"], data)
 
 
 def test_forms_and_thumbnails_are_saved_and_deleted(

@@ -93,9 +93,9 @@ def test_chunks_in_random_order_are_encrypted(http: httpx.Client, target_server:
     with ThreadPoolExecutor(4) as pool:
         assert {answer.status_code for answer in pool.map(upload.put, order)} == {200}
     assert readable(target_server.home) == []
-    made = upload.complete()
-    assert made.status_code == 200, made.text
-    assert_stored_and_served(http, target_server.home, made.json()["file_id"], data)
+    reply = upload.complete()
+    assert reply.status_code == 200, reply.text
+    assert_stored_and_served(http, target_server.home, reply.json()["file_id"], data)
 
 
 def test_forms_and_raw_bodies_are_encrypted(http: httpx.Client, target_server: ServerProcess) -> None:

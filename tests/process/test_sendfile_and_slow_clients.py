@@ -125,9 +125,9 @@ def behind_nginx(make_server: Callable[..., ServerProcess]) -> Iterator[tuple[Se
     """The how-to's location in a real nginx, before a server that was told of it."""
     program = require(services.find_nginx(), "nginx is not installed")
     server = make_server(SENDFILE="x-accel-redirect", TRUSTED_PROXIES="127.0.0.1")
-    found = re.search(r"```nginx\n(.*?)```", HOW_TO.read_text(), re.S)
-    assert found
-    location = found[1].replace("/srv/windlass/media", str(server.home / "media"))
+    match = re.search(r"```nginx\n(.*?)```", HOW_TO.read_text(), re.S)
+    assert match
+    location = match[1].replace("/srv/windlass/media", str(server.home / "media"))
     with services.nginx(program, server.url, location, as_caller=True) as url:
         yield server, url
 

@@ -245,9 +245,9 @@ def test_line_13_partial_uploads_become_files_only_in_a_final_upload(
     assert "Windlass-File" not in headers
     assert stored_data.file_count() == before
     absolute = f"{http.base_url}{second}".replace("//uploads", "/uploads")
-    made = concatenate(http, first, absolute, nothing, first, **metadata(filename="joined.bin", note="its own"))
-    assert made.status_code == 201, made.text
-    path = made.headers["Location"]
+    reply = concatenate(http, first, absolute, nothing, first, **metadata(filename="joined.bin", note="its own"))
+    assert reply.status_code == 201, reply.text
+    path = reply.headers["Location"]
     headers = http.head(path, headers=TUS).headers
     assert headers["Upload-Concat"] == f"final;{first} {absolute} {nothing} {first}"
     assert headers["Upload-Offset"] == headers["Upload-Length"] == str(2 * len(one) + len(two))
@@ -279,10 +279,10 @@ def test_line_13_a_final_upload_waits_for_incomplete_partial_uploads(
     one, two = os.urandom(MB + 5), os.urandom(2000)
     whole, coming = partial_upload(http, one), partial_upload(http, two[:500], size=len(two))
     later = create_tus(http, Upload_Concat="partial", **DEFER)
-    made = concatenate(http, whole, coming, later, **metadata(filename="unfinished.bin"))
-    path = made.headers["Location"]
+    response = concatenate(http, whole, coming, later, **metadata(filename="unfinished.bin"))
+    path = response.headers["Location"]
     reply = http.head(path, headers=TUS)
-    assert (made.status_code, reply.status_code) == (201, 200)
+    assert (response.status_code, reply.status_code) == (201, 200)
     assert reply.headers.keys() & {"upload-offset", "upload-length", "upload-defer-length"} == set()
     assert patch(http, path, 0, b"x").status_code == 403
     assert concatenate(http, whole, coming, later, **metadata(filename="unfinished.bin")).headers["Location"] == path

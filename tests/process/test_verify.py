@@ -172,6 +172,6 @@ def test_ctrl_c_ends_verify_with_a_report(http: httpx.Client, target_server: Ser
         assert running.stdout is not None
         assert b"stored files" in running.stderr.readline(), "it says how far it is"
         running.send_signal(signal.SIGINT)
-        said = json.loads(running.stdout.read())
-        assert (running.wait(60), said["stopped"]) == (130, True)
+        document = json.loads(running.stdout.read())
+        assert (running.wait(60), document["stopped"]) == (130, True)
         assert b"Traceback" not in running.stderr.read()

@@ -61,10 +61,10 @@ def sha256(data: bytes) -> str:
 def test_a_file_becomes_ready_with_its_facts(
     http: httpx.Client, name: str, data: bytes, facts: dict[str, object]
 ) -> None:
-    made = send(http, file(name, data))
-    assert made.status_code == 201
-    first = made.json()
-    assert made.headers["Location"] == first["links"]["self"] == f"/files/{first['id']}/"
+    reply = send(http, file(name, data))
+    assert reply.status_code == 201
+    first = reply.json()
+    assert reply.headers["Location"] == first["links"]["self"] == f"/files/{first['id']}/"
     assert (first["status"], first["size"], first["original_filename"]) == ("PENDING", len(data), name)
     record = wait_until_processed(http, first["id"])
     assert (record["status"], record["checksum"]) == ("READY", sha256(data))
@@ -99,9 +99,9 @@ def test_form_fields_describe_the_file(http: httpx.Client, after: bool, size: in
     data = os.urandom(size)
     fields = field("reference", "r-1") + field("sha256", sha256(data)) + field("metadata", '{"who": "me"}')
     bytes_of_file = file("a.bin", data)
-    made = send(http, *([bytes_of_file, fields] if after else [field("profile", "default"), fields, bytes_of_file]))
-    assert made.status_code == 201, made.text
-    record = made.json()
+    reply = send(http, *([bytes_of_file, fields] if after else [field("profile", "default"), fields, bytes_of_file]))
+    assert reply.status_code == 201, reply.text
+    record = reply.json()
     assert (record["reference"], record["metadata"], record["profile"]) == ("r-1", {"who": "me"}, "default")
 
 
@@ -146,10 +146,10 @@ def test_a_malformed_digest_is_refused(http: httpx.Client, stored_data: StoredDa
 
 def test_several_files_answer_with_a_list(http: httpx.Client) -> None:
     data = [os.urandom(size) for size in (10, 2 * MB, 0)]
-    made = send(http, *(file(f"{number}.bin", one) for number, one in enumerate(data)), field("reference", "several"))
-    assert made.status_code == 201
-    assert made.json()["errors"] == []
-    records = made.json()["files"]
+    reply = send(http, *(file(f"{number}.bin", one) for number, one in enumerate(data)), field("reference", "several"))
+    assert reply.status_code == 201
+    assert reply.json()["errors"] == []
+    records = reply.json()["files"]
     assert [record["original_filename"] for record in records] == ["0.bin", "1.bin", "2.bin"]
     assert {record["reference"] for record in records} == {"several"}
     assert [wait_until_processed(http, record["id"])["checksum"] for record in records] == [sha256(one) for one in data]
@@ -157,9 +157,9 @@ def test_several_files_answer_with_a_list(http: httpx.Client) -> None:
 
 def test_the_batch_call_always_answers_with_a_list(http: httpx.Client) -> None:
     for path in ("/files/batch", "/files/batch/"):
-        made = send(http, file("a.txt", b"a"), path=path)
-        assert made.status_code == 201
-        assert [record["original_filename"] for record in made.json()["files"]] == ["a.txt"]
+        reply = send(http, file("a.txt", b"a"), path=path)
+        assert reply.status_code == 201
+        assert [record["original_filename"] for record in reply.json()["files"]] == ["a.txt"]
     assert http.post("/files/batch/", content=b"no form").status_code in (400, 415)
 
 
@@ -174,12 +174,12 @@ def test_a_form_without_a_file_is_refused(http: httpx.Client, stored_data: Store
 
 def test_more_files_than_a_form_may_have_are_errors(http: httpx.Client, stored_data: StoredData) -> None:
     before = stored_data.file_count()
-    made = send(http, *(file(f"{number}.txt", b"x") for number in range(12)))
-    assert made.status_code == 201
-    assert len(made.json()["files"]) == 10
-    assert [error["filename"] for error in made.json()["errors"]] == ["10.txt", "11.txt"]
-    assert {error["status"] for error in made.json()["errors"]} == {413}
-    assert made.json()["errors"][0]["limit"] == 10
+    reply = send(http, *(file(f"{number}.txt", b"x") for number in range(12)))
+    assert reply.status_code == 201
+    assert len(reply.json()["files"]) == 10
+    assert [error["filename"] for error in reply.json()["errors"]] == ["10.txt", "11.txt"]
+    assert {error["status"] for error in reply.json()["errors"]} == {413}
+    assert reply.json()["errors"][0]["limit"] == 10
     assert stored_data.file_count() == before + 10
 
 

@@ -70,8 +70,8 @@ def rejection_of(content: bytes, profile: Profile = OURS) -> Rejection | None:
 
 
 def rule(content: bytes, profile: Profile = OURS) -> str | None:
-    found = rejection_of(content, profile)
-    return found and found.rule
+    rejection = rejection_of(content, profile)
+    return rejection and rejection.rule
 
 
 def bomb(name: str = "zeros", megabytes: int = ZEROS, **claims: Any) -> bytes:
@@ -300,8 +300,8 @@ HONEST: dict[str, Callable[[], bytes]] = {
 
 @pytest.mark.parametrize("make", HONEST.values(), ids=HONEST)
 def test_a_harmless_archive_passes(make: Callable[[], bytes]) -> None:
-    found = rejection_of(make())
-    assert found is None, found
+    rejection = rejection_of(make())
+    assert rejection is None, rejection
 
 
 WRONG: dict[str, tuple[str, Callable[[], bytes]]] = {
@@ -354,11 +354,11 @@ def in_itself(depth: int) -> bytes:
 
 @pytest.mark.parametrize(("said", "make"), WRONG.values(), ids=WRONG)
 def test_an_unmeasurable_archive_is_refused_with_the_rule(said: str, make: Callable[[], bytes]) -> None:
-    found = rejection_of(make())
-    assert found is not None
-    assert found.rule == said
+    rejection = rejection_of(make())
+    assert rejection is not None
+    assert rejection.rule == said
     if said != "archive-entries":
-        assert 'unmeasured = "accept"' in found.detail
+        assert 'unmeasured = "accept"' in rejection.detail
         accepting = replace(OURS, unmeasured="accept")
         assert rule(make(), accepting) is None
 
@@ -444,8 +444,8 @@ def test_damaged_archives_raise_only_expected_errors(seed: int) -> None:
     small = [make() for name, make in HONEST.items() if name not in ("zip of many", "program that unpacks itself")]
     for content in small:
         if len(content) > 50:
-            found = facts_of(damaged(content, choose))
-            assert found["unpacked_size_is"] in ("declared", "counted", "at least")
+            facts = facts_of(damaged(content, choose))
+            assert facts["unpacked_size_is"] in ("declared", "counted", "at least")
 
 
 @pytest.mark.parametrize("make", BOMBS.values(), ids=BOMBS)
@@ -456,7 +456,7 @@ def test_a_bomb_is_refused_by_its_ratio(make: Callable[[], bytes]) -> None:
 @pytest.mark.parametrize("name", ["zip", "gzip of gzip", "zip in zip, deflated", "tar.gz of zip", "xz in streams"])
 def test_a_bomb_is_refused_by_its_size(name: str) -> None:
     profile = replace(OURS, max_archive_ratio=0, max_unpacked_size=8 * MB)
-    found = rejection_of(BOMBS[name](), profile)
-    assert found is not None
-    assert (found.rule, found.limit) == ("unpacked-size", 8 * MB)
-    assert f"at most {8 * MB} bytes are allowed" in found.detail
+    rejection = rejection_of(BOMBS[name](), profile)
+    assert rejection is not None
+    assert (rejection.rule, rejection.limit) == ("unpacked-size", 8 * MB)
+    assert f"at most {8 * MB} bytes are allowed" in rejection.detail

@@ -30,10 +30,10 @@ positions = st.integers(0, 10**14)
     ],
 )
 def test_a_range_is_parsed(header: str, start: int, stop: int) -> None:
-    found = parse_range(header, 10_000)
-    assert found == ByteRange(start, stop)
-    assert found.length == stop - start
-    assert found.content_range(10_000) == f"bytes {start}-{stop - 1}/10000"
+    parsed = parse_range(header, 10_000)
+    assert parsed == ByteRange(start, stop)
+    assert parsed.length == stop - start
+    assert parsed.content_range(10_000) == f"bytes {start}-{stop - 1}/10000"
 
 
 NO_SINGLE_RANGES = [
@@ -80,7 +80,7 @@ def test_any_suffix_length_is_clamped_to_the_size(size: int, length: int) -> Non
 )
 def test_any_text_gives_a_valid_range_or_none_or_an_error(header: str, size: int) -> None:
     try:
-        found = parse_range(header, size)
+        parsed = parse_range(header, size)
     except UnsatisfiableRange:
         return
-    assert found is None or 0 <= found.start < found.stop <= size
+    assert parsed is None or 0 <= parsed.start < parsed.stop <= size

@@ -18,10 +18,10 @@ def settings(given: dict[str, Any] | None = None, **environment: str) -> Setting
 
 
 def test_defaults_need_no_environment() -> None:
-    found = settings()
-    assert found.worker_concurrency == 2
-    assert found.upload_limit == 5 * 1024 * MB
-    assert not found.credentials_required
+    configured = settings()
+    assert configured.worker_concurrency == 2
+    assert configured.upload_limit == 5 * 1024 * MB
+    assert not configured.credentials_required
 
 
 def test_a_setting_is_read_under_its_own_name_and_under_the_prefix() -> None:
@@ -100,9 +100,9 @@ def test_lists_are_separated_by_commas() -> None:
 
 def test_an_optional_path_is_converted_to_a_path() -> None:
     assert settings().media_root is None
-    found = settings(MEDIA_ROOT="/srv/media")
-    assert found.media_root == Path("/srv/media")
-    assert found.media_directory == Path("/srv/media")
+    configured = settings(MEDIA_ROOT="/srv/media")
+    assert configured.media_root == Path("/srv/media")
+    assert configured.media_directory == Path("/srv/media")
 
 
 def test_a_limit_in_bytes_overrides_one_in_megabytes() -> None:
@@ -111,9 +111,9 @@ def test_a_limit_in_bytes_overrides_one_in_megabytes() -> None:
 
 
 def test_a_projects_values_override_the_environment_and_keep_their_types() -> None:
-    found = settings({"WORKER_CONCURRENCY": 7, "ALLOWED_MIME_TYPES": ("text/plain",)}, WORKER_CONCURRENCY="3")
-    assert found.worker_concurrency == 7
-    assert found.allowed_mime_types == ("text/plain",)
+    configured = settings({"WORKER_CONCURRENCY": 7, "ALLOWED_MIME_TYPES": ("text/plain",)}, WORKER_CONCURRENCY="3")
+    assert configured.worker_concurrency == 7
+    assert configured.allowed_mime_types == ("text/plain",)
 
 
 def test_another_projects_text_is_converted_and_checked() -> None:

@@ -48,10 +48,10 @@ def verdict(step: Any, limits: dict[str, Any], **facts: Any) -> Rejection | None
 def test_a_broken_rule_has_limit_and_actual_value(
     limits: dict[str, Any], facts: dict[str, Any], rule: str, limit: Any, actual: Any
 ) -> None:
-    found = verdict(ContentRules, limits, **facts)
-    assert found is not None
-    assert (found.rule, found.limit, found.actual) == (rule, limit, actual)
-    assert actual is None or rule == "encrypted" or str(actual) in found.detail
+    rejection = verdict(ContentRules, limits, **facts)
+    assert rejection is not None
+    assert (rejection.rule, rejection.limit, rejection.actual) == (rule, limit, actual)
+    assert actual is None or rule == "encrypted" or str(actual) in rejection.detail
 
 
 @pytest.mark.parametrize(
@@ -93,8 +93,8 @@ def test_a_file_within_the_rules_passes(limits: dict[str, Any], facts: dict[str,
 def test_zip_bombs_are_refused_by_default(facts: dict[str, Any], rule: str | None, actual: Any) -> None:
     ours = Profile("ours")
     limits = {name: getattr(ours, name) for name in ("max_archive_entries", "max_unpacked_size", "max_archive_ratio")}
-    found = verdict(ArchiveRules, limits, mime_type="application/zip", **facts)
-    assert (found and found.rule, found and found.actual) == (rule, actual)
+    rejection = verdict(ArchiveRules, limits, mime_type="application/zip", **facts)
+    assert (rejection and rejection.rule, rejection and rejection.actual) == (rule, actual)
 
 
 def steps_of(asked: Profile, mime_type: str) -> set[str]:
@@ -102,9 +102,9 @@ def steps_of(asked: Profile, mime_type: str) -> set[str]:
 
 
 def test_more_pixels_than_can_be_stored_are_refused() -> None:
-    found = verdict(ContentRules, {"max_pixels": 100}, width=2**31 - 1, height=2**31 - 1)
-    assert found is not None
-    assert (found.rule, found.actual) == ("pixels", 2**53 - 1)
+    rejection = verdict(ContentRules, {"max_pixels": 100}, width=2**31 - 1, height=2**31 - 1)
+    assert rejection is not None
+    assert (rejection.rule, rejection.actual) == ("pixels", 2**53 - 1)
 
 
 def test_the_rule_steps_are_planned_only_for_profiles_with_rules() -> None:

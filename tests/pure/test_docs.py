@@ -114,11 +114,11 @@ def commands(group: Any, prefix: str = "windlass") -> list[tuple[str, Any]]:
 
 @pytest.mark.parametrize(("path", "command"), commands(typer.main.get_command(app)), ids=lambda value: str(value))
 def test_every_command_is_documented(path: str, command: Any) -> None:
-    found = re.search(rf"^### `{path}\b[^\n]*\n(.*?)(?=^###|\Z)", reference("cli"), re.MULTILINE | re.DOTALL)
-    assert found
+    match = re.search(rf"^### `{path}\b[^\n]*\n(.*?)(?=^###|\Z)", reference("cli"), re.MULTILINE | re.DOTALL)
+    assert match
     for parameter in command.params:
         if not getattr(parameter, "hidden", False) and parameter.param_type_name == "option":
-            assert f"`{parameter.opts[0]}`" in found[1]
+            assert f"`{parameter.opts[0]}`" in match[1]
 
 
 DECISIONS = sorted((DOCS / "decisions").glob("*.md"))

@@ -149,11 +149,11 @@ def test_a_cleaned_name_is_one_visible_segment(name: str) -> None:
 def test_a_header_carries_the_name_and_nothing_else(name: str, kind: str) -> None:
     """Any text, even uncleaned: one ASCII line, one quoted fallback, and the exact name in ``filename*``."""
     value = content_disposition(kind, name)
-    found = re.fullmatch(r"(\w+); filename=\"([ -~]*)\"(?:; filename\*=UTF-8''([\w.~%-]*))?", value, re.ASCII)
-    assert found, value
-    assert found[1] == kind
-    assert not set(found[2]) & set('"\\%;')
-    told = found[2] if found[3] is None else unquote(found[3])
+    match = re.fullmatch(r"(\w+); filename=\"([ -~]*)\"(?:; filename\*=UTF-8''([\w.~%-]*))?", value, re.ASCII)
+    assert match, value
+    assert match[1] == kind
+    assert not set(match[2]) & set('"\\%;')
+    told = match[2] if match[3] is None else unquote(match[3])
     assert told == name.encode("utf-8", "replace").decode()
 
 

@@ -61,15 +61,15 @@ def test_media_within_the_rules_pass(facts: dict[str, Any]) -> None:
     ],
 )
 def test_a_broken_rule_has_limit_and_actual_value(facts: dict[str, Any], rule: str, limit: Any, actual: Any) -> None:
-    found = verdict(**facts)
-    assert found is not None
-    assert (found.rule, found.limit, found.actual) == (rule, limit, actual)
+    rejection = verdict(**facts)
+    assert rejection is not None
+    assert (rejection.rule, rejection.limit, rejection.actual) == (rule, limit, actual)
 
 
 def test_other_types_are_refused() -> None:
-    found = verdict(mime_type="application/pdf")
-    assert found is not None
-    assert found.rule == "type-not-allowed"
+    rejection = verdict(mime_type="application/pdf")
+    assert rejection is not None
+    assert rejection.rule == "type-not-allowed"
 
 
 def test_the_settings_change_the_built_in_profile_rule_by_rule() -> None:

@@ -130,9 +130,9 @@ def test_a_zip_with_an_office_folder_is_no_document(content: bytes) -> None:
 
 def test_a_document_with_macros_is_refused_under_the_name_of_one_without() -> None:
     content = package("word/document.xml", "application/vnd.ms-word.document.macroEnabled.main+xml")
-    found = verdict(content, "a.docx")
-    assert found is not None
-    assert "Rename it to .docm, or send it to a profile with check_mismatch = false." in found.detail
+    rejection = verdict(content, "a.docx")
+    assert rejection is not None
+    assert "Rename it to .docm, or send it to a profile with check_mismatch = false." in rejection.detail
 
 
 @pytest.mark.parametrize(

@@ -31,9 +31,9 @@ def run(step: Any, content: bytes, mime_type: str, profile: dict[str, Any] = PRO
         written.flush()
         facts = {"mime_type": mime_type, "size": len(content), "metadata": {}, "filename": "a"}
         with Path(written.name).open("rb") as file:
-            found = step.run(StepContext(file, facts, profile, io.BytesIO()))
-        assert isinstance(found, StepResult)
-        return found
+            result = step.run(StepContext(file, facts, profile, io.BytesIO()))
+        assert isinstance(result, StepResult)
+        return result
 
 
 def thumbnail(content: bytes, mime_type: str) -> tuple[int | None, int | None]:
@@ -248,5 +248,5 @@ def test_the_thumbnail_of_a_sequence_is_its_first_picture() -> None:
 @pytest.mark.parametrize("ending", ["docx", "xlsx", "pptx"])
 def test_an_encrypted_document_has_no_thumbnail_and_does_not_fail(ending: str) -> None:
     content = KINDS["locked.docx"].make()
-    found = run(DocumentThumbnail(), content, KINDS[f"a.{ending}"].mime_type)
-    assert (found.renditions, found.detail, found.skipped) == ((), "A password is needed to read it.", True)
+    result = run(DocumentThumbnail(), content, KINDS[f"a.{ending}"].mime_type)
+    assert (result.renditions, result.detail, result.skipped) == ((), "A password is needed to read it.", True)

@@ -28,10 +28,10 @@ def facts_of(content: bytes, mime_type: str, profile: dict[str, Any] | None = No
 def test_a_header_that_understates_the_duration_is_not_trusted(
     lie: lies.FalseRecording, profile: dict[str, Any]
 ) -> None:
-    found = facts_of(lie.make(), lie.mime_type, profile)
-    assert found["duration"] == pytest.approx(lies.SECONDS, abs=0.15)
-    assert found["bitrate"] == pytest.approx(8 * len(lie.make()) / lies.SECONDS, rel=0.05)
-    assert found.get("fps", 25) == pytest.approx(25, rel=0.05)
+    facts = facts_of(lie.make(), lie.mime_type, profile)
+    assert facts["duration"] == pytest.approx(lies.SECONDS, abs=0.15)
+    assert facts["bitrate"] == pytest.approx(8 * len(lie.make()) / lies.SECONDS, rel=0.05)
+    assert facts.get("fps", 25) == pytest.approx(25, rel=0.05)
 
 
 @pytest.mark.parametrize("lie", lies.LONGER, ids=lambda lie: lie.name)
@@ -70,8 +70,8 @@ def test_the_size_is_that_of_the_decoded_frames() -> None:
     film = bytearray(samples.mp4(640, 480))
     at = film.index(b"avc1") if b"avc1" in film else film.index(b"mp4v")
     struct.pack_into(">HH", film, at + 28, 64, 48)
-    found = facts_of(bytes(film), "video/mp4")
-    assert (found["width"], found["height"]) == (640, 480)
+    facts = facts_of(bytes(film), "video/mp4")
+    assert (facts["width"], facts["height"]) == (640, 480)
 
 
 def test_with_too_many_packets_there_is_no_duration_for_a_rule(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,31 +33,31 @@ def settings(tables: str, **environment: str) -> Settings:
 
 
 def test_a_table_is_completed_from_the_settings() -> None:
-    found = settings(
+    configured = settings(
         '[cloud]\nstorage_backend = "s3"\naws_storage_bucket_name = "archive"\naws_s3_part_size_mb = 16',
         AWS_ACCESS_KEY_ID="id",
         AWS_SECRET_ACCESS_KEY="hush",
     )
-    options = Options.from_settings(named_stores(found)["cloud"])
+    options = Options.from_settings(named_stores(configured)["cloud"])
     assert (options.bucket, options.access_key, options.secret_key) == ("archive", "id", "hush")
     assert options.part_size == 16 * 1024 * 1024
-    assert found.storage_backend == "local", "the settings themselves stay what they were"
-    assert known_stores(found) == ("local", "cloud")
+    assert configured.storage_backend == "local", "the settings themselves stay what they were"
+    assert known_stores(configured) == ("local", "cloud")
 
 
 def test_a_secret_may_be_read_from_a_file() -> None:
     Path("secret").write_text("hush\n")
-    found = settings(
+    configured = settings(
         '[cloud]\nstorage_backend = "s3"\naws_storage_bucket_name = "b"\n'
         'aws_access_key_id = "id"\naws_secret_access_key_file = "secret"'
     )
-    assert named_stores(found)["cloud"].aws_secret_access_key == "hush"
+    assert named_stores(configured)["cloud"].aws_secret_access_key == "hush"
 
 
 def test_a_relative_path_is_relative_to_the_stores_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = settings('[archive]\nmedia_root = "disk/archive"')
+    configured = settings('[archive]\nmedia_root = "disk/archive"')
     monkeypatch.chdir("/")
-    assert named_stores(found)["archive"].media_directory == tmp_path / "disk/archive"
+    assert named_stores(configured)["archive"].media_directory == tmp_path / "disk/archive"
 
 
 @pytest.mark.parametrize(
@@ -136,19 +136,19 @@ def test_neighbouring_locations_are_accepted(tables: str) -> None:
 
 
 def test_the_default_store_may_be_a_named_one() -> None:
-    found = settings('[archive]\nmedia_root = "a"', DEFAULT_STORE="archive")
-    assert default_store(found) == "archive"
-    assert load_profiles(found)["media"].store == "archive"
+    configured = settings('[archive]\nmedia_root = "a"', DEFAULT_STORE="archive")
+    assert default_store(configured) == "archive"
+    assert load_profiles(configured)["media"].store == "archive"
     with pytest.raises(BadSetting, match=r"DEFAULT_STORE is 'archiv', .*Stores here: .*archive"):
         settings('[archive]\nmedia_root = "a"', DEFAULT_STORE="archiv")
 
 
 def test_a_profile_names_its_store() -> None:
     Path("profiles.toml").write_text('[films]\nstore = "archive"')
-    found = settings('[archive]\nmedia_root = "a"', WINDLASS_PROFILES="profiles.toml")
-    assert load_profiles(found)["films"].store == "archive"
-    assert load_profiles(found)["default"].store == "local"
-    assert "store" not in load_profiles(found)["films"].document(), "clients are not told where bytes lie"
+    configured = settings('[archive]\nmedia_root = "a"', WINDLASS_PROFILES="profiles.toml")
+    assert load_profiles(configured)["films"].store == "archive"
+    assert load_profiles(configured)["default"].store == "local"
+    assert "store" not in load_profiles(configured)["films"].document(), "clients are not told where bytes lie"
 
 
 def test_an_unknown_store_of_a_profile_is_refused() -> None:
@@ -156,13 +156,13 @@ def test_an_unknown_store_of_a_profile_is_refused() -> None:
     with pytest.raises(BadSetting, match=r"Profile 'films': there is no store 's3'. Stores here: local, archive."):
         load_profiles(settings('[archive]\nmedia_root = "a"', WINDLASS_PROFILES="films.toml"))
     # The other plain back end is one as soon as the settings describe it.
-    found = settings("", WINDLASS_PROFILES="films.toml", AWS_STORAGE_BUCKET_NAME="b")
-    assert load_profiles(found)["films"].store == "s3"
+    configured = settings("", WINDLASS_PROFILES="films.toml", AWS_STORAGE_BUCKET_NAME="b")
+    assert load_profiles(configured)["films"].store == "s3"
 
 
 def test_each_store_has_its_own_sendfile_root() -> None:
-    found = settings('[one]\nmedia_root = "a"\n[two]\nmedia_root = "b"\nsendfile_root = "/two"')
-    roots = {name: one.sendfile_root for name in ("local", "one", "two") if (one := store_settings(found, name))}
+    configured = settings('[one]\nmedia_root = "a"\n[two]\nmedia_root = "b"\nsendfile_root = "/two"')
+    roots = {name: one.sendfile_root for name in ("local", "one", "two") if (one := store_settings(configured, name))}
     assert roots == {"local": "/windlass-media", "one": "", "two": "/two"}
 
 
@@ -203,12 +203,12 @@ def test_other_s3_errors_are_not_blamed_on_settings() -> None:
 
 
 def test_fewer_parts_are_larger() -> None:
-    found = settings(
+    configured = settings(
         '[cloud]\nstorage_backend = "s3"\naws_storage_bucket_name = "archive"\naws_s3_max_parts = 100',
         AWS_ACCESS_KEY_ID="id",
         AWS_SECRET_ACCESS_KEY="hush",
     )
-    store = S3Store(Options.from_settings(named_stores(found)["cloud"]))
+    store = S3Store(Options.from_settings(named_stores(configured)["cloud"]))
     assert store.capabilities.max_chunks == store.max_parts == 100
     mib = 1024 * 1024
     assert store._options.part_size_for(800 * mib) == 8 * mib

@@ -294,7 +294,7 @@ BOX = (
 def test_text_of_a_word_document_has_boxes_notes_comments_headings_and_drawings() -> None:
     parts = ("footnotes", "comments", "header", "diagramData")
     related = relations(*((kind, f"{kind}.xml") for kind in parts))
-    found = text_of(
+    text = text_of(
         office(
             {
                 "_rels/.rels": relations(("officeDocument", "word/Document2.xml")),
@@ -306,13 +306,13 @@ def test_text_of_a_word_document_has_boxes_notes_comments_headings_and_drawings(
         ),
         DOCX,
     )
-    assert found.split() == ["box", "body", "footnotes", "diagramData", "comments", "header", "by", "its", "name"]
+    assert text.split() == ["box", "body", "footnotes", "diagramData", "comments", "header", "by", "its", "name"]
 
 
 def test_text_of_a_presentation_has_notes_and_drawings_with_their_slides() -> None:
     slides = "<sldIdLst xmlns:r='r'><sldId id='256' r:id='r1'/><sldId r:id='r0' id='257'/></sldIdLst>"
     number = "<a:fld xmlns:a='a' type='slidenum'><a:t>7</a:t></a:fld>"
-    found = text_of(
+    text = text_of(
         office(
             {
                 "ppt/presentation.xml": f"<presentation>{slides}</presentation>",
@@ -329,7 +329,7 @@ def test_text_of_a_presentation_has_notes_and_drawings_with_their_slides() -> No
         ),
         PPTX,
     )
-    assert found.split() == ["first", "drawn", "notes", "second", "comment"]
+    assert text.split() == ["first", "drawn", "notes", "second", "comment"]
 
 
 STYLES = (
@@ -392,7 +392,7 @@ def test_numbers_with_a_date_format_are_shown_as_dates(value: str, code: str, sh
 
 
 def test_text_of_a_workbook_has_comments_boxes_and_headings() -> None:
-    found = text_of(
+    text = text_of(
         workbook(
             "<c><v>1</v></c>",
             more={
@@ -406,14 +406,14 @@ def test_text_of_a_workbook_has_comments_boxes_and_headings() -> None:
         ),
         XLSX,
     )
-    assert found.split() == ["1", "box", "said", "answered"]
+    assert text.split() == ["1", "box", "said", "answered"]
 
 
 def test_text_of_an_opendocument_has_comments_and_headings() -> None:
     body = "<body><p>a<annotation><creator>no</creator><p>said</p></annotation></p></body>"
     styles = "<styles><style><p>no</p></style><header><p>head</p></header></styles>"
-    found = text_of(zipped({"mimetype": ODT, "content.xml": body, "styles.xml": styles}), ODT)
-    assert found.split() == ["a", "said", "head"]
+    text = text_of(zipped({"mimetype": ODT, "content.xml": body, "styles.xml": styles}), ODT)
+    assert text.split() == ["a", "said", "head"]
 
 
 @pytest.mark.parametrize("wrong", ["&#xFFFE;", "&#0;", "&#x1F;", "&#xD800;", "&nbsp;", "&nosuch;", "\x01", "\ufffe"])

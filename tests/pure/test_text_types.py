@@ -87,9 +87,9 @@ def test_an_unnamed_text_is_no_other_format(content: bytes) -> None:
 @pytest.mark.parametrize("name", ["a.png", "a.gif", "a.flac", "a.zip", "a.wav", "a.rar", "a.exe"])
 @pytest.mark.parametrize("content", [b"GIF89a/*", b"fLaC", b"MZ hello\n", b"Rar!", b"P1", b"PK\n"])
 def test_a_text_with_the_signature_of_another_format_is_a_mismatch(content: bytes, name: str) -> None:
-    found = verdict(content, name)
-    assert found is not None
-    assert found.rule == "type-mismatch"
+    rejection = verdict(content, name)
+    assert rejection is not None
+    assert rejection.rule == "type-mismatch"
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "latin-1"])
@@ -130,9 +130,9 @@ ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"]
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_a_block_on_svg_applies_to_every_encoding_and_name(content: str, encoding: str) -> None:
     for name in ("a.svg", "a.txt", "unnamed") if len(content) < 1_000_000 else ("a.svg",):
-        found = verdict(content.encode(encoding), name, {"blocked_mime_types": ("image/svg+xml",)})
-        assert found is not None
-        assert (found.rule, found.actual) == ("type-blocked", "image/svg+xml")
+        rejection = verdict(content.encode(encoding), name, {"blocked_mime_types": ("image/svg+xml",)})
+        assert rejection is not None
+        assert (rejection.rule, rejection.actual) == ("type-blocked", "image/svg+xml")
 
 
 @pytest.mark.parametrize("content", [SVG, HIDDEN_SVG["behind a long comment"], HIDDEN_SVG["prefixed"]])

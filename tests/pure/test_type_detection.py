@@ -13,8 +13,8 @@ from tests import samples
 from tests.minimal_files import KINDS, Kind, cfb, ooxml, zipped
 from windlass.processing.contract import Rejection, StepContext, StepResult
 from windlass.processing.formats.documents import zip_types
-from windlass.processing.steps.size_and_type_rules import TypeRules
 from windlass.processing.steps.type import Type
+from windlass.processing.steps.type_rules import TypeRules
 
 PROFILE: dict[str, Any] = {
     "blocked_mime_types": (),
@@ -62,15 +62,15 @@ def test_a_misleading_name_is_refused(name: str, content: bytes) -> None:
         return  # Word and Excel take pages and texts under these
     if name == "a.msg" and content.startswith(b"Haul"):
         return  # catalogues of messages end so too
-    found = verdict(content, name)
-    assert found is not None
-    assert found.rule == "type-mismatch"
+    rejection = verdict(content, name)
+    assert rejection is not None
+    assert rejection.rule == "type-mismatch"
 
 
 @pytest.mark.parametrize("name", sorted(set(KINDS) - TEXTS - {"a.bin"}))
 def test_a_binary_file_named_as_text_is_refused(name: str) -> None:
-    found = verdict(KINDS[name].make(), "readme.txt")
-    assert found is not None or name == "a.stl"
+    rejection = verdict(KINDS[name].make(), "readme.txt")
+    assert rejection is not None or name == "a.stl"
 
 
 @pytest.mark.parametrize(
@@ -133,21 +133,21 @@ def test_an_encrypted_document_has_the_type_of_its_name() -> None:
 
 
 def test_a_document_with_macros_is_refused_under_the_name_of_one_without() -> None:
-    found = verdict(KINDS["a.docm"].make(), "a.docx")
-    assert found is not None
-    assert found.rule == "type-mismatch"
+    rejection = verdict(KINDS["a.docm"].make(), "a.docx")
+    assert rejection is not None
+    assert rejection.rule == "type-mismatch"
 
 
 PICTURE_AND_JAR = samples.gif() + KINDS["a.jar"].make()
 
 
 def test_a_picture_with_an_appended_program_is_both() -> None:
-    said = detected(PICTURE_AND_JAR, "a.gif")
-    assert (said.facts["mime_type"], said.facts["also"]) == ("image/gif", ["application/java-archive"])
+    result = detected(PICTURE_AND_JAR, "a.gif")
+    assert (result.facts["mime_type"], result.facts["also"]) == ("image/gif", ["application/java-archive"])
     assert verdict(PICTURE_AND_JAR, "a.gif") is None
-    found = verdict(PICTURE_AND_JAR, "a.jar")
-    assert found is not None
-    assert (found.rule, found.actual) == ("type-mismatch", "image/gif")
+    rejection = verdict(PICTURE_AND_JAR, "a.jar")
+    assert rejection is not None
+    assert (rejection.rule, rejection.actual) == ("type-mismatch", "image/gif")
 
 
 @pytest.mark.parametrize(
@@ -158,9 +158,9 @@ def test_a_picture_with_an_appended_program_is_both() -> None:
     ],
 )
 def test_rules_apply_to_every_type_of_a_polyglot(profile: dict[str, Any], rule: str) -> None:
-    found = verdict(PICTURE_AND_JAR, "a.gif", profile)
-    assert found is not None
-    assert (found.rule, found.actual) == (rule, "application/java-archive")
+    rejection = verdict(PICTURE_AND_JAR, "a.gif", profile)
+    assert rejection is not None
+    assert (rejection.rule, rejection.actual) == (rule, "application/java-archive")
     assert verdict(samples.gif(), "a.gif", profile) is None
 
 
@@ -282,9 +282,9 @@ def test_formats_unknown_to_libmagic_are_recognized(content: bytes, kind: str) -
     ],
 )
 def test_a_refusal_names_the_way_out(content: bytes, name: str, declared: str | None, way_out: str) -> None:
-    found = verdict(content, name, declared_mime_type=declared)
-    assert found is not None
-    assert found.detail.endswith(f"{way_out} or send it to a profile with check_mismatch = false.")
+    rejection = verdict(content, name, declared_mime_type=declared)
+    assert rejection is not None
+    assert rejection.detail.endswith(f"{way_out} or send it to a profile with check_mismatch = false.")
     assert verdict(content, name, {"check_mismatch": False}, declared_mime_type=declared) is None
 
 

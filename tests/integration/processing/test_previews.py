@@ -41,10 +41,10 @@ def wanted(with_profile: Profile) -> None:
 
 
 def content(asset: FileAsset, name: str = "preview") -> bytes:
-    found = asset.renditions.get(name=name)
-    with store(found.store).open(found.key) as stored:
+    rendition = asset.renditions.get(name=name)
+    with store(rendition.store).open(rendition.key) as stored:
         data = bytes(stored.read())
-    assert len(data) == found.size
+    assert len(data) == rendition.size
     return data
 
 
@@ -126,8 +126,8 @@ def test_a_preview_has_at_most_30_frames_a_second() -> None:
 def test_audio_of_any_layout_becomes_mono_or_stereo(layout: str) -> None:
     """A sound without pictures: as the preview of an audio file."""
     asset = processed(made.tone(layout=layout), "tone.wav")
-    found = asset.renditions.get(name="preview")
-    assert (found.kind, found.mime_type) == ("audio", "audio/mp4")
+    rendition = asset.renditions.get(name="preview")
+    assert (rendition.kind, rendition.mime_type) == ("audio", "audio/mp4")
     import av
 
     with av.open(io.BytesIO(content(asset)), format="mov") as opened:
@@ -261,8 +261,8 @@ def test_releasing_the_file_ends_the_running_preview() -> None:
 
 def test_a_waveform_has_the_format_of_audiowaveform() -> None:
     asset = processed(made.tone(seconds=2), "tone.wav")
-    found = asset.renditions.get(name="waveform")
-    assert (found.kind, found.mime_type) == ("waveform", "application/json")
+    rendition = asset.renditions.get(name="waveform")
+    assert (rendition.kind, rendition.mime_type) == ("waveform", "application/json")
     wave = json.loads(content(asset, "waveform"))
     assert (wave["version"], wave["channels"], wave["bits"], wave["sample_rate"]) == (2, 1, 8, 48000)
     assert wave["length"] == len(wave["data"]) // 2 <= 800

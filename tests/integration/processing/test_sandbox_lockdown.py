@@ -63,11 +63,11 @@ def _attempt(what: str, *words: object) -> FileAsset:
 
 def _recorded_detail(asset: FileAsset) -> str:
     """Return the detail of the failed step: a step behind the gate fails once, and the file becomes ready."""
-    found = step(asset, "escape")
-    assert (asset.status, found.state) == (FileStatus.READY, StepState.FAILED)
+    step_run = step(asset, "escape")
+    assert (asset.status, step_run.state) == (FileStatus.READY, StepState.FAILED)
     assert "escaped" not in asset.extra_attributes
     assert [event["state"] for event in events(asset, "file.step") if event["step"] == "escape"][-1] == "failed"
-    return found.detail
+    return step_run.detail
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "/proc/self/environ", "/dev/zero", "/usr/bin/env"])

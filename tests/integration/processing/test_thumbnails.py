@@ -144,8 +144,13 @@ def test_renditions_that_a_changed_profile_does_not_ask_for_are_deleted(with_pro
 
 def test_the_thumbnail_of_a_video_is_not_black() -> None:
     asset = processed(made.film(black=1.5), "film.mp4")
-    found = asset.renditions.get()
-    assert (found.name, found.mime_type, found.width, found.height) == ("thumbnail", "image/webp", 320, 180)
+    rendition = asset.renditions.get()
+    assert (rendition.name, rendition.mime_type, rendition.width, rendition.height) == (
+        "thumbnail",
+        "image/webp",
+        320,
+        180,
+    )
     assert_red_and_blue(picture(asset))
 
 

@@ -64,21 +64,21 @@ def test_a_thumbnail_is_upright_and_fits_its_box() -> None:
     import pyvips
 
     asset = processed(samples.jpeg(2000, 1000, samples.TURNED_RIGHT), "turned.jpg")
-    made = asset.renditions.get(name="thumbnail")
+    rendition = asset.renditions.get(name="thumbnail")
     assert (asset.width, asset.height) == (1000, 2000)
-    assert (made.mime_type, made.width, made.height, made.kind) == ("image/webp", 320, 640, "image")
-    with store(made.store).open(made.key) as stored:
+    assert (rendition.mime_type, rendition.width, rendition.height, rendition.kind) == ("image/webp", 320, 640, "image")
+    with store(rendition.store).open(rendition.key) as stored:
         data = stored.read()
     picture = pyvips.Image.new_from_buffer(data, "")
-    assert len(data) == made.size
+    assert len(data) == rendition.size
     assert (picture.width, picture.height) == (320, 640)
     assert picture(160, 100)[0] > 180 > 80 > picture(160, 100)[2]
     assert picture(160, 540)[2] > 180 > 80 > picture(160, 540)[0]
 
 
 def test_a_thumbnail_is_never_larger_than_the_picture() -> None:
-    made = processed(samples.png(64, 48), "small.png").renditions.get()
-    assert (made.width, made.height) == (64, 48)
+    rendition = processed(samples.png(64, 48), "small.png").renditions.get()
+    assert (rendition.width, rendition.height) == (64, 48)
 
 
 def test_a_rotated_video_has_the_size_as_displayed() -> None:

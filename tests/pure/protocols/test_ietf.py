@@ -99,9 +99,9 @@ def test_parameters_of_structured_fields_are_ignored() -> None:
 def test_name_and_type_come_from_metadata_header_and_query() -> None:
     metadata = "filename " + base64.b64encode(b"told.png").decode()
     fields = {"content-disposition": 'inline; filename="field.png"', "content-type": "image/png"}
-    told = create({"filename": "asked.png", "profile": "p"}, upload_complete="?0", upload_metadata=metadata, **fields)
-    assert (told.description.filename, told.description.profile) == ("told.png", "p")
-    assert told.description.client_metadata == metadata
+    intent = create({"filename": "asked.png", "profile": "p"}, upload_complete="?0", upload_metadata=metadata, **fields)
+    assert (intent.description.filename, intent.description.profile) == ("told.png", "p")
+    assert intent.description.client_metadata == metadata
     assert create({"filename": "asked.png"}, upload_complete="?0", **fields).description.filename == "field.png"
     assert create({"filename": "asked.png"}, upload_complete="?0").description.filename == "asked.png"
     assert create(upload_complete="?0", **PARTIAL).description.declared_type is None

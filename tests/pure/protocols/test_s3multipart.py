@@ -26,9 +26,9 @@ def create(**fields: Any) -> CreateDirect:
 def test_a_creation_of_uppy_6_is_parsed() -> None:
     meta = {"name": "a.png", "type": "image/png", "relativePath": None, "size": 12, "part_size": 6_000_000}
     meta |= {"profile": "p", "reference": 7, "sha256": "A" * 64, "colour": ["blue"]}
-    found = create(filename="dir/a.png", type="image/png", metadata=meta)
+    intent = create(filename="dir/a.png", type="image/png", metadata=meta)
     described = Description("a.png", "image/png", "p", "7", "a" * 64, metadata={"colour": ["blue"]})
-    assert found == CreateDirect(described, 12, 6_000_000, in_parts=True)
+    assert intent == CreateDirect(described, 12, 6_000_000, in_parts=True)
 
 
 def test_a_creation_of_uppy_5_is_parsed() -> None:

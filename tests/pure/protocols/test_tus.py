@@ -335,8 +335,8 @@ def test_an_unknown_algorithm_or_bad_base64_is_refused(header: str) -> None:
 def test_a_partial_upload_is_created_and_reported_as_partial() -> None:
     assert create(upload_concat="partial", upload_length="5") == Create(Description(), 5, partial=True)
     assert create(upload_concat="partial", upload_defer_length="1").partial
-    said = tus.queried(UploadState(ID, 5, 5, False, concat="partial")).headers
-    assert (said["Upload-Concat"], said["Upload-Offset"]) == ("partial", "5")
+    headers = tus.queried(UploadState(ID, 5, 5, False, concat="partial")).headers
+    assert (headers["Upload-Concat"], headers["Upload-Offset"]) == ("partial", "5")
 
 
 def test_a_final_upload_lists_its_partial_uploads_in_order() -> None:

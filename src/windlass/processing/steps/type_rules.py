@@ -1,4 +1,4 @@
-"""The profile's rules for sizes, types and extensions; name and declared type must agree with the content."""
+"""The profile's rules for types and extensions; name and declared type must agree with the content."""
 
 from __future__ import annotations
 
@@ -18,23 +18,6 @@ from windlass.kernel.media_types import (
 from windlass.processing.contract import About, Facts, Rejection, StepContext, StepResult
 
 Rule = Callable[[Facts, Mapping[str, Any]], Rejection | None]
-
-
-class Size:
-    """The receiver refuses files that are too large earlier; this step also applies the rule when reprocessing."""
-
-    about = About(name="size", stage="intake", title="Checking the size", order=10, isolated=False)
-
-    def run(self, context: StepContext) -> StepResult:
-        size: int = context.facts["size"]
-        least, most = context.profile["min_size"], context.profile["max_size"]
-        if size < least:
-            detail = f"The file has {size} bytes; at least {least} are needed."
-            return StepResult(verdict=Rejection("size", detail, least, size))
-        if most and size > most:
-            detail = f"The file has {size} bytes; at most {most} are allowed."
-            return StepResult(verdict=Rejection("size", detail, most, size))
-        return StepResult(detail=f"{size} bytes")
 
 
 class TypeRules:

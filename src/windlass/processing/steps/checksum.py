@@ -1,4 +1,4 @@
-"""Compute the SHA-256 of the file, compare it with the expected one, and find an earlier file with the same content."""
+"""Compute the SHA-256 of the file and compare it with the expected one."""
 
 from __future__ import annotations
 
@@ -34,26 +34,6 @@ class Checksum:
             verdict = Rejection("checksum", detail, expected.lower(), digest)
         comparison = "as announced" if expected else "none was announced"
         return StepResult({"checksum": digest}, verdict=verdict, detail="" if verdict else f"SHA-256, {comparison}")
-
-
-class Duplicate:
-    """Only the owner's own files are compared: nobody learns that somebody else has a file."""
-
-    about = About(
-        name="duplicate",
-        stage="intake",
-        title="Looking for the same content",
-        order=30,
-        isolated=False,
-        gives={
-            "duplicate_of": "id of the earlier file with the same content",
-        },
-    )
-
-    def run(self, context: StepContext) -> StepResult:
-        original = context.find_original(context.facts["checksum"])
-        detail = f"The same content as file {original}" if original else "New content"
-        return StepResult({"duplicate_of": original}, detail=detail)
 
 
 def _digest(context: StepContext) -> str:
