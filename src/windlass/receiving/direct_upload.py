@@ -248,7 +248,10 @@ def _sign_parts(session: files.UploadSession, numbers: Sequence[int]) -> dict[in
     target, key, state = direct_store_of(session.store), session.store_key, session.store_state
     sizes = {number: _part_length(session, number) for number in numbers}
     if session.size is None:
-        _check_part_number(target, profile_of(session), max(numbers))
+        max_size = profile_of(session).max_size
+        # Even if all parts have the minimum size, a part with this number exceeds the limit.
+        if (max(numbers) - 1) * target.min_part_size >= max(max_size, 1):
+            raise FileTooLarge(max_size)
     return {
         number: target.sign_part(key, state, number, seconds=url_lifetime(), size=size).url
         for number, size in sizes.items()
@@ -278,12 +281,6 @@ def _part_length(session: files.UploadSession, number: int) -> int | None:
     if number > total:
         raise BadRequest(f"This upload has {total} parts of {part_size} bytes.", field="partNumber", limit=total)
     return size - (total - 1) * part_size if number == total else part_size
-
-
-def _check_part_number(target: DirectStore, profile: files.Profile, number: int) -> None:
-    """Raises FileTooLarge for a part that exceeds the size limit even if all parts have the minimum size."""
-    if (number - 1) * target.min_part_size >= max(profile.max_size, 1):
-        raise FileTooLarge(profile.max_size)
 
 
 def _completed_parts(session: files.UploadSession) -> list[UploadedPart]:
