@@ -122,7 +122,7 @@ _endpoint: Callable[..., Callable[[F], F]] = partial(
     parameters=(
         query("filename", "File name."),
         query("type", "Media type that the client declares."),
-        query("method", "`PUT`: no form; `metadata[size]` is needed."),
+        query("method", "`PUT`: sign a PUT instead of a form; needs `metadata[size]`."),
         query(
             "metadata[size]", "Size in bytes. Likewise `profile`, `reference`, `sha256` and metadata for the record."
         ),
