@@ -231,23 +231,18 @@ class Session:
     ) -> Message:
         channel = self._child()
         self._orders += 1
-        reusable = False
         try:
             if self._output is not None and order.makes:
                 os.ftruncate(self._output, 0)
             channel.send_order(order.message(), on_progress)
-            result = result_or_raise(self._limits, *self._wait(channel, cancelled, meanwhile))
-            reusable = True
+            return result_or_raise(self._limits, *self._wait(channel, cancelled, meanwhile))
         except StepFailed:
-            reusable = True
+            raise  # the child may run the next step
+        except BaseException as error:
+            if isinstance(error, ParentGone):
+                self._sandbox.abandon(channel.process)
+            self.close()
             raise
-        except ParentGone:
-            self._sandbox.abandon(channel.process)
-            raise
-        finally:
-            if not reusable:
-                self.close()
-        return result
 
     def _child(self) -> ChildChannel:
         if self._channel is not None and (self._orders >= ORDERS_PER_CHILD or self._channel.has_ended()):
