@@ -50,8 +50,8 @@ def run_step(run: JobRun, planned: PlannedStep, workspace: StepWorkspace, lost: 
     Raises TransientError, PermanentError (in the gate), Cancelled, StoreError, LeaseLost.
     """
     started, step = monotonic(), installed_step(planned.name)
-    if lacking := missing(step.about):
-        return EndedStep(planned, StepState.OWED, 0, lacking, {})
+    if missing_extra := missing(step.about):
+        return EndedStep(planned, StepState.OWED, 0, missing_extra, {})
     try:
         result, stored = _run_and_store(run, planned, step, workspace, lost)
     except (Owed, Unavailable) as reason:

@@ -94,9 +94,9 @@ def shut_down() -> None:
     """End the sandbox's parent. A step that runs in it fails and is retried by another worker. Idempotent."""
     global _sandbox
     with _lock:
-        ending, _sandbox = _sandbox, None
-    if ending is not None:
-        ending.close()
+        closing_sandbox, _sandbox = _sandbox, None
+    if closing_sandbox is not None:
+        closing_sandbox.close()
 
 
 def _reset_after_fork() -> None:

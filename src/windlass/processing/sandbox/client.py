@@ -146,17 +146,17 @@ def _start_parent(unexpected: Iterable[str]) -> tuple[subprocess.Popen[bytes], s
     It gets no descriptor but the other end, no directory and no terminal of ours, and a session of its own. It writes
     errors to our standard error: it runs our code, and its children do not have that descriptor.
     """
-    control, theirs = socket.socketpair()
+    control, parent_end = socket.socketpair()
     control.settimeout(RESPONSE_SECONDS)
     module = "windlass.processing.sandbox.parent"
-    with theirs:
+    with parent_end:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-s", "-m", module, str(theirs.fileno()), *unexpected],
+            [sys.executable, "-P", "-s", "-m", module, str(parent_end.fileno()), *unexpected],
             env={**ENVIRONMENT, "PYTHONPATH": library_path()},
             cwd="/",
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            pass_fds=[theirs.fileno()],
+            pass_fds=[parent_end.fileno()],
             start_new_session=True,
         )
     return process, control
