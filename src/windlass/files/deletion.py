@@ -85,7 +85,7 @@ def end_upload(
 
 
 def _expire(session: UploadSession) -> int | None:
-    """``end_upload`` that tolerates a store that is away, so that uploads of other stores expire."""
+    """``end_upload`` that tolerates an unavailable store, so that uploads of other stores expire."""
     try:
         return end_upload(session, UploadStatus.EXPIRED, as_seen=session)
     except StoreError as error:
@@ -133,13 +133,13 @@ def _bytes_of(session: UploadSession) -> int:
     try:
         return store(session.store).discardable_size(session.store_key, session.store_state)
     except StoreError:
-        return 0  # it is away or no longer configured: nothing would be freed there
+        return 0  # it is unavailable or no longer configured: nothing would be freed there
 
 
 def delete_orphans_in_all_stores(*, dry_run: bool = False) -> tuple[int, int, int]:
     """``delete_orphans`` in every store in use. Return (objects, bytes freed, stores skipped).
 
-    A store that is away or no longer configured is skipped until the next sweep.
+    A store that is unavailable or no longer configured is skipped until the next sweep.
     """
     objects = freed = skipped = 0
     for name in stores_in_use():
