@@ -42,7 +42,7 @@ BACKFILLED_STEPS = frozenset({StepState.OWED, StepState.RUNNING, StepState.PENDI
 
 #: Results of steps within this many seconds are saved in one transaction; a worker that dies loses no more than that.
 SAVE_INTERVAL = 0.25
-#: Seconds that a job waits at least for a service that is away.
+#: Seconds that a job waits at least for an unavailable service.
 SHORTEST_WAIT = 1.0
 
 
@@ -244,7 +244,7 @@ class JobRun:
         return True
 
     def postpone(self, error: Unavailable, reason: str) -> None:
-        """Queue the job again for a service that is away: the file is pending again, and no attempt is used up."""
+        """Queue the job again for an unavailable service: the file is pending again, and no attempt is used up."""
         with self._saving():
             seconds = max(error.retry_after, SHORTEST_WAIT)
             jobs.postpone(self.claim, reason, seconds, step=self._current_name())

@@ -14,7 +14,7 @@ from windlass.files.api import Rendition, StepState, find_original_file, store_o
 from windlass.jobs import api as jobs
 from windlass.kernel.clock import monotonic
 from windlass.kernel.object_keys import rendition_key
-from windlass.kernel.positioned_reader import independent_reader
+from windlass.kernel.seekable_reader import independent_reader
 from windlass.processing.contract import (
     About,
     Cancelled,

@@ -30,8 +30,8 @@ _ENGINE = {
 
 
 class Ocr:
-    """Recognizes pictures, and the pages of a PDF that have no text; the text of other pages is taken as it is. Reads
-    Latin and Chinese script. At most 200 pages and eight minutes."""
+    """Recognizes text in pictures, and on pages of a PDF that have no text; other pages keep their text. Reads Latin
+    and Chinese script. At most 200 pages and eight minutes."""
 
     about = About(
         name="ocr",

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from fractions import Fraction
 from typing import Any
 
-from windlass.kernel.positioned_reader import PositionedReader
+from windlass.kernel.seekable_reader import PositionedReader
 from windlass.processing.contract import About, MadeRendition, Makes, PermanentError, StepContext, StepResult
 from windlass.processing.toolkit.frame_filters import AudioFilter, FrameFormats, FrameNormalizer, fit_size
 from windlass.processing.toolkit.recordings import (

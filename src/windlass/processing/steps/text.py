@@ -48,8 +48,8 @@ _RANKS = {"text/plain": 3, "text/html": 2}
 
 class Text:
     """PDF, Word, Excel and PowerPoint since 97, Outlook messages, OpenDocument, EPUB, HTML, XML, RTF, mail, and any
-    plain text, as UTF-8 with line feeds. At most 16 MiB of it, and half a minute; `text_cut` says where that was not
-    all. Without text it makes nothing."""
+    plain text, as UTF-8 with line feeds. At most 16 MiB, extracted in half a minute; `text_cut` is set if the text is
+    incomplete. A file without text has no such rendition."""
 
     about = About(
         name="text",

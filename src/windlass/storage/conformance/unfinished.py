@@ -10,10 +10,13 @@ from windlass.storage.conformance.base import (
     KEY,
     OTHER,
     Suite,
+    complete,
     keys,
     make,
     pattern,
     read,
+    save,
+    skip_if,
     through_json,
     write,
     write_chunk,
@@ -48,8 +51,7 @@ class UnfinishedObjects(Suite):
         state = through_json(store.create(KEY))
         for start in range(0, len(data), unit):
             state = write(store, KEY, state, start, data[start : start + unit])
-        store.complete(KEY, state, len(data))
-        assert read(store, KEY) == data
+        complete(store, state, data)
 
     def test_writing_goes_on_in_another_instance(self, store: Store, place: object) -> None:
         unit = store.capabilities.min_chunk_size
@@ -68,10 +70,7 @@ class UnfinishedObjects(Suite):
         for start in range(0, len(data), unit):
             writer.write(start, [data[start : start + unit]])
             state = through_json(writer.sync()) if start == unit else state
-        state = through_json(writer.sync())
-        writer.close()
-        store.complete(KEY, state, len(data))
-        assert read(store, KEY) == data
+        complete(store, save(writer), data)
 
     def test_buffers_of_every_kind_and_number_are_written_in_order(self, store: Store) -> None:
         data = pattern(5000)
@@ -81,10 +80,7 @@ class UnfinishedObjects(Suite):
         writer = store.open_writer(KEY, state)
         assert writer.write(0, pieces) == len(data)
         assert writer.write(len(data), []) == 0
-        state = through_json(writer.sync())
-        writer.close()
-        store.complete(KEY, state, len(data))
-        assert read(store, KEY) == data
+        complete(store, save(writer), data)
 
     def test_the_state_can_be_had_without_making_anything_durable(self, store: Store) -> None:
         unit = store.capabilities.min_chunk_size
@@ -95,8 +91,7 @@ class UnfinishedObjects(Suite):
             writer.write(start, [data[start : start + unit]])
             state = through_json(writer.sync(durable=False))
             writer.close()
-        store.complete(KEY, state, len(data))
-        assert read(store, KEY) == data
+        complete(store, state, data)
 
     def test_what_came_after_the_last_commit_is_written_over(self, store: Store) -> None:
         unit = store.capabilities.min_chunk_size
@@ -105,9 +100,7 @@ class UnfinishedObjects(Suite):
         crashed.write(unit, [pattern(3 * unit, seed=9)])
         crashed.close()
         rest = pattern(unit, seed=2)
-        state = write(store, KEY, committed, unit, rest)
-        store.complete(KEY, state, 2 * unit)
-        assert read(store, KEY) == pattern(unit) + rest
+        complete(store, write(store, KEY, committed, unit, rest), pattern(unit) + rest)
 
     def test_completing_drops_what_lies_beyond(self, store: Store) -> None:
         unit = store.capabilities.min_chunk_size
@@ -115,15 +108,13 @@ class UnfinishedObjects(Suite):
         crashed = store.open_writer(KEY, committed)
         crashed.write(unit, [pattern(unit, seed=9)])
         crashed.close()
-        store.complete(KEY, committed, unit)
-        assert read(store, KEY) == pattern(unit)
+        complete(store, committed, pattern(unit))
         assert store.info(KEY).size == unit
 
     def test_completing_twice_is_completing_once(self, store: Store) -> None:
         state = write(store, KEY, through_json(store.create(KEY)), 0, b"whole")
         store.complete(KEY, state, 5)
-        store.complete(KEY, state, 5)
-        assert read(store, KEY) == b"whole"
+        complete(store, state, b"whole")
 
     def test_an_object_that_is_too_short_is_not_completed(self, store: Store) -> None:
         state = write(store, KEY, through_json(store.create(KEY)), 0, b"part")
@@ -171,18 +162,15 @@ class UnfinishedObjects(Suite):
         assert KEY not in keys(store)
 
     def test_chunks_in_any_order_and_one_of_them_twice(self, store: Store) -> None:
-        if not store.capabilities.random_writes:
-            pytest.skip("this store writes in order only")
+        skip_if(not store.capabilities.random_writes, "this store writes in order only")
         unit = store.capabilities.min_chunk_size
         data = pattern(5 * unit - 3)
         state = through_json(store.create(KEY, chunk_size=unit))
         chunks = {index: write_chunk(store, KEY, state, data, unit, index) for index in (3, 0, 4, 2, 1, 4)}
-        store.complete(KEY, state, len(data), chunks=list(chunks.values()))
-        assert read(store, KEY) == data
+        complete(store, state, data, chunks=list(chunks.values()))
 
     def test_several_shared_writers_at_once(self, store: Store) -> None:
-        if not store.capabilities.random_writes:
-            pytest.skip("this store writes in order only")
+        skip_if(not store.capabilities.random_writes, "this store writes in order only")
         unit, count = store.capabilities.min_chunk_size, 12
         data = pattern(count * unit)
         state = through_json(store.create(KEY, chunk_size=unit))
@@ -190,12 +178,10 @@ class UnfinishedObjects(Suite):
             chunks = list(
                 pool.map(lambda index: write_chunk(store, KEY, state, data, unit, index), reversed(range(count)))
             )
-        store.complete(KEY, state, len(data), chunks=chunks)
-        assert read(store, KEY) == data
+        complete(store, state, data, chunks=chunks)
 
     def test_a_chunk_that_is_missing_is_missed(self, store: Store) -> None:
-        if store.capabilities.locks:
-            pytest.skip("this store does not record missing chunks")
+        skip_if(store.capabilities.locks, "this store does not record missing chunks")
         unit = store.capabilities.min_chunk_size
         data = pattern(3 * unit)
         state = through_json(store.create(KEY, chunk_size=unit))
@@ -215,10 +201,7 @@ class Copying(Suite):
         writer = store.open_writer(KEY, state)
         assert writer.copy(0, OTHER, 0, len(data)) == len(data)
         assert writer.copy(len(data), OTHER, 0, len(data)) == len(data)
-        state = through_json(writer.sync())
-        writer.close()
-        store.complete(KEY, state, 2 * len(data))
-        assert read(store, KEY) == data + data
+        complete(store, save(writer), data + data)
         assert read(store, OTHER) == data
 
     def test_a_part_of_an_object_is_copied_between_bytes_that_are_written(self, store: Store) -> None:
@@ -230,10 +213,7 @@ class Copying(Suite):
         writer.write(0, [own])
         writer.copy(unit, OTHER, unit, unit)
         writer.write(2 * unit, [own])
-        state = through_json(writer.sync())
-        writer.close()
-        store.complete(KEY, state, 3 * unit)
-        assert read(store, KEY) == own + data[unit : 2 * unit] + own
+        complete(store, save(writer), own + data[unit : 2 * unit] + own)
 
     def test_copying_goes_on_in_the_next_writer(self, store: Store) -> None:
         unit = store.capabilities.min_chunk_size
@@ -243,10 +223,8 @@ class Copying(Suite):
         for start in (0, unit):
             writer = store.open_writer(KEY, state)
             writer.copy(start, OTHER, start, unit)
-            state = through_json(writer.sync())
-            writer.close()
-        store.complete(KEY, state, len(data))
-        assert read(store, KEY) == data
+            state = save(writer)
+        complete(store, state, data)
 
     def test_nothing_is_copied_from_what_is_not_there(self, store: Store) -> None:
         state = through_json(store.create(KEY))

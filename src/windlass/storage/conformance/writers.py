@@ -11,7 +11,18 @@ from typing import Any
 
 import pytest
 
-from windlass.storage.conformance.base import KEY, OTHER, Suite, pattern, read, through_json, write
+from windlass.storage.conformance.base import (
+    KEY,
+    OTHER,
+    Suite,
+    complete,
+    pattern,
+    read,
+    save,
+    skip_if,
+    through_json,
+    write,
+)
 from windlass.storage.contract import ObjectMissing, State, Store, StoreError, WriterBusy
 
 #: Seconds. A busy machine starts an interpreter slowly; only a failing test waits this long.
@@ -25,7 +36,7 @@ class Writers(Suite):
             store.open_writer(KEY, state)
 
     def test_an_exclusive_writer_excludes_all_others(self, store: Store, place: object) -> None:
-        require_locks(store)
+        skip_if(not store.capabilities.locks, "this store has no locks")
         state = through_json(store.create(KEY))
         writer = store.open_writer(KEY, state)
         with pytest.raises(WriterBusy):
@@ -38,9 +49,8 @@ class Writers(Suite):
         store.require_no_writer(KEY, state)
 
     def test_an_exclusive_writer_waits_for_shared_ones(self, store: Store) -> None:
-        require_locks(store)
-        if not store.capabilities.random_writes:
-            pytest.skip("this store has no shared writers")
+        skip_if(not store.capabilities.locks, "this store has no locks")
+        skip_if(not store.capabilities.random_writes, "this store has no shared writers")
         state = through_json(store.create(KEY))
         one = store.open_writer(KEY, state, shared=True)
         two = store.open_writer(KEY, state, shared=True)
@@ -51,9 +61,8 @@ class Writers(Suite):
         store.open_writer(KEY, state).close()
 
     def test_overlapping_regions_are_refused(self, store: Store, place: object) -> None:
-        require_locks(store)
-        if not store.capabilities.random_writes:
-            pytest.skip("this store has no shared writers")
+        skip_if(not store.capabilities.locks, "this store has no locks")
+        skip_if(not store.capabilities.random_writes, "this store has no shared writers")
         state = through_json(store.create(KEY))
         low = store.open_writer(KEY, state, shared=True, region=(0, 1024))
         high = store.open_writer(KEY, state, shared=True, region=(1024, 1024))
@@ -69,8 +78,7 @@ class Writers(Suite):
         store.open_writer(KEY, state).close()
 
     def test_what_is_written_of_an_unfinished_object_can_be_read(self, store: Store) -> None:
-        if not store.capabilities.reads_unfinished:
-            pytest.skip("this store reads finished objects only")
+        skip_if(not store.capabilities.reads_unfinished, "this store reads finished objects only")
         state = through_json(store.create(KEY))
         writer = store.open_writer(KEY, state, shared=True, region=(1024, 1024))
         writer.write(1024, [pattern(1024)])
@@ -87,12 +95,10 @@ class Writers(Suite):
             writer.close()
             pytest.skip("this store cannot truncate")
         assert writer.truncate(1000)
-        state = through_json(writer.sync())
-        writer.close()
+        state = save(writer)
         with pytest.raises(StoreError):
             store.complete(KEY, state, 1001)
-        store.complete(KEY, state, 1000)
-        assert read(store, KEY) == pattern(1000)
+        complete(store, state, pattern(1000))
 
     def test_close_releases_the_lock_and_is_idempotent(self, store: Store) -> None:
         state = through_json(store.create(KEY))
@@ -115,8 +121,7 @@ class Writers(Suite):
 
     def test_a_late_writer_is_detected(self, store: Store) -> None:
         """A process wakes up and writes after another one has taken the upload over, and no lock stops it."""
-        if store.capabilities.locks:
-            pytest.skip("this store has locks, which exclude late writers")
+        skip_if(store.capabilities.locks, "this store has locks, which exclude late writers")
         unit = store.capabilities.min_chunk_size
         state = through_json(store.create(KEY))
         late = store.open_writer(KEY, state)
@@ -132,7 +137,7 @@ class Writers(Suite):
             assert read(store, KEY) == pattern(2 * unit + 9)
 
     def test_a_writer_in_another_process_excludes_ours(self, store: Store, place: object) -> None:
-        require_locks(store)
+        skip_if(not store.capabilities.locks, "this store has no locks")
         state = through_json(store.create(KEY))
         with writer_elsewhere(self.open_store, place, KEY, state) as elsewhere:
             with pytest.raises(WriterBusy):
@@ -146,13 +151,7 @@ class Writers(Suite):
             elsewhere.kill()
             data = pattern(store.capabilities.min_chunk_size)
             state = write(store, KEY, state, 0, data)
-        store.complete(KEY, state, len(data))
-        assert read(store, KEY) == data
-
-
-def require_locks(store: Store) -> None:
-    if not store.capabilities.locks:
-        pytest.skip("this store has no locks")
+        complete(store, state, data)
 
 
 class WriterProcess:
