@@ -109,35 +109,24 @@ class CleanedUploads:
 def clean_up_uploads(
     *, idle_hours: float | None = None, dry_run: bool = False, on_change: OnChange = lambda what, session, freed: None
 ) -> CleanedUploads:
-    """Expire sessions past their end, or idle for ``idle_hours``; delete the rows of those that ended long ago.
+    """Expire sessions past their end, or idle for ``idle_hours``; delete the rows of those that ended more than
+    SESSION_RETENTION_HOURS ago.
 
     ``dry_run``: change nothing; the figures are what would be.
     """
-    expired, freed = _expire_uploads(idle_hours=idle_hours, dry_run=dry_run, on_change=on_change)
-    return CleanedUploads(expired, freed, _delete_ended_uploads(dry_run=dry_run, on_change=on_change))
-
-
-def _expire_uploads(*, idle_hours: float | None, dry_run: bool, on_change: OnChange) -> tuple[int, int]:
-    """Return (sessions, bytes freed)."""
-    ended = total = 0
+    expired = bytes_freed = deleted = 0
     for session in uploads.expired_uploads(idle_hours):
         freed = _bytes_of(session) if dry_run else _expire(session)
         if freed is not None:
-            ended, total = ended + 1, total + freed
+            expired, bytes_freed = expired + 1, bytes_freed + freed
             on_change("expired", session, freed)
-    return ended, total
-
-
-def _delete_ended_uploads(*, dry_run: bool, on_change: OnChange) -> int:
-    """Delete the rows of sessions that ended more than SESSION_RETENTION_HOURS ago. Return how many."""
     horizon = now() - timedelta(hours=conf.get().session_retention_hours)
-    deleted = 0
     for session in uploads.uploads_ended_before(horizon):
         if not dry_run:
             uploads.forget_upload(session.id)
         deleted += 1
         on_change("forgotten", session, 0)
-    return deleted
+    return CleanedUploads(expired, bytes_freed, deleted)
 
 
 def _bytes_of(session: UploadSession) -> int:
