@@ -8,7 +8,6 @@ from windlass.jobs.claims import (
     is_held,
     renew_lease,
     renew_leases,
-    try_claim,
 )
 from windlass.jobs.enqueue import any_open, cancel_of_file, delete_of_file, enqueue, prune, reopen, resume_of_file
 from windlass.jobs.models import Attempt, Job
@@ -56,5 +55,4 @@ __all__ = [
     "retry_later",
     "revoke_claim",
     "running_jobs_of",
-    "try_claim",
 ]

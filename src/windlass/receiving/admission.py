@@ -95,7 +95,11 @@ def check_declared_type(profile: files.Profile, description: Description) -> Non
 
     For bytes that do not pass through this server. A declared type that claims nothing is accepted.
     """
-    _check_extension(profile, description)
+    if not _has_only_a_declared_type(description):
+        extensions = [name.lower().lstrip(".") for name in profile.allowed_extensions]
+        ending = extension(description.filename)
+        if extensions and ending not in extensions:
+            raise _extension_refused(ending, extensions)
     declared = description.declared_type
     if declared is None:
         return
@@ -109,15 +113,6 @@ def check_declared_type(profile: files.Profile, description: Description) -> Non
     raise UnsupportedMediaType(
         f"The file is declared as {declared}; allowed are {', '.join(allowed)}.", limit=list(allowed), actual=declared
     )
-
-
-def _check_extension(profile: files.Profile, description: Description) -> None:
-    if _has_only_a_declared_type(description):
-        return
-    allowed = [name.lower().lstrip(".") for name in profile.allowed_extensions]
-    ending = extension(description.filename)
-    if allowed and ending not in allowed:
-        raise _extension_refused(ending, allowed)
 
 
 def _apply_media_rules(profile: files.Profile, description: Description) -> files.Profile:

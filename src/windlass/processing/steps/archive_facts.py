@@ -21,8 +21,8 @@ _SHARE, _SECONDS = 0.8, 100.0
 
 
 class ArchiveFacts:
-    """Inspects a file as every archive format that it is by its structure, whatever its type. Where the profile limits
-    unpacked sizes, every entry is unpacked and counted, nested archives too, until the limit is passed."""
+    """Inspects a file as each archive format that its structure matches, whatever its type is. If the profile limits
+    unpacked sizes, every entry is unpacked and counted, nested archives too, until the limit is exceeded."""
 
     about = About(
         name="archive_facts",

@@ -49,7 +49,7 @@ def _about(name: str, title: str, wanted_by: str, *, order: int = 50, archives_o
 
 
 class ContentRules:
-    """Compares facts with limits and reads no bytes. The first broken rule decides; the file is not served before."""
+    """Compares facts with limits and reads no bytes. The first broken rule decides. The file is not served before."""
 
     about = _about("content_rules", "Checking the rules for the content", "content_rules")
 
@@ -59,7 +59,7 @@ class ContentRules:
 
 
 class MediaRules:
-    """Compares facts with the limits of the file's media type and reads no bytes. The first broken rule decides; the
+    """Compares facts with the limits of the file's media type and reads no bytes. The first broken rule decides. The
     file is not served before."""
 
     about = _about("media_rules", "Checking the media rules", "media_types")

@@ -32,7 +32,7 @@ _BY_NAME = {
 
 
 class TextFacts:
-    """Reads the first 64 MB, for half a minute at most; `counted_bytes` is set where a text is longer."""
+    """Reads the first 64 MB, for half a minute at most; `counted_bytes` is set if the text is longer."""
 
     about = About(
         name="text_facts",

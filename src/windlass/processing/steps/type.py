@@ -59,8 +59,8 @@ _BY_ROOT = frozenset({markup_types.SVG, markup_types.XHTML})
 class Type:
     """Detects by content: a zip file by its directory and the main part of an office file, a compound file by its root
     entry, markup by its root, text by all of its characters, other files by libmagic and by signatures that libmagic
-    does not know. A plain text is what its name says of it (`.csv`, `.md`), if that is a kind of text. A file with a
-    zip file or a PDF behind its beginning is both, and so is a container of a type that does not say that it is one."""
+    does not know. The name decides the kind of a plain text (`.csv`, `.md`), if it names a kind of text. A file with
+    an appended zip file or PDF has both types; so has a container whose type is not that of a container."""
 
     about = About(
         name="type",
