@@ -16,7 +16,7 @@ import pytest
 import typer.main
 
 from tests import markdown_pages
-from tests.markdown_pages import DOCS
+from tests.markdown_pages import DOCS, ROOT
 from windlass.cli import app
 from windlass.conf import Settings
 from windlass.events.types import EventType
@@ -31,6 +31,15 @@ PAGES = markdown_pages.pages()
 #: Blocks that tests/process/test_docs_examples.py runs (`javascript`: tests/browser), and blocks that nobody could.
 RUN = {"bash", "python", "js", "javascript"}
 NOT_RUN = {"console", "json", "nginx", "output", "text", "toml"}
+
+
+#: Every Python file of the repository, as ``/path``.
+MODULES = [
+    f"/{path.relative_to(ROOT)}"
+    for top in ("src", "tests", "benchmarks", "docs")
+    for path in (ROOT / top).rglob("*.py")
+    if "node_modules" not in path.parts
+]
 
 
 def reference(page: str) -> str:
@@ -48,7 +57,7 @@ def row_of(page: str, first: str) -> list[str]:
 
 def test_generated_parts_are_up_to_date() -> None:
     command = [sys.executable, "-m", "docs.generate", "--check"]
-    ended = subprocess.run(command, cwd=markdown_pages.ROOT, capture_output=True, text=True, timeout=60)
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert ended.returncode == 0, f"run `make docs`:\n{ended.stdout}{ended.stderr}"
 
 
@@ -151,6 +160,13 @@ def test_relative_links_resolve(page: Path) -> None:
         assert not anchor or anchor in anchors(linked), f"{target} has no such heading"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=markdown_pages.name)
+def test_modules_that_a_page_names_exist(page: Path) -> None:
+    """Modules are named from the root of the repository, from ``src/windlass`` or from a directory within it."""
+    named = re.findall(r"`([a-z_0-9/]+\.py)`", page.read_text())
+    assert [name for name in named if not any(path.endswith(f"/{name}") for path in MODULES)] == []
+
+
 def anchors(page: Path) -> set[str]:
     headings = re.findall(r"^#+ (.+)$", markdown_pages.prose(page), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-") for heading in headings}
@@ -172,8 +188,8 @@ def test_pages_have_no_placeholders(page: Path) -> None:
 
 
 def test_the_readme_names_existing_make_targets() -> None:
-    text = (markdown_pages.ROOT / "README.md").read_text()
-    targets = re.findall(r"^([a-z-]+):", (markdown_pages.ROOT / "Makefile").read_text(), re.MULTILINE)
+    text = (ROOT / "README.md").read_text()
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     for command in re.findall(r"(?:`|\$ )make ([a-z-]+)", text):
         assert command in targets
     assert "make serve" in text
