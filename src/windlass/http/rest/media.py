@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -10,14 +9,7 @@ from ninja import Router, Schema
 from pydantic import StrictBool
 
 from windlass.executors import in_database
-from windlass.files.api import (
-    FileAsset,
-    FileStatus,
-    bytes_freed_by,
-    clean_up_uploads,
-    profile,
-    visible_files,
-)
+from windlass.files.api import FileAsset, FileStatus, bytes_freed_by, clean_up_uploads, profile, visible_files
 from windlass.http.callers import OWNER, STAFF, caller
 from windlass.http.json_models import ReplyModel
 from windlass.http.media_records import MediaOut, media_out, rules_of
@@ -70,17 +62,14 @@ class CleanupOut(ReplyModel):
 
 @router.get("/supported-formats", auth=OWNER, response=SupportedFormats, summary="Formats and limits of the media API")
 async def supported_formats(request: HttpRequest) -> HttpResponse:
-    kinds: dict[str, Any] = {rules.kind: asdict(rules) for rules in profile(PROFILE).media_types}
-    for rules in kinds.values():
-        del rules["kind"]
-    return JsonResponse(kinds | {"chunk_size": DEFAULT_CHUNK_SIZE, "max_images": MAX_IMAGES})
+    kinds = {rules.kind: KindRules.of(rules) for rules in profile(PROFILE).media_types}
+    return JsonResponse({**kinds, "chunk_size": DEFAULT_CHUNK_SIZE, "max_images": MAX_IMAGES})
 
 
 @router.post("/cleanup/expired", auth=STAFF, response=CleanupOut, summary="Expire overdue uploads now; for staff only")
 async def cleanup(request: HttpRequest) -> HttpResponse:
     cleaned = await in_database(clean_up_uploads)
-    counts = {"sessions_expired": cleaned.expired, "bytes_freed": cleaned.bytes_freed}
-    return JsonResponse(counts | {"sessions_forgotten": cleaned.deleted})
+    return JsonResponse(CleanupOut.of(cleaned, sessions_expired=cleaned.expired, sessions_forgotten=cleaned.deleted))
 
 
 @router.post(

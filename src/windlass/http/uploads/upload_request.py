@@ -184,7 +184,7 @@ def _refused(problem: Problem, upload: UploadRequest) -> Response:
     refusal = ietf.refused(problem)
     document = problem.document(upload.request.url.path, upload.request_id)
     return JSONResponse(
-        document | dict(refusal.members),
+        document | refusal.body,
         status_code=refusal.status,
         headers=dict(refusal.headers),
         media_type="application/problem+json",
