@@ -66,16 +66,14 @@ class ZipReader(BlockReader):
         pieces, length = [self._remainder], len(self._remainder)
         try:
             while length < size:
-                pieces.append(next(self._pieces, b"") or self._end())
+                piece = next(self._pieces, b"")
+                pieces.append(piece or b"".join(self._archive.footer()))  # type: ignore[no-untyped-call]
                 length += len(pieces[-1])
         except ValueError as error:
             raise StoreError(f"A stored object does not have the size that its record says: {error}") from error
         block = b"".join(pieces)
         self._remainder = block[size:]
         return block[:size]
-
-    def _end(self) -> bytes:
-        return b"".join(self._archive.footer())  # type: ignore[no-untyped-call]
 
     def _close(self) -> None:
         self._pieces.close()
