@@ -85,6 +85,10 @@ def too_large(received: int | None = None) -> BodyTooLarge:
     )
 
 
+def created(layout: dict[str, Any]) -> Reply:
+    return Reply(201, body=layout | {"status": "active"})
+
+
 def layout_document(upload_id: uuid.UUID, chunk_size: int, total_chunks: int, expires_at: datetime) -> dict[str, Any]:
     """What a client of either chunk API needs to know to send its chunks."""
     return {

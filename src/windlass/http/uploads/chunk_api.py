@@ -108,7 +108,7 @@ ASSEMBLING = ("The digest of the file is still being computed", ChunkUploadAssem
     replies={201: ("The parameters of the upload", ChunkUploadOut)},
 )
 async def create(upload: UploadRequest) -> Reply:
-    return Reply(201, body=await create_in_chunks(upload, protocol.parse_init, Dialect.CHUNKS) | {"status": "active"})
+    return protocol.created(await create_in_chunks(upload, protocol.parse_init, Dialect.CHUNKS))
 
 
 async def create_in_chunks(
