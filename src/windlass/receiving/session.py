@@ -112,10 +112,10 @@ def find_living_session(upload_id: uuid.UUID, caller: Caller) -> files.UploadSes
 
 
 def leased_session(lease: files.Lease) -> files.UploadSession:
-    """Return the session of a lease that had to be waited for. Blocks on the database. Raises UploadGone."""
+    """Return the session of a lease. Blocks on the database. Raises ``lost_lease`` if the lease is no longer valid."""
     session = files.leased_upload(lease)
     if session is None:
-        raise UploadGone("This upload ended while this request waited for it.")
+        raise lost_lease(lease.upload_id)
     return session
 
 

@@ -162,7 +162,7 @@ class DocumentThumbnail(_ThumbnailStep):
     def run(self, context: StepContext) -> StepResult:
         import pyvips
 
-        if compound_file.is_compound(context.file.read(8)):  # how encrypted Office documents are stored
+        if context.file.read(8).startswith(compound_file.SIGNATURE):  # how encrypted Office documents are stored
             return StepResult(detail="A password is needed to read it.", skipped=True)
         packed = ZipPackage(context.file)
         parts = (_part(packed, name) for name in PREVIEW_NAMES)

@@ -115,7 +115,7 @@ class _Detection:
             return _DetectedType(self._guess)
         if self._head.startswith(zip_types.SIGNATURES):
             return self._zip_file()
-        if compound_file.is_compound(self._head):
+        if self._head.startswith(compound_file.SIGNATURE):
             return self._with_further_types(self._compound_kind())
         is_named = any(text_types.is_named_text(claim) for claim in self._claims)
         may_have_controls = is_named and (self._guess == _UNKNOWN or is_text(self._guess))

@@ -28,6 +28,16 @@ class Suite:
     def store(self, place: Any) -> Store:
         return self.open_store(place)
 
+    @pytest.fixture
+    def unit(self, store: Store) -> int:
+        """The smallest size of a chunk (bytes)."""
+        return store.capabilities.min_chunk_size
+
+    @pytest.fixture
+    def state(self, store: Store) -> State:
+        """The state of the unfinished object ``KEY``, which is empty."""
+        return through_json(store.create(KEY))
+
 
 def through_json(state: State) -> State:
     """Return the state as after a restart: serialized to JSON and back."""

@@ -22,7 +22,7 @@ from windlass.storage.conformance.base import (
     write,
 )
 from windlass.storage.conformance.writers import TIMEOUT
-from windlass.storage.contract import ObjectInfo, ObjectMissing, Store, StoreError
+from windlass.storage.contract import ObjectInfo, ObjectMissing, State, Store, StoreError
 
 
 class Checkpoints(Suite):
@@ -38,8 +38,7 @@ class Checkpoints(Suite):
         assert read(store, KEY) == data
         assert [info for info in store.objects() if info.unfinished] == []
 
-    def test_the_next_writer_finishes_the_object(self, store: Store) -> None:
-        unit = store.capabilities.min_chunk_size
+    def test_the_next_writer_finishes_the_object(self, store: Store, unit: int) -> None:
         data = pattern(3 * unit + 1)
         state = write(store, KEY, through_json(store.create(KEY)), 0, data[: unit + 7])
         finish(store, state, unit + 7, data[unit + 7 :])
@@ -52,9 +51,8 @@ class Checkpoints(Suite):
             writer.finish(6)
         writer.close()
 
-    def test_an_older_state_continues_a_completed_object(self, parted: Store) -> None:
+    def test_an_older_state_continues_a_completed_object(self, parted: Store, unit: int) -> None:
         """The committed state is older than the object. The last bytes are sent again, and may differ."""
-        unit = parted.capabilities.min_chunk_size
         first, second = pattern(2 * unit + 7), pattern(unit, seed=3)
         state = write(parted, KEY, through_json(parted.create(KEY)), 0, first)
         finish(parted, state, len(first), pattern(unit, seed=2))
@@ -72,8 +70,7 @@ class Checkpoints(Suite):
         complete(parted, state, data)
         assert keys(parted) == {KEY}
 
-    def test_a_committed_state_deletes_tail_objects_of_older_states(self, parted: Store) -> None:
-        unit = parted.capabilities.min_chunk_size
+    def test_a_committed_state_deletes_tail_objects_of_older_states(self, parted: Store, unit: int) -> None:
         writer = parted.open_writer(KEY, through_json(parted.create(KEY)))
         writer.write(0, [pattern(unit)])
         writer.committed(through_json(writer.sync()))
@@ -87,11 +84,9 @@ class Checkpoints(Suite):
         complete(parted, state, pattern(unit) + pattern(2 * unit))
 
     @pytest.mark.parametrize("units", [0, 1, 3])
-    def test_a_checkpoint_lags_by_at_most_max_lag(self, store: Store, units: int) -> None:
+    def test_a_checkpoint_lags_by_at_most_max_lag(self, store: Store, units: int, unit: int, state: State) -> None:
         """A writer that continues from the returned state makes the same object."""
-        unit = store.capabilities.min_chunk_size
         data, at, reached = pattern(6 * unit + 7), 0, 0
-        state = through_json(store.create(KEY))
         writer = store.open_writer(KEY, state)
         for end in (unit // 2, 2 * unit, 3 * unit + 5, 6 * unit):
             at += writer.write(at, [data[at:end]])
@@ -103,8 +98,7 @@ class Checkpoints(Suite):
         complete(store, write(store, KEY, state, reached, data[reached:]), data)
         assert keys(store) == {KEY}
 
-    def test_clear_keeps_the_finished_object(self, parted: Store) -> None:
-        unit = parted.capabilities.min_chunk_size
+    def test_clear_keeps_the_finished_object(self, parted: Store, unit: int) -> None:
         make(parted, KEY, b"whole")
         state = write(parted, KEY, through_json(parted.create(KEY)), 0, pattern(unit + 1))
         assert parted.clear(KEY) >= unit + 1
