@@ -34,7 +34,7 @@ EXIT_STOPPED_CONSUMING = 75
 #: Seconds that a worker that stopped consuming may take to end its running jobs.
 STOP_SECONDS = 15.0
 
-#: The longest pause between two attempts to reach a broker that is away.
+#: The longest pause between two attempts to reach an unavailable broker.
 RETRY_SECONDS = 3.0
 
 app = notify.celery_app()

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
-from functools import lru_cache, partial
+from functools import cache, partial
 from queue import Empty, SimpleQueue
 from typing import Any, ParamSpec, TypeVar
 
@@ -34,7 +34,9 @@ GROUP_SIZE = 64
 
 async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run a function that reads, writes, syncs or hashes, in a thread for bytes."""
-    return await asyncio.get_running_loop().run_in_executor(_byte_threads(), _in_context(work, *args, **kwargs))
+    return await asyncio.get_running_loop().run_in_executor(
+        _threads("bytes", BYTE_THREADS), _in_context(work, *args, **kwargs)
+    )
 
 
 async def in_database(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -59,7 +61,7 @@ async def _in_database_thread(call: Callable[[], T]) -> T:
     fresh = partial(_with_fresh_connections, call)
     if conf.get().celery_task_always_eager:
         return await sync_to_async(fresh, thread_sensitive=True)()
-    return await asyncio.get_running_loop().run_in_executor(_database_threads(), fresh)
+    return await asyncio.get_running_loop().run_in_executor(_threads("database", DATABASE_THREADS), fresh)
 
 
 def _in_context(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Callable[[], T]:
@@ -130,16 +132,11 @@ def _with_fresh_connections(work: Callable[[], T]) -> T:
         close_old_connections()
 
 
-@lru_cache(maxsize=1)
-def _database_threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(DATABASE_THREADS, thread_name_prefix="windlass-database")
+@cache
+def _threads(purpose: str, count: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(count, thread_name_prefix=f"windlass-{purpose}")
 
 
-@lru_cache(maxsize=1)
-def _byte_threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(BYTE_THREADS, thread_name_prefix="windlass-bytes")
-
-
-@lru_cache(maxsize=1)
+@cache
 def _group_committer() -> GroupCommitter:
     return GroupCommitter()

@@ -17,6 +17,7 @@ django_home.set_up()
 
 from tests.new_uploads import new_upload  # noqa: E402  after Django
 from windlass.files import api as files  # noqa: E402
+from windlass.files import uploads  # noqa: E402
 from windlass.files.api import UploadSession, UploadStatus  # noqa: E402
 from windlass.files.models import UploadSession as Session  # noqa: E402
 from windlass.kernel.clock import now  # noqa: E402
@@ -125,7 +126,7 @@ def test_invalid_hours_are_refused(make: Make, hours: str) -> None:
 def test_an_upload_that_was_leased_meanwhile_does_not_expire(make: Make) -> None:
     """Listed as idle, then leased by a request: the row is no longer as it was seen."""
     session = make(updated_at=ago(5))
-    (seen,) = files.expired_uploads(idle_hours=2)
+    (seen,) = uploads.expired_uploads(idle_hours=2)
     lease = files.take_lease(session.id, "web", 10)
     assert lease is not None
     assert files.end_upload(seen, UploadStatus.EXPIRED, as_seen=seen) is None

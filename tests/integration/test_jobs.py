@@ -17,6 +17,7 @@ import pytest
 from django.db import connections, transaction
 
 from tests import child_functions, django_home
+from tests.claims import try_claim
 
 django_home.set_up()
 
@@ -46,7 +47,7 @@ def new_job(stage: Stage = Stage.INTAKE) -> Job:
 
 
 def claimed(job: Job) -> jobs.Claim:
-    claim = jobs.try_claim(job.id, "worker-1")
+    claim = try_claim(job.id, "worker-1")
     assert claim is not None
     return claim
 
@@ -71,7 +72,7 @@ def test_one_of_several_threads_gets_the_job() -> None:
 
     def race(number: int) -> None:
         barrier.wait()
-        claim = jobs.try_claim(job.id, f"thread-{number}")
+        claim = try_claim(job.id, f"thread-{number}")
         if claim:
             won.append(claim)
         connections.close_all()
@@ -102,10 +103,10 @@ def test_one_of_several_processes_gets_the_job() -> None:
 def test_a_second_notification_claims_nothing() -> None:
     job = new_job()
     claim = claimed(job)
-    assert jobs.try_claim(job.id, "worker-2") is None
+    assert try_claim(job.id, "worker-2") is None
     jobs.finish(claim)
-    assert jobs.try_claim(job.id, "worker-2") is None
-    assert jobs.try_claim(uuid.uuid4(), "worker-2") is None, "a notification of a deleted job"
+    assert try_claim(job.id, "worker-2") is None
+    assert try_claim(uuid.uuid4(), "worker-2") is None, "a notification of a deleted job"
 
 
 def test_enqueuing_a_stage_of_a_run_twice_creates_one_job() -> None:
@@ -146,7 +147,7 @@ def test_the_worker_of_a_withdrawn_file_loses_its_lease() -> None:
     assert jobs.cancel_of_file(job.file_id) == 1
     with pytest.raises(jobs.LeaseLost):
         jobs.renew_lease(claim)
-    assert jobs.try_claim(job.id, "worker-2") is None
+    assert try_claim(job.id, "worker-2") is None
 
 
 # Leases
@@ -170,8 +171,8 @@ def test_a_claim_is_revoked_once_and_not_after_the_job_changed() -> None:
 
 def test_the_jobs_of_a_restarted_worker_are_found_by_its_name() -> None:
     mine, other = new_job(), new_job()
-    jobs.try_claim(mine.id, "worker-a")
-    jobs.try_claim(other.id, "worker-b")
+    try_claim(mine.id, "worker-a")
+    try_claim(other.id, "worker-b")
     assert [job.id for job in jobs.running_jobs_of("worker-a")] == [mine.id]
 
 
@@ -188,7 +189,7 @@ def test_retries_back_off_exponentially_and_end() -> None:
         job.refresh_from_db()
         if again:
             waits.append((job.due_at - now()).total_seconds())
-            assert jobs.try_claim(job.id, "worker-1") is None, "not before it is due"
+            assert try_claim(job.id, "worker-1") is None, "not before it is due"
             make_due(job)
     assert claim.last_attempt
     assert not again

@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import random
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -42,6 +42,7 @@ from windlass.kernel.errors import (  # noqa: E402
     Problem,
     QuotaExceeded,
     UploadGone,
+    UploadLocked,
 )
 from windlass.kernel.principals import Principal  # noqa: E402
 from windlass.protocols.digests import Checksum  # noqa: E402
@@ -49,7 +50,7 @@ from windlass.protocols.intents import Append, Concatenate, Create, Description 
 from windlass.receiving import checkpointed_transfer, concatenation, lease, offset_uploads, single  # noqa: E402
 from windlass.receiving.admission import admit  # noqa: E402
 from windlass.receiving.body import ClientGone, RequestBody  # noqa: E402
-from windlass.receiving.session import Outcome  # noqa: E402
+from windlass.receiving.session import Outcome, leased_session  # noqa: E402
 from windlass.storage.registry import store  # noqa: E402
 
 ANN = Principal("user:71")
@@ -571,3 +572,21 @@ def test_a_query_reports_what_a_writer_commits_while_the_session_is_loaded(monke
         return offset
 
     assert run(query()) == 3
+
+
+@pytest.mark.parametrize(
+    ("ends", "problem"),
+    [(lambda upload: None, UploadLocked), (files.forget_upload, UploadGone)],
+    ids=["taken", "ended"],
+)
+def test_a_lease_that_was_lost_before_its_session_is_loaded(
+    ends: Callable[[uuid.UUID], None], problem: type[Problem]
+) -> None:
+    """The holder was stopped in between. The upload has not ended because another request has it."""
+    upload = create_upload(size=10).state.upload_id
+    lost = files.take_lease(upload, "stopped", seconds=0)
+    assert lost is not None
+    assert files.take_lease(upload, "other", seconds=10) is not None
+    ends(upload)
+    with pytest.raises(problem):
+        leased_session(lost)

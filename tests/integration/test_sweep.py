@@ -13,6 +13,7 @@ from django.core import checks
 from django.db import connection
 
 from tests import django_home
+from tests.claims import try_claim
 
 django_home.set_up()
 
@@ -36,7 +37,7 @@ def job(home: Path) -> Job:
 
 
 def test_the_job_of_a_dead_worker_is_queued_again_and_notified(job: Job) -> None:
-    jobs.try_claim(job.id, "worker-1")
+    try_claim(job.id, "worker-1")
     Job.objects.filter(id=job.id).update(lease_until=now() - timedelta(seconds=1))
     report = sweep.sweep()
     assert (report.counts["claims_revoked"], report.counts["notifications_sent"], report.failed) == (1, 1, ())

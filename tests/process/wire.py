@@ -136,6 +136,16 @@ class StoredData:
             found.row_factory = sqlite3.Row
             return found.execute(query, values).fetchall()
 
+    def is_locked(self) -> bool:
+        """Return whether a process is within a write transaction."""
+        with contextlib.closing(sqlite3.connect(self._database, timeout=0.2, isolation_level=None)) as connection:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                return True
+            connection.execute("ROLLBACK")
+            return False
+
     def scalar(self, query: str, *values: object) -> Any:
         """Return the first column of the first row, or None if there is no row."""
         rows = self.rows(query, *values)

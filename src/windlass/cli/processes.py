@@ -88,7 +88,7 @@ def worker(
     wait_for_broker()
     try:
         processing.revoke_claims(jobs.running_jobs_of(name))
-        stop_requests.set_action(drain_action(celery.stop))
+        stop_requests.action = drain_action(celery.stop)
         code = celery.work(name, stages=stages, concurrency=concurrency or settings.worker_concurrency)
     finally:
         processing.shut_down()
@@ -106,7 +106,7 @@ def scheduler(home: Home = None, supervisor_pipe: SupervisorPipe = None) -> None
     ProcessEnd(supervisor_pipe).wait_for_start()
     wait_for_tables()
     stop = stop_requests.requested
-    stop_requests.set_action(drain_action(stop.set, within=2 * scheduling.STOP_SECONDS))
+    stop_requests.action = drain_action(stop.set, within=2 * scheduling.STOP_SECONDS)
     scheduling.run(stop)
 
 

@@ -36,23 +36,19 @@ def exit_at_once(count: int) -> None:
 class StopRequests:
     """The stop requests that this process has received. Create it in the main thread.
 
-    ``requested`` is set by the first request. ``action`` is called for each request, in a thread of its own, and must
-    not block.
+    ``requested`` is set by the first request, ``count`` is their number. ``action`` is called for each request, in a
+    thread of its own, and must not block; it may be replaced.
     """
 
     def __init__(self, action: Action) -> None:
         self.requested = threading.Event()
-        self._count = 0
-        self._action = action
+        self.count = 0
+        self.action = action
         self._read_end, self._write_end = os.pipe()
         os.set_blocking(self._write_end, False)
         for number in _SIGNALS:
             signal.signal(number, self.handle_signal)
         threading.Thread(target=self._run, name="windlass-signals", daemon=True).start()
-
-    def set_action(self, action: Action) -> None:
-        """Replace what is called for each further request."""
-        self._action = action
 
     def handle_signal(self, number: int, frame: FrameType | None) -> None:
         with suppress(BlockingIOError):  # the pipe is full of requests
@@ -65,9 +61,9 @@ class StopRequests:
             if now - last_request_at < SAME_REQUEST_SECONDS:
                 continue
             last_request_at = now
-            self._count += 1
+            self.count += 1
             self.requested.set()
-            self._action(self._count)
+            self.action(self.count)
 
 
 def drain_action(stop: Callable[[], None], *, within: float | None = None) -> Action:

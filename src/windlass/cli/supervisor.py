@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -75,10 +76,8 @@ class SupervisorEnd:
 
     def allow_start(self) -> None:
         """Let the process start its work. Does nothing if the process is dead already."""
-        try:
+        with suppress(BrokenPipeError):
             os.write(self._write_end, b".")
-        except BrokenPipeError:
-            return
 
     def close(self) -> None:
         os.close(self._write_end)
@@ -156,19 +155,15 @@ class Supervisor:
         self._listener = listener
         self._lock = lock
         self._ready = threading.Event()
-        #: The number of stop requests so far.
-        self._stop_count = 0
+        self._stop_requests = stop_requests
         self._ending = stop_requests.requested
-        stop_requests.set_action(self._count_stop_request)
+        stop_requests.action = lambda count: None  # the loops below look at the requests
 
     def run(self) -> int:
         try:
             return self._prepare() or self._keep_running()
         finally:
             self._drain()
-
-    def _count_stop_request(self, count: int) -> None:
-        self._stop_count = count
 
     def _prepare(self) -> int:
         """Run the preparation while early programs start. Return its exit code; 0 after a stop request."""
@@ -236,12 +231,12 @@ class Supervisor:
         running = [p for p in (self._preparation, *self._programs) if p.process is not None]
         for program in running:
             program.allow_start()  # a program that still waits at its pipe does not act on the signal
-        handled = max(self._stop_count, 1)
+        handled = max(self._stop_requests.count, 1)
         self._signal(running, signal.SIGTERM)
         deadline = time.monotonic() + DRAIN_SECONDS
         while running := [program for program in running if program.is_running]:
-            if self._stop_count > handled:
-                handled = self._stop_count
+            if self._stop_requests.count > handled:
+                handled = self._stop_requests.count
                 self._signal(running, signal.SIGTERM)
                 deadline = min(deadline, time.monotonic() + SECOND_REQUEST_SECONDS)
             if handled >= KILL_AT_REQUEST or time.monotonic() > deadline:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
@@ -78,29 +77,25 @@ def _run(selection: VerifySelection, rate: float, *, dry_run: bool, as_json: boo
     from windlass.operations.throttle import Throttle
     from windlass.operations.verify import Verification
 
-    total = selected_bytes(selection)
-    with transfer("stored files") as shown:
-        printer = _Printer(total, shown, as_json=as_json)
-        throttle = Throttle(rate * conf.MB, stop_event())
-        return Verification(throttle, printer, dry_run=dry_run).run(selection)
+    done, total = 0, selected_bytes(selection)
+    with transfer("stored files") as show:
+
+        def on_read(size: int) -> None:
+            nonlocal done
+            done = min(done + size, total)  # some files are read twice
+            show(done, total)
+
+        return Verification(
+            Throttle(rate * conf.MB, stop_event()),
+            on_read=on_read,
+            on_damaged=lambda damaged: _print(damaged, as_json=as_json),
+            on_unread=_print_unread,
+            dry_run=dry_run,
+        ).run(selection)
 
 
-class _Printer:
-    """Shows the progress and prints each result."""
-
-    def __init__(self, total: int, show: Callable[[int, int], None], *, as_json: bool) -> None:
-        self._done, self._total, self._show, self._as_json = 0, total, show, as_json
-
-    def read(self, size: int) -> None:
-        """Count bytes for the progress, which never exceeds the total: some files are read twice."""
-        self._done = min(self._done + size, self._total)
-        self._show(self._done, self._total)
-
-    def damaged(self, found: Damaged) -> None:
-        _print(found, as_json=self._as_json)
-
-    def unread(self, blob: Blob, reason: str) -> None:
-        typer.echo(f"windlass: {blob.store} {blob.key} could not be read: {printable(reason)}", err=True)
+def _print_unread(blob: Blob, reason: str) -> None:
+    typer.echo(f"windlass: {blob.store} {blob.key} could not be read: {printable(reason)}", err=True)
 
 
 def _list_damaged(selection: VerifySelection, *, as_json: bool) -> int:
@@ -114,13 +109,15 @@ def _list_damaged(selection: VerifySelection, *, as_json: bool) -> int:
     return EXIT_DAMAGED if blobs else 0
 
 
-def _print(found: Damaged, *, as_json: bool) -> None:
+def _print(damaged: Damaged, *, as_json: bool) -> None:
     if as_json:
-        typer.echo(json_line(found.document()))
+        typer.echo(json_line(damaged.document()))
         return
-    what = f"{found.key} ({found.rendition})" if found.rendition else found.key
-    files = ", ".join(map(str, found.files))
-    typer.echo(f"{found.kind:<10}  {found.store}  {what}  {printable(found.owner)}  {files}  {printable(found.detail)}")
+    what = f"{damaged.key} ({damaged.rendition})" if damaged.rendition else damaged.key
+    files = ", ".join(map(str, damaged.files))
+    typer.echo(
+        f"{damaged.kind:<10}  {damaged.store}  {what}  {printable(damaged.owner)}  {files}  {printable(damaged.detail)}"
+    )
 
 
 def _print_report(report: Report, *, as_json: bool) -> None:

@@ -53,7 +53,7 @@ def run(listening_socket: socket.socket, instance: str, stop_requests: StopReque
         timeout_graceful_shutdown=FINISH_SECONDS,
     )
     server = _Server(config)
-    stop_requests.set_action(drain_action(server.stop))
+    stop_requests.action = drain_action(server.stop)
     server.run(sockets=[listening_socket])
 
 

@@ -4,9 +4,10 @@ reveals whether it exists."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import structlog
-from django.db.models import Count, QuerySet
+from django.db.models import Count
 
 from windlass.database import rows
 from windlass.events.api import recording
@@ -20,6 +21,8 @@ log = structlog.get_logger(__name__)
 
 #: Contents that one run of ``merge_duplicates`` merges.
 _MERGE_BATCH = 200
+#: Columns that are equal for blobs with the same content.
+_CONTENT = ("owner", "store", "size", "sha256")
 
 
 def find_duplicate(blob: Blob) -> Blob | None:
@@ -30,8 +33,7 @@ def find_duplicate(blob: Blob) -> Blob | None:
     """
     if blob.sha256 is None:
         return None
-    same = {"owner": blob.owner, "store": blob.store, "size": blob.size, "sha256": blob.sha256, "damaged_at": None}
-    oldest = rows.select(Blob, most=3, order=("created_at", "id"), **same)
+    oldest = rows.select(Blob, most=3, order=("created_at", "id"), **_content(blob), damaged_at=None)
     older = [each for each in oldest if (each.created_at, each.id) < (blob.created_at, blob.id) and each.references]
     return next((other for other in older if _exists(other)), None)
 
@@ -47,8 +49,8 @@ def merge_duplicates(*, dry_run: bool = False) -> int:
     for first in list(_first_blobs()):
         if not _exists_now(first):
             continue
-        others = FileAsset.objects.select_related("blob").filter(blob__in=_same(first).exclude(id=first.id))
-        for asset in others:
+        others = Blob.objects.filter(**_content(first), references__gte=1).exclude(id=first.id)
+        for asset in FileAsset.objects.select_related("blob").filter(blob__in=others):
             if not dry_run:
                 _share(asset, first)
             merged += 1
@@ -64,19 +66,16 @@ def _share(asset: FileAsset, first: Blob) -> None:
 
 
 def _first_blobs() -> Iterator[Blob]:
-    content = ("owner", "store", "size", "sha256")
-    known = Blob.objects.filter(sha256__isnull=False).values(*content)
+    known = Blob.objects.filter(sha256__isnull=False).values(*_CONTENT)
     several = known.annotate(count=Count("id")).filter(count__gt=1).order_by()
-    for same in several.values(*content)[:_MERGE_BATCH]:
+    for same in several.values(*_CONTENT)[:_MERGE_BATCH]:
         first = Blob.objects.filter(**same, damaged_at=None).order_by("created_at", "id").first()
         if first is not None:
             yield first
 
 
-def _same(blob: Blob) -> QuerySet[Blob]:
-    return Blob.objects.filter(
-        owner=blob.owner, store=blob.store, size=blob.size, sha256=blob.sha256, references__gte=1
-    )
+def _content(blob: Blob) -> dict[str, Any]:
+    return {name: getattr(blob, name) for name in _CONTENT}
 
 
 def _exists(blob: Blob) -> bool:

@@ -85,7 +85,7 @@ def end_upload(
 
 
 def _expire(session: UploadSession) -> int | None:
-    """``end_upload`` that tolerates a store that is away, so that uploads of other stores expire."""
+    """``end_upload`` that tolerates an unavailable store, so that uploads of other stores expire."""
     try:
         return end_upload(session, UploadStatus.EXPIRED, as_seen=session)
     except StoreError as error:
@@ -109,48 +109,37 @@ class CleanedUploads:
 def clean_up_uploads(
     *, idle_hours: float | None = None, dry_run: bool = False, on_change: OnChange = lambda what, session, freed: None
 ) -> CleanedUploads:
-    """Expire sessions past their end, or idle for ``idle_hours``; delete the rows of those that ended long ago.
+    """Expire sessions past their end, or idle for ``idle_hours``; delete the rows of those that ended more than
+    SESSION_RETENTION_HOURS ago.
 
     ``dry_run``: change nothing; the figures are what would be.
     """
-    expired, freed = _expire_uploads(idle_hours=idle_hours, dry_run=dry_run, on_change=on_change)
-    return CleanedUploads(expired, freed, _delete_ended_uploads(dry_run=dry_run, on_change=on_change))
-
-
-def _expire_uploads(*, idle_hours: float | None, dry_run: bool, on_change: OnChange) -> tuple[int, int]:
-    """Return (sessions, bytes freed)."""
-    ended = total = 0
+    expired = bytes_freed = deleted = 0
     for session in uploads.expired_uploads(idle_hours):
         freed = _bytes_of(session) if dry_run else _expire(session)
         if freed is not None:
-            ended, total = ended + 1, total + freed
+            expired, bytes_freed = expired + 1, bytes_freed + freed
             on_change("expired", session, freed)
-    return ended, total
-
-
-def _delete_ended_uploads(*, dry_run: bool, on_change: OnChange) -> int:
-    """Delete the rows of sessions that ended more than SESSION_RETENTION_HOURS ago. Return how many."""
     horizon = now() - timedelta(hours=conf.get().session_retention_hours)
-    deleted = 0
     for session in uploads.uploads_ended_before(horizon):
         if not dry_run:
             uploads.forget_upload(session.id)
         deleted += 1
         on_change("forgotten", session, 0)
-    return deleted
+    return CleanedUploads(expired, bytes_freed, deleted)
 
 
 def _bytes_of(session: UploadSession) -> int:
     try:
         return store(session.store).discardable_size(session.store_key, session.store_state)
     except StoreError:
-        return 0  # it is away or no longer configured: nothing would be freed there
+        return 0  # it is unavailable or no longer configured: nothing would be freed there
 
 
 def delete_orphans_in_all_stores(*, dry_run: bool = False) -> tuple[int, int, int]:
     """``delete_orphans`` in every store in use. Return (objects, bytes freed, stores skipped).
 
-    A store that is away or no longer configured is skipped until the next sweep.
+    A store that is unavailable or no longer configured is skipped until the next sweep.
     """
     objects = freed = skipped = 0
     for name in stores_in_use():

@@ -20,16 +20,12 @@ def guard_stores() -> None:
     registry.guard_with(_guarded)
 
 
-def breaker_name(store_name: str) -> str:
-    """Return ``storage`` for the default store, ``storage.<name>`` for another."""
-    return NAME if store_name == registry.default_name() else f"{NAME}.{store_name}"
-
-
 @contextmanager
 def _guarded(store_name: str) -> Iterator[None]:
     """Enter around one request to a store. Raises StoreUnavailable at once while its breaker is open."""
+    name = NAME if store_name == registry.default_name() else f"{NAME}.{store_name}"
     try:
-        with breaker(breaker_name(store_name)).call(StoreUnavailable):
+        with breaker(name).call(StoreUnavailable):
             yield
     except BreakerOpen as error:
         raise StoreUnavailable(

@@ -43,7 +43,7 @@ class RenditionOut(ReplyModel):
 
 
 class Rejection(ReplyModel):
-    """The rule that refused the file, with its figures."""
+    """The rule that refused the file, with its limit and the measured value."""
 
     rule: str | None
     detail: str | None
@@ -207,7 +207,7 @@ class StepOut(ReplyModel):
 class FileStatusOut(ReplyModel):
     id: UUID
     status: FileStatus
-    progress: int = Field(description="0 to 100. Never falls within one run.")
+    progress: int = Field(description="0 to 100. Never decreases within one run.")
     stage: str
     message: str
     steps: list[StepOut]

@@ -17,7 +17,7 @@ from windlass.receiving.chunked import progress_of
 
 
 class UploadProgress(ReplyModel):
-    """The fields that count chunks are there for an upload in chunks only."""
+    """Fields that count chunks are present only for an upload in chunks."""
 
     received_chunks: list[int] | None = None
     missing_chunks: list[int] | None = None

@@ -11,7 +11,6 @@ from django.db.models import Q
 
 from windlass import conf
 from windlass.database import rows
-from windlass.database.connection import atomic
 from windlass.jobs.models import Attempt, Job
 from windlass.jobs.states import JobState, Stage
 from windlass.kernel.clock import now
@@ -72,19 +71,6 @@ def acquire(claim: Claim) -> None:
         job_id=claim.job_id, number=claim.attempt, epoch=claim.epoch, worker=claim.holder, started_at=moment
     )
     rows.insert([attempt])
-
-
-def try_claim(job_id: uuid.UUID, holder: str) -> Claim | None:
-    """Find and acquire a claim in one call; None if the job cannot be claimed."""
-    claim = find_claimable(job_id, holder)
-    if claim is None:
-        return None
-    try:
-        with atomic():
-            acquire(claim)
-    except LeaseLost:
-        return None
-    return claim
 
 
 def renew_leases(claims: Iterable[Claim]) -> list[Claim]:

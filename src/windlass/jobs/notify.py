@@ -47,7 +47,7 @@ def celery_app() -> Any:
 
 
 def notify_workers(job_id: uuid.UUID, stage: Stage) -> None:
-    """Send a notification from a background thread. Never blocks, and never raises for a broker that is away or slow.
+    """Send a notification from a background thread. Never blocks, and never raises for an unavailable or slow broker.
 
     With CELERY_TASK_ALWAYS_EAGER the job runs in this call instead, and its exceptions are raised.
     """

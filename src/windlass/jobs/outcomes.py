@@ -56,7 +56,7 @@ def retry_later(claim: Claim, error: BaseException | str, *, step: str = "") -> 
 
 
 def postpone(claim: Claim, reason: str, seconds: float, *, step: str = "") -> None:
-    """Queue the job again in ``seconds`` without using up an attempt: a service that the step needs is away."""
+    """Queue the job again in ``seconds`` for an unavailable service, without using up an attempt."""
     _queue_again(claim, seconds, reason, attempts=claim.attempt - 1)
     _end_attempt(claim, AttemptOutcome.POSTPONED, reason, step)
 

@@ -24,5 +24,5 @@ class AttemptOutcome(models.TextChoices):
     DONE = "done"  # succeeded
     FAILED = "failed"  # ended with an error
     LOST = "lost"  # its lease expired: the worker died or stopped
-    POSTPONED = "postponed"  # a service that it needs is away; not counted as an attempt
+    POSTPONED = "postponed"  # a service that it needs is unavailable; not counted as an attempt
     CANCELLED = "cancelled"  # its file was released or deleted while it ran

@@ -122,17 +122,12 @@ def _work() -> Iterable[Metric]:
     waiting = Job.objects.filter(state__in=open_states).values_list("stage", "state").annotate(n=Count("id"))
     jobs |= {(stage, state): n for stage, state, n in waiting}
     yield _gauge("windlass_jobs", "Jobs that wait, run or are dead letters.", ["stage", "state"], jobs)
-    yield _gauge(
-        "windlass_jobs_oldest_age_seconds", "How long the job that is due for longest has waited.", [], {(): _oldest()}
-    )
+    due = Job.objects.filter(state=JobState.QUEUED, due_at__lte=now()).aggregate(since=Min("due_at"))["since"]
+    age = {(): _age(due)}
+    yield _gauge("windlass_jobs_oldest_age_seconds", "How long the job that is due for longest has waited.", [], age)
     uploads = _counted(UploadSession, UploadStatus)
     yield _gauge("windlass_uploads", "Upload sessions that are remembered.", ["status"], uploads)
     yield CounterMetricFamily("windlass_events", "Events that were ever recorded.", value=events.last_id())
-
-
-def _oldest() -> float:
-    due = Job.objects.filter(state=JobState.QUEUED, due_at__lte=now()).aggregate(since=Min("due_at"))["since"]
-    return _age(due)
 
 
 def _age(since: datetime | None) -> float:
@@ -188,15 +183,10 @@ def _gauge(name: str, doc: str, labels: Sequence[str], figures: Mapping[Any, flo
     return family
 
 
-def _registry() -> CollectorRegistry:
-    collectors = CollectorRegistry(auto_describe=False)
-    collectors.register(Records())
-    collectors.register(Connections())
-    ProcessCollector(namespace="windlass", registry=collectors)
-    return collectors
-
-
-registry = _registry()
+registry = CollectorRegistry(auto_describe=False)
+registry.register(Records())
+registry.register(Connections())
+ProcessCollector(namespace="windlass", registry=registry)
 
 
 async def metrics(request: Request) -> Response:

@@ -28,7 +28,7 @@ HOUSEKEEPING_SECONDS = 3600.0
 FIRST_HOUSEKEEPING_SECONDS = 60.0
 #: Seconds between two checks of whether stored files are due to be verified.
 VERIFY_SECONDS = 60.0
-#: Seconds after which files that could not be read, such as those of a store that is away, are tried again.
+#: Seconds after which files that could not be read, such as those of an unavailable store, are tried again.
 UNREAD_SECONDS = 600.0
 #: Seconds that the end waits for a block that is being read.
 STOP_SECONDS = 5.0

@@ -17,7 +17,6 @@ from windlass.events import api as events
 from windlass.files import api as files
 from windlass.jobs import api as jobs
 from windlass.processing import api as processing
-from windlass.protocols.dialects import Dialect
 from windlass.receiving import concatenation, direct_upload
 
 log = structlog.get_logger(__name__)
@@ -135,7 +134,7 @@ def _postponed_steps(_: bool) -> Iterator[Cleaned]:
 
 
 def _direct_uploads(_: bool) -> Iterator[Cleaned]:
-    completed = direct_upload.complete_sent_uploads(Dialect.S3, seconds=DIRECT_UPLOAD_SECONDS)
+    completed = direct_upload.complete_sent_uploads(seconds=DIRECT_UPLOAD_SECONDS)
     yield Cleaned("direct_uploads_completed", completed)
 
 

@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO
 
 import structlog
 from django.db import close_old_connections
@@ -82,36 +82,33 @@ class Report:
         return asdict(self) | {"damaged": len(self.damaged)}
 
 
-class Listener(Protocol):
-    """Receives the progress and the results of a verification."""
-
-    def read(self, size: int) -> None: ...
-
-    def damaged(self, found: Damaged) -> None: ...
-
-    def unread(self, blob: Blob, reason: str) -> None: ...
+def _log_damaged(damaged: Damaged) -> None:
+    document = damaged.document()
+    log.error("verify.damaged", **{name: document[name] for name in ("store", "key", "kind", "detail", "files")})
 
 
-class LogListener:
-    """Writes the results to the log."""
-
-    def read(self, size: int) -> None:
-        """Progress is not logged."""
-
-    def damaged(self, found: Damaged) -> None:
-        document = found.document()
-        log.error("verify.damaged", **{name: document[name] for name in ("store", "key", "kind", "detail", "files")})
-
-    def unread(self, blob: Blob, reason: str) -> None:
-        log.warning("verify.unread", store=blob.store, key=blob.key, reason=reason)
+def _log_unread(blob: Blob, reason: str) -> None:
+    log.warning("verify.unread", store=blob.store, key=blob.key, reason=reason)
 
 
 class Verification:
-    """One pass over a selection. ``dry_run``: report results without recording them."""
+    """One pass over a selection. ``on_read`` is called with the size of each block; results are logged by default.
 
-    def __init__(self, throttle: Throttle, listener: Listener, *, dry_run: bool = False) -> None:
+    ``dry_run``: report results without recording them.
+    """
+
+    def __init__(
+        self,
+        throttle: Throttle,
+        *,
+        on_read: OnBlock = lambda size: None,
+        on_damaged: Callable[[Damaged], None] = _log_damaged,
+        on_unread: Callable[[Blob, str], None] = _log_unread,
+        dry_run: bool = False,
+    ) -> None:
         self.report = Report()
-        self._throttle, self._listener, self._dry_run = throttle, listener, dry_run
+        self._throttle, self._on_read, self._on_damaged, self._on_unread = throttle, on_read, on_damaged, on_unread
+        self._dry_run = dry_run
         self._unusable: set[str] = set()
 
     def run(self, selection: VerifySelection) -> Report:
@@ -142,7 +139,7 @@ class Verification:
                 self._verify_rendition(rendition, blob)
         except (Unread, StoreUnavailable) as error:
             self.report.unread += 1
-            self._listener.unread(blob, str(error))
+            self._on_unread(blob, str(error))
             if not is_usable(blob.store):
                 self._unusable.add(blob.store)
 
@@ -157,49 +154,37 @@ class Verification:
         self.report.objects += 1
         self.report.bytes += blob.size
         if isinstance(result, Finding):
-            self._record_damage(blob, result)
-        else:
-            self._record_intact(blob, result)
-
-    def _record_intact(self, blob: Blob, sha256: str) -> None:
+            if self._dry_run or record_damage(blob, result):
+                files = files_of_blob(blob)
+                self._report_damage(Damaged(blob.store, blob.key, result.kind, result.detail, blob.owner, files))
+            return
         self.report.digests += blob.sha256 is None
         if not self._dry_run:
-            self.report.mended += record_intact(blob, sha256)
-
-    def _record_damage(self, blob: Blob, finding: Finding) -> None:
-        if self._dry_run or record_damage(blob, finding):
-            self._report_damage(blob, finding, blob.owner, files_of_blob(blob))
+            self.report.mended += record_intact(blob, result)
 
     def _verify_rendition(self, rendition: Rendition, blob: Blob) -> None:
         self.report.renditions += 1
         finding = verify_rendition(rendition)
         if finding is not None and is_unchanged(rendition):
-            self._report_damage(rendition, finding, blob.owner, [rendition.file_id], rendition.name)
+            kind, detail, files = finding.kind, finding.detail, [rendition.file_id]
+            self._report_damage(
+                Damaged(rendition.store, rendition.key, kind, detail, blob.owner, files, rendition.name)
+            )
 
     def _on_block(self, size: int) -> None:
-        self._listener.read(size)
+        self._on_read(size)
         self._throttle.wait(size)
 
-    def _report_damage(
-        self,
-        row: Blob | Rendition,
-        finding: Finding,
-        owner: str,
-        files: Sequence[uuid.UUID],
-        rendition: str | None = None,
-    ) -> None:
-        damaged = Damaged(row.store, row.key, finding.kind, finding.detail, owner, files, rendition)
+    def _report_damage(self, damaged: Damaged) -> None:
         self.report.damaged.append(damaged)
-        self._listener.damaged(damaged)
+        self._on_damaged(damaged)
 
 
 def verify_due(stop: threading.Event) -> Report:
     """Verify what was not verified for VERIFY_EVERY_DAYS."""
     settings = conf.get()
     before = now() - timedelta(days=settings.verify_every_days)
-    report = Verification(Throttle(settings.verify_mb_per_second * conf.MB, stop), LogListener()).run(
-        VerifySelection(before)
-    )
+    report = Verification(Throttle(settings.verify_mb_per_second * conf.MB, stop)).run(VerifySelection(before))
     if report.objects or report.unread:
         log.info("verify.done", **report.document())
     return report

@@ -37,7 +37,7 @@ class TransientError(StepError):
 
 
 class Unavailable(TransientError):
-    """A service that the step needs is away. For steps outside the sandbox.
+    """A service that the step needs is unavailable. For steps outside the sandbox.
 
     The file is pending again, with this message, and the step is retried in ``retry_after`` seconds, as often as
     needed: no attempt is used up.

@@ -58,8 +58,8 @@ def release(asset: FileAsset) -> None:
     """Delete the bytes and renditions, keep the record; stop jobs that run on it. Repeatable."""
     with recording():
         jobs.cancel_of_file(asset.id)
-        gone = release_file(asset)
-        on_commit(partial(delete_objects, gone))
+        to_delete = release_file(asset)
+        on_commit(partial(delete_objects, to_delete))
 
 
 def delete_or_trash(asset: FileAsset) -> None:
@@ -96,8 +96,8 @@ def delete(asset: FileAsset, *, unless_moved: bool = False) -> None:
     with recording():
         jobs.cancel_of_file(asset.id)
         jobs.delete_of_file(asset.id)
-        gone = delete_file(asset, unless_moved=unless_moved)
-        on_commit(partial(delete_objects, gone))
+        to_delete = delete_file(asset, unless_moved=unless_moved)
+        on_commit(partial(delete_objects, to_delete))
 
 
 @dataclass(slots=True)
@@ -114,16 +114,16 @@ def apply_retention(*, dry_run: bool = False) -> RetentionReport:
 
     ``dry_run``: change nothing; the figures are those of all such files, not of one batch.
     """
-    ended, due = expired_files(), files_to_release()
+    expired, to_release = expired_files(), files_to_release()
     if dry_run:
-        return RetentionReport(due.count(), ended.count(), _bytes_of([*ended, *due]))
+        return RetentionReport(to_release.count(), expired.count(), _bytes_of([*expired, *to_release]))
     report = RetentionReport()
-    for asset in ended[:BATCH]:
+    for asset in expired[:BATCH]:
         freed = bytes_freed_by(asset)
         with suppress(IllegalTransition):  # restored from the trash at the last moment
             delete(asset, unless_moved=True)
             report.bytes_freed, report.deleted = report.bytes_freed + freed, report.deleted + 1
-    for asset in due[:BATCH]:
+    for asset in to_release[:BATCH]:
         report.bytes_freed += bytes_freed_by(asset)
         release(asset)
         report.released += 1

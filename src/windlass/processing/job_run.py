@@ -42,7 +42,7 @@ BACKFILLED_STEPS = frozenset({StepState.OWED, StepState.RUNNING, StepState.PENDI
 
 #: Results of steps within this many seconds are saved in one transaction; a worker that dies loses no more than that.
 SAVE_INTERVAL = 0.25
-#: Seconds that a job waits at least for a service that is away.
+#: Seconds that a job waits at least for an unavailable service.
 SHORTEST_WAIT = 1.0
 
 
@@ -244,7 +244,7 @@ class JobRun:
         return True
 
     def postpone(self, error: Unavailable, reason: str) -> None:
-        """Queue the job again for a service that is away: the file is pending again, and no attempt is used up."""
+        """Queue the job again for an unavailable service: the file is pending again, and no attempt is used up."""
         with self._saving():
             seconds = max(error.retry_after, SHORTEST_WAIT)
             jobs.postpone(self.claim, reason, seconds, step=self._current_name())
@@ -309,8 +309,8 @@ def revoke_claim(job: jobs.Job) -> bool:
     Return False if the job changed meanwhile.
     """
     with recording() as recorder:
-        again = jobs.revoke_claim(job)
-        asset = load_file(job.file_id) if again is False else None
+        is_due_again = jobs.revoke_claim(job)
+        asset = load_file(job.file_id) if is_due_again is False else None
         if asset is not None and asset.run == job.run and asset.status in RUNNABLE_FILES:
             record = ProcessingRecord(asset)
             reason = f"The worker died or stopped in each of {job.attempts} attempts."
@@ -319,7 +319,7 @@ def revoke_claim(job: jobs.Job) -> bool:
                     record.end_step(StepOutcome(row.step, StepState.FAILED, 0, reason))
             _fail(record, job.stage, job.attempts, reason)
             record.save(recorder)
-    return again is not None
+    return is_due_again is not None
 
 
 def _fail(record: ProcessingRecord, stage: str, attempts: int, message: str) -> None:

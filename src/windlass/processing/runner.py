@@ -138,23 +138,23 @@ def _share_duplicate_bytes(run: JobRun) -> None:
         run.save()  # of two equal files received at once, the later one must find the earlier one's digest
     for _ in range(SHARE_ATTEMPTS):
         try:
-            twin = find_duplicate(blob)
+            duplicate = find_duplicate(blob)
         except StoreError as error:  # the sweep shares the bytes later
             log.warning("file.not_shared", file_id=str(asset.id), reason=str(error))
             return
-        if twin is None or _share_with(run, twin):
+        if duplicate is None or _share_with(run, duplicate):
             return
 
 
-def _share_with(run: JobRun, twin: Blob) -> bool:
+def _share_with(run: JobRun, duplicate: Blob) -> bool:
     """Return False if the duplicate was deleted meanwhile; there may be another."""
     asset = run.asset
     with recording():
         jobs.renew_lease(run.claim)
-        gone = share_blob(asset, twin)
+        to_delete = share_blob(asset, duplicate)
     if asset.run == 1:
-        delete_objects(gone)
-    return asset.blob_id == twin.id
+        delete_objects(to_delete)
+    return asset.blob_id == duplicate.id
 
 
 def _delete_stale_renditions(run: JobRun, last: EndedStep | None) -> None:
@@ -167,8 +167,8 @@ def _delete_stale_renditions(run: JobRun, last: EndedStep | None) -> None:
         return
     with recording():
         jobs.renew_lease(run.claim)
-        gone = delete_renditions_except(run.asset, run.record.unsaved_renditions)
-    delete_objects(gone)
+        to_delete = delete_renditions_except(run.asset, run.record.unsaved_renditions)
+    delete_objects(to_delete)
 
 
 def _record_failure(run: JobRun, error: Exception) -> None:

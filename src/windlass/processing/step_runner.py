@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack, nullcontext
 from typing import Any, BinaryIO, cast
 
 import structlog
 
-from windlass.files.api import FileAsset, Rendition, StepState, find_original_file, store_of_file
+from windlass.files.api import Rendition, StepState, find_original_file, store_of_file
 from windlass.jobs import api as jobs
 from windlass.kernel.clock import monotonic
 from windlass.kernel.object_keys import rendition_key
-from windlass.kernel.positioned_reader import independent_reader
+from windlass.kernel.seekable_reader import independent_reader
 from windlass.processing.contract import (
     About,
     Cancelled,
@@ -50,8 +50,8 @@ def run_step(run: JobRun, planned: PlannedStep, workspace: StepWorkspace, lost: 
     Raises TransientError, PermanentError (in the gate), Cancelled, StoreError, LeaseLost.
     """
     started, step = monotonic(), installed_step(planned.name)
-    if lacking := missing(step.about):
-        return EndedStep(planned, StepState.OWED, 0, lacking, {})
+    if missing_extra := missing(step.about):
+        return EndedStep(planned, StepState.OWED, 0, missing_extra, {})
     try:
         result, stored = _run_and_store(run, planned, step, workspace, lost)
     except (Owed, Unavailable) as reason:
@@ -104,6 +104,14 @@ def _run_in_sandbox(run: JobRun, step: Step, workspace: StepWorkspace, progress:
 
 
 def _run_here(run: JobRun, step: Step, workspace: StepWorkspace, progress: _Progress) -> Mapping[str, Any]:
+    def find_original(sha256: str) -> str | None:
+        original = find_original_file(run.asset, sha256)
+        return str(original) if original else None
+
+    def scan() -> ScanResult:
+        with independent_reader(workspace.file) as reader:
+            return configured_scanner.scan(reader, os.fstat(workspace.file.fileno()).st_size)
+
     with ExitStack() as stack:
         file = stack.enter_context(independent_reader(workspace.file))
         context = StepContext(
@@ -111,8 +119,8 @@ def _run_here(run: JobRun, step: Step, workspace: StepWorkspace, progress: _Prog
             run.known_facts(),
             run.profile_document,
             report=progress,
-            find_original=_original_finder(run.asset),
-            scan=_scanner(workspace.file),
+            find_original=find_original,
+            scan=scan,
         )
         if step.about.makes:
             os.ftruncate(workspace.output.fileno(), 0)
@@ -125,22 +133,6 @@ def _reopened(shared: BinaryIO, mode: str) -> BinaryIO:
     reopened = cast("BinaryIO", open(shared.fileno(), mode, closefd=False))  # noqa: SIM115  the caller closes it
     reopened.seek(0)
     return reopened
-
-
-def _original_finder(asset: FileAsset) -> Callable[[str], str | None]:
-    def find_original(sha256: str) -> str | None:
-        original = find_original_file(asset, sha256)
-        return str(original) if original else None
-
-    return find_original
-
-
-def _scanner(file: BinaryIO) -> Callable[[], ScanResult]:
-    def scan() -> ScanResult:
-        with independent_reader(file) as reader:
-            return configured_scanner.scan(reader, os.fstat(file.fileno()).st_size)
-
-    return scan
 
 
 class _Progress:

@@ -17,11 +17,12 @@ from windlass.processing.contract import About
 from windlass.processing.registry import installed, step
 from windlass.processing.sandbox.capability_level import CapabilityLevel, measure
 from windlass.processing.sandbox.client import Order, Sandbox
-from windlass.processing.sandbox.lockdown import Limits, Mode
+from windlass.processing.sandbox.lockdown import Limits
 from windlass.processing.step_result import checked_result
 
 log = structlog.get_logger(__name__)
 
+_measure_once = lru_cache(maxsize=3)(measure)
 _lock = threading.Lock()
 _sandbox: Sandbox | None = None
 
@@ -74,7 +75,7 @@ def detect_types(path: Path) -> tuple[str, tuple[str, ...]]:
 
 def sandbox_level() -> CapabilityLevel:
     """The sandbox's capability level on this machine. Measured once per process, which blocks for a moment."""
-    return _measured(conf.get().sandbox)
+    return _measure_once(conf.get().sandbox)
 
 
 def warn_of_weak_sandbox() -> None:
@@ -82,11 +83,6 @@ def warn_of_weak_sandbox() -> None:
     level = sandbox_level()
     if level.gaps:
         log.warning("sandbox.weak", level=level.name, reason=level.gaps)
-
-
-@lru_cache(maxsize=3)
-def _measured(mode: Mode) -> CapabilityLevel:
-    return measure(mode)
 
 
 def warm_up() -> None:
@@ -98,9 +94,9 @@ def shut_down() -> None:
     """End the sandbox's parent. A step that runs in it fails and is retried by another worker. Idempotent."""
     global _sandbox
     with _lock:
-        ending, _sandbox = _sandbox, None
-    if ending is not None:
-        ending.close()
+        closing_sandbox, _sandbox = _sandbox, None
+    if closing_sandbox is not None:
+        closing_sandbox.close()
 
 
 def _reset_after_fork() -> None:

@@ -11,8 +11,8 @@ from functools import partial as partial_of
 from windlass.accounts import api as accounts
 from windlass.files import api as files
 from windlass.kernel.errors import FileTooLarge, InvalidField, UnsupportedMediaType
-from windlass.kernel.filenames import is_placeholder
-from windlass.kernel.media_types import extension, is_text, matches
+from windlass.kernel.filenames import extension, is_placeholder
+from windlass.kernel.media_types import is_text, matches
 from windlass.kernel.principals import Principal
 from windlass.protocols.intents import Description
 
@@ -95,7 +95,11 @@ def check_declared_type(profile: files.Profile, description: Description) -> Non
 
     For bytes that do not pass through this server. A declared type that claims nothing is accepted.
     """
-    _check_extension(profile, description)
+    if not _has_only_a_declared_type(description):
+        extensions = [name.lower().lstrip(".") for name in profile.allowed_extensions]
+        ending = extension(description.filename)
+        if extensions and ending not in extensions:
+            raise _extension_refused(ending, extensions)
     declared = description.declared_type
     if declared is None:
         return
@@ -109,15 +113,6 @@ def check_declared_type(profile: files.Profile, description: Description) -> Non
     raise UnsupportedMediaType(
         f"The file is declared as {declared}; allowed are {', '.join(allowed)}.", limit=list(allowed), actual=declared
     )
-
-
-def _check_extension(profile: files.Profile, description: Description) -> None:
-    if _has_only_a_declared_type(description):
-        return
-    allowed = [name.lower().lstrip(".") for name in profile.allowed_extensions]
-    ending = extension(description.filename)
-    if allowed and ending not in allowed:
-        raise _extension_refused(ending, allowed)
 
 
 def _apply_media_rules(profile: files.Profile, description: Description) -> files.Profile:

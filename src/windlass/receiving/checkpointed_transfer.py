@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import closing
 from dataclasses import KW_ONLY, dataclass
 from enum import Enum
 
@@ -351,13 +352,10 @@ def append_at_once(
 
     ``completes``: the object is complete with them. Raises WriterBusy, SyncFailed, StoreError, LeaseLost.
     """
-    writer = open_leased_writer(store, lease)
-    try:
+    with closing(open_leased_writer(store, lease)) as writer:
         size = writer.write(lease.offset, buffers)
         if digest is not None:
             digest.update(buffers)
         if completes:
             return writer.finish(lease.offset + size, durable=syncs_complete_files())
         return writer.sync(durable=syncs_acknowledgements())
-    finally:
-        writer.close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -285,14 +286,11 @@ class _PutOperation:
         digest = RunningDigest()
         digest.update(buffers)
         self._verify_digest(digest)
-        writer = self._open_writer(claim)
-        try:
+        with closing(self._open_writer(claim)) as writer:
             writer.write(self._offset, buffers)
             if running_digest is not None:
                 running_digest.update(buffers)
             return digest.hexdigest(), writer.sync(durable=syncs_acknowledgements())
-        finally:
-            writer.close()
 
     def _open_writer(self, claim: files.ChunkClaim) -> Writer:
         """Open the only writer of the chunk's place. Raises WriterBusy, ClaimLost, StoreError.

@@ -8,7 +8,6 @@ the ones that it sent.
 from __future__ import annotations
 
 import hashlib
-import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import BinaryIO
@@ -31,7 +30,7 @@ from windlass.receiving.admission import check_size, profile_of
 from windlass.receiving.body import ByteSource, ClientGone
 from windlass.receiving.digest import READ_SIZE
 from windlass.receiving.session import fail_session
-from windlass.storage.contract import Buffer, ObjectMissing, State, Store
+from windlass.storage.contract import Buffer, ObjectMissing, Store
 from windlass.storage.registry import store
 
 
@@ -115,25 +114,6 @@ def record_file(
     session.status = files.UploadStatus.COMPLETED
     session.offset = session.size = size
     session.file_id = asset.id
-    return asset
-
-
-def record_session_and_file(
-    new: files.NewUpload,
-    *,
-    upload_id: uuid.UUID,
-    key: str,
-    state: State,
-    size: int,
-    sha256: str | None,
-    request_id: str,
-) -> files.FileAsset:
-    """Create session, file and intake job of an object that was stored in one go, in one transaction."""
-    with recording() as recorder:
-        _session, asset = files.create_complete_upload(
-            recorder, new, upload_id=upload_id, key=key, state=state, size=size, sha256=sha256
-        )
-        jobs.enqueue(jobs.Stage.INTAKE, asset.id, run=asset.run, request_id=request_id)
     return asset
 
 

@@ -50,7 +50,11 @@ async def concatenate(intent: Concatenate, principal: Principal, *, dialect: str
     if principal.grant is not None:
         raise Forbidden("A grant allows one upload; an upload made of others needs several.")
     new = await in_database(_admit, intent, principal, dialect)
-    session = await in_database(files.find_concatenation, new.concat_key) or await _create(new)
+    session = await in_database(files.find_concatenation, new.concat_key)
+    session = session or await create_session(new, files.create_concatenation)
+    session = session or await in_database(files.find_concatenation, new.concat_key)  # another request created it
+    if session is None:
+        raise UploadGone("The same upload was created and ended a moment ago.")
     if session.status == files.UploadStatus.ACTIVE:
         await asyncio.wait({(task := start(session.id, request_id))}, timeout=WAIT_SECONDS)
         if task.done():
@@ -126,14 +130,6 @@ def _concat_key(intent: Concatenate, principal: Principal) -> str:
     """Return a key that is the same for the same owner, parts and description."""
     words = [principal.owner, intent.description.profile, intent.description.client_metadata or ""]
     return hashlib.sha256("\0".join([*words, *map(str, intent.parts)]).encode()).hexdigest()
-
-
-async def _create(new: files.NewUpload) -> files.UploadSession:
-    session = await create_session(new, files.create_concatenation)
-    session = session or await in_database(files.find_concatenation, new.concat_key)
-    if session is None:
-        raise UploadGone("The same upload was created and ended a moment ago.")
-    return session
 
 
 def _load_living(upload_id: uuid.UUID) -> files.UploadSession:

@@ -33,6 +33,7 @@ from windlass.kernel.errors import (
     UploadGone,
 )
 from windlass.kernel.principals import Caller, Principal
+from windlass.protocols.dialects import Dialect
 from windlass.protocols.intents import CreateDirect, NamedPart
 from windlass.receiving import lease as leases
 from windlass.receiving.admission import admit, check_declared_type, check_size, profile_of
@@ -82,13 +83,13 @@ def url_lifetime() -> int:
     return conf.get().upload_url_seconds
 
 
-def admit_direct(intent: CreateDirect, principal: Principal, *, dialect: str) -> files.NewUpload:
+def admit_direct(intent: CreateDirect, principal: Principal) -> files.NewUpload:
     """Return the session to create, checked against everything that is declared.
 
     Raises NotSupported if the store has no direct uploads, UnsupportedMediaType, FileTooLarge, InvalidField,
     BadRequest.
     """
-    new = admit(intent.description, intent.size, principal, dialect)
+    new = admit(intent.description, intent.size, principal, Dialect.S3)
     target = direct_store_of(new.store)
     check_declared_type(new.profile, intent.description)
     if intent.in_parts:
@@ -110,11 +111,9 @@ async def create(new: files.NewUpload, intent: CreateDirect) -> CreatedDirectUpl
     return CreatedDirectUpload(session, key_of(session), signed)
 
 
-async def part_urls(
-    upload_id: uuid.UUID, key: str, numbers: Sequence[int], caller: Caller, *, dialect: str
-) -> dict[int, str]:
+async def part_urls(upload_id: uuid.UUID, key: str, numbers: Sequence[int], caller: Caller) -> dict[int, str]:
     """Return signed URLs for these parts. Raises NotFound, Conflict, UploadGone, BadRequest, FileTooLarge."""
-    session = await in_database(_find_multipart, upload_id, key, caller, dialect)
+    session = await in_database(_find_multipart, upload_id, key, caller)
     if session.status == files.UploadStatus.COMPLETED:
         raise Conflict("This upload is complete and takes no more parts.")
     if files.is_extendable(session):
@@ -122,9 +121,9 @@ async def part_urls(
     return await in_thread(_sign_parts, session, numbers)
 
 
-async def parts(upload_id: uuid.UUID, key: str, caller: Caller, *, dialect: str) -> list[UploadedPart]:
+async def parts(upload_id: uuid.UUID, key: str, caller: Caller) -> list[UploadedPart]:
     """List the parts that the store has. Raises NotFound, Conflict, UploadGone, StoreError."""
-    session = await in_database(_find_multipart, upload_id, key, caller, dialect)
+    session = await in_database(_find_multipart, upload_id, key, caller)
     if session.status == files.UploadStatus.COMPLETED:
         return _completed_parts(session)
     try:
@@ -137,33 +136,33 @@ async def parts(upload_id: uuid.UUID, key: str, caller: Caller, *, dialect: str)
     return uploaded
 
 
-async def abort(upload_id: uuid.UUID, key: str, caller: Caller, *, dialect: str) -> None:
+async def abort(upload_id: uuid.UUID, key: str, caller: Caller) -> None:
     """Cancel an upload and free what the store has of it. Idempotent. Raises NotFound, Conflict, StoreError."""
-    session = await in_database(find_direct, upload_id, key, caller, dialect)
+    session = await in_database(find_direct, upload_id, key, caller)
     if session.status == files.UploadStatus.COMPLETED:
         raise Conflict("This upload is complete. Its file has a record of its own, which can be deleted.")
     await end_session(session, files.UploadStatus.CANCELLED)
 
 
 async def complete_multipart(
-    upload_id: uuid.UUID, key: str, named: Sequence[NamedPart], caller: Caller, *, dialect: str, request_id: str = ""
+    upload_id: uuid.UUID, key: str, named: Sequence[NamedPart], caller: Caller, *, request_id: str = ""
 ) -> files.UploadSession:
     """Make the file of the named parts. Idempotent.
 
     Raises NotFound, UploadGone, UploadLocked, StoreError; Conflict if the store has other parts; FileTooLarge,
     InvalidField and QuotaExceeded, with which the session has failed.
     """
-    session = await in_database(find_direct, upload_id, key, caller, dialect)
+    session = await in_database(find_direct, upload_id, key, caller)
     require_multipart(session)
     leased = await _take_lease(session)
     return session if leased is None else await _DirectCompletion(*leased, request_id).complete_multipart(named)
 
 
 async def complete_single(
-    upload_id: uuid.UUID, key: str, caller: Caller, *, dialect: str, request_id: str = ""
+    upload_id: uuid.UUID, key: str, caller: Caller, *, request_id: str = ""
 ) -> files.UploadSession:
     """Make the file of what was sent in one request. Idempotent. Raises as ``complete_multipart`` does."""
-    session = await in_database(find_direct, upload_id, key, caller, dialect)
+    session = await in_database(find_direct, upload_id, key, caller)
     if "piece" not in session.store_state and session.status != files.UploadStatus.COMPLETED:
         raise Conflict("This upload is sent in parts, and its client says when they are all there.")
     leased = await _take_lease(session)
@@ -172,21 +171,21 @@ async def complete_single(
     return session if leased is None else leased[0]
 
 
-def complete_sent_uploads(dialect: str, *, seconds: float) -> int:
+def complete_sent_uploads(*, seconds: float) -> int:
     """Complete uploads that were sent in one request, whose clients need not report it, for about so long.
 
     Returns how many. Blocks. For the sweep.
     """
-    waiting = files.direct_uploads_to_check(dialect)
+    waiting = files.direct_uploads_to_check(Dialect.S3)
     return asyncio.run(_complete_all(waiting, monotonic() + seconds)) if waiting else 0
 
 
-def find_direct(upload_id: uuid.UUID, key: str, caller: Caller, dialect: str) -> files.UploadSession:
+def find_direct(upload_id: uuid.UUID, key: str, caller: Caller) -> files.UploadSession:
     """Return the caller's session in any status, if it has this key. Blocks on the database.
 
     Raises NotFound, Conflict.
     """
-    session = find_session(upload_id, caller, dialect)
+    session = find_session(upload_id, caller, Dialect.S3)
     if key != key_of(session):
         raise NotFound(f"The upload {upload_id} has another key.")
     return session
@@ -222,8 +221,8 @@ def require_multipart(session: files.UploadSession) -> None:
         raise Conflict("This upload is sent in one request; it has no parts.")
 
 
-def _find_multipart(upload_id: uuid.UUID, key: str, caller: Caller, dialect: str) -> files.UploadSession:
-    session = find_direct(upload_id, key, caller, dialect)
+def _find_multipart(upload_id: uuid.UUID, key: str, caller: Caller) -> files.UploadSession:
+    session = find_direct(upload_id, key, caller)
     files.require_living(session)
     require_multipart(session)
     return session
@@ -249,7 +248,10 @@ def _sign_parts(session: files.UploadSession, numbers: Sequence[int]) -> dict[in
     target, key, state = direct_store_of(session.store), session.store_key, session.store_state
     sizes = {number: _part_length(session, number) for number in numbers}
     if session.size is None:
-        _check_part_number(target, profile_of(session), max(numbers))
+        max_size = profile_of(session).max_size
+        # Even if all parts have the minimum size, a part with this number exceeds the limit.
+        if (max(numbers) - 1) * target.min_part_size >= max(max_size, 1):
+            raise FileTooLarge(max_size)
     return {
         number: target.sign_part(key, state, number, seconds=url_lifetime(), size=size).url
         for number, size in sizes.items()
@@ -279,12 +281,6 @@ def _part_length(session: files.UploadSession, number: int) -> int | None:
     if number > total:
         raise BadRequest(f"This upload has {total} parts of {part_size} bytes.", field="partNumber", limit=total)
     return size - (total - 1) * part_size if number == total else part_size
-
-
-def _check_part_number(target: DirectStore, profile: files.Profile, number: int) -> None:
-    """Raises FileTooLarge for a part that exceeds the size limit even if all parts have the minimum size."""
-    if (number - 1) * target.min_part_size >= max(profile.max_size, 1):
-        raise FileTooLarge(profile.max_size)
 
 
 def _completed_parts(session: files.UploadSession) -> list[UploadedPart]:

@@ -7,7 +7,6 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import TypeVar
 
 import structlog
@@ -70,10 +69,11 @@ async def create_session(
     await require_free_space(new.store)
     upload_id, target = new_id(), store(new.store)
     key = object_key(upload_id)
-    at_most = new.profile.max_size if new.size is None else new.size
-    if create_object is None:
-        create_object = partial(_create_writable_object, at_most=at_most, chunk_size=new.chunk_size)
-    state = await in_thread(create_object, target, key)
+    if create_object is not None:
+        state = await in_thread(create_object, target, key)
+    else:
+        at_most, durable = new.profile.max_size if new.size is None else new.size, syncs_complete_files()
+        state = await in_thread(target.create, key, durable=durable, at_most=at_most, chunk_size=new.chunk_size)
     try:
         session = await in_transaction(insert, new, upload_id=upload_id, key=key, state=state)
     except Problem:
@@ -82,10 +82,6 @@ async def create_session(
     if session is None:
         await in_thread(target.discard, key, state)
     return session
-
-
-def _create_writable_object(target: Store, key: str, *, at_most: int, chunk_size: int | None) -> State:
-    return target.create(key, durable=syncs_complete_files(), at_most=at_most, chunk_size=chunk_size)
 
 
 def find_session(upload_id: uuid.UUID, caller: Caller, dialect: str | None = None) -> files.UploadSession:
@@ -116,10 +112,10 @@ def find_living_session(upload_id: uuid.UUID, caller: Caller) -> files.UploadSes
 
 
 def leased_session(lease: files.Lease) -> files.UploadSession:
-    """Return the session of a lease that had to be waited for. Blocks on the database. Raises UploadGone."""
+    """Return the session of a lease. Blocks on the database. Raises ``lost_lease`` if the lease is no longer valid."""
     session = files.leased_upload(lease)
     if session is None:
-        raise UploadGone("This upload ended while this request waited for it.")
+        raise lost_lease(lease.upload_id)
     return session
 
 

@@ -11,8 +11,10 @@ from dataclasses import replace
 from typing import TypeVar
 
 from windlass.accounts import api as accounts
+from windlass.events.api import recording
 from windlass.executors import in_thread, in_transaction
 from windlass.files import api as files
+from windlass.jobs import api as jobs
 from windlass.kernel.errors import FileTooLarge, ReceiveTimeout, Unavailable, UploadGone
 from windlass.kernel.ids import new_id
 from windlass.kernel.object_keys import object_key
@@ -153,17 +155,18 @@ class SingleRequestUpload:
     def _record(self, sha256: str | None, request_id: str, show: Callable[[files.FileAsset], T]) -> T:
         session = self._session
         if session is None:
-            return show(
-                completion.record_session_and_file(
+            with recording() as recorder:
+                _session, asset = files.create_complete_upload(
+                    recorder,
                     self.new,
                     upload_id=self.id,
                     key=self._key,
                     state=self._state,
                     size=self.size,
                     sha256=sha256,
-                    request_id=request_id,
                 )
-            )
+                jobs.enqueue(jobs.Stage.INTAKE, asset.id, run=asset.run, request_id=request_id)
+            return show(asset)
         session.reference = self.new.reference
         session.expected_sha256 = self.new.expected_sha256
         session.metadata = self.new.metadata

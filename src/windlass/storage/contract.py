@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -208,12 +209,9 @@ class Store(Protocol):
     def put_whole(self, key: str, buffers: Sequence[Buffer], *, durable: bool = True) -> State:
         """Store a new object whose bytes are all in memory; return its state. After an error ``discard`` the key."""
         state = self.create(key, durable=durable)
-        writer = self.open_writer(key, state)
-        try:
+        with closing(self.open_writer(key, state)) as writer:
             size = writer.write(0, buffers)
             return writer.finish(size, durable=durable)
-        finally:
-            writer.close()
 
     def discard(self, key: str, state: State) -> int:
         """Delete an unfinished object, or one that was completed and not recorded; return the bytes freed. Idempotent:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from typing import BinaryIO
 
 from windlass.storage.contract import Buffer, State, Store, StoreError, Writer
@@ -53,11 +54,8 @@ def copy_between(target: Store, writer: Writer, offset: int, source: Store, key:
     if source.name == target.name:
         writer.copy(offset, key, start, size)
         return
-    copier = Copier(source.open, writer.write)
-    try:
+    with closing(Copier(source.open, writer.write)) as copier:
         copier.copy(offset, key, start, size)
-    finally:
-        copier.close()
 
 
 class WrappingWriter(Writer):

@@ -56,10 +56,7 @@ class LocalStore(Store):
 
     name = "local"
     capabilities = Capabilities(
-        random_writes=True,
-        local_files=True,
-        min_chunk_size=1024,
-        max_chunk_size=64 * 1024 * 1024,
+        random_writes=True, local_files=True, min_chunk_size=1024, max_chunk_size=64 * 1024 * 1024
     )
 
     def __init__(self, root: Path) -> None:
@@ -71,9 +68,7 @@ class LocalStore(Store):
         self, key: str, *, durable: bool = True, at_most: int | None = None, chunk_size: int | None = None
     ) -> State:
         """Raises StoreError if the key is in use."""
-        parents, name = _split(key)
-        descriptor = self._create_file(parents, name, key)
-        os.close(descriptor)
+        os.close(self._create_file(*_split(key), key))
         if not durable:
             return {ENTRY_UNSYNCED: True}
         try:
@@ -105,28 +100,21 @@ class LocalStore(Store):
     def complete(
         self, key: str, state: State, size: int, *, durable: bool = True, chunks: Sequence[State] = ()
     ) -> None:
-        descriptor = self._open(key, os.O_RDWR)
-        try:
+        with posix.closing(self._open(key, os.O_RDWR)) as descriptor:
             with posix.store_errors(key):
                 _cut_at(size, descriptor, key)
             if durable:
                 posix.sync_data(descriptor)
-        finally:
-            os.close(descriptor)
         if durable and state.get(ENTRY_UNSYNCED):
             self.sync_entry(key)
 
     def put_whole(self, key: str, buffers: Sequence[Buffer], *, durable: bool = True) -> State:
         """Take no lock: nobody else knows the key yet."""
-        parents, name = _split(key)
-        descriptor = self._create_file(parents, name, key)
-        try:
+        with posix.closing(self._create_file(*_split(key), key)) as descriptor:
             with posix.store_errors(key):
                 posix.write_all(descriptor, 0, buffers)
             if durable:
                 posix.sync_data(descriptor)
-        finally:
-            os.close(descriptor)
         if not durable:
             return {ENTRY_UNSYNCED: True}
         self.sync_entry(key)
@@ -139,30 +127,27 @@ class LocalStore(Store):
         """Raises StoreError and keeps the old object if ``source`` ends before ``size`` bytes."""
         parents, name = _split(key)
         temporary = f".put-{secrets.token_hex(8)}"  # an ordinary key: the sweep finds it after a crash
-        descriptor = self._create_file(parents, temporary, key)
-        try:
-            with posix.store_errors(key), posix.directory(self._root, parents) as parent:
-                try:
-                    _write_from(descriptor, source, size, key)
-                    posix.sync_data(descriptor)
-                    os.rename(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
-                except BaseException:  # also of the source, whatever it raises
-                    with suppress(OSError):
-                        os.unlink(temporary, dir_fd=parent)
-                    raise
-                posix.sync_directory(parent)
-        finally:
-            os.close(descriptor)
+        with (
+            posix.closing(self._create_file(parents, temporary, key)) as descriptor,
+            posix.store_errors(key),
+            posix.directory(self._root, parents) as parent,
+        ):
+            try:
+                _write_from(descriptor, source, size, key)
+                posix.sync_data(descriptor)
+                os.rename(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
+            except BaseException:  # also of the source, whatever it raises
+                with suppress(OSError):
+                    os.unlink(temporary, dir_fd=parent)
+                raise
+            posix.sync_directory(parent)
 
     def open(self, key: str) -> BinaryIO:
         return os.fdopen(self._open(key, os.O_RDONLY), "rb")
 
     def info(self, key: str) -> ObjectInfo:
-        descriptor = self._open(key, os.O_RDONLY)
-        try:
+        with posix.closing(self._open(key, os.O_RDONLY)) as descriptor:
             return _info(key, os.fstat(descriptor))
-        finally:
-            os.close(descriptor)
 
     def delete(self, key: str) -> int:
         parents, name = _split(key)
@@ -193,16 +178,12 @@ class LocalStore(Store):
 
     def check(self, *, thorough: bool = False) -> None:
         key, probe = f"{object_keys.CHECKS}{secrets.token_hex(8)}", secrets.token_bytes(64)
-        descriptor = self._create_file([], key, key)
         try:
-            with posix.store_errors(key):
-                posix.write_all(descriptor, 0, [probe])
-            posix.sync_data(descriptor)
+            self.put_whole(key, [probe])
             with self.open(key) as stored:
                 if stored.read() != probe:
                     raise StoreError("The store does not return what was written to it.")
         finally:
-            os.close(descriptor)
             self.delete(key)
 
     def local_path(self, key: str) -> Path:
@@ -253,12 +234,8 @@ class LocalWriter(Writer):
     def copy(self, offset: int, source: str, start: int, size: int) -> int:
         """The kernel copies, or shares the blocks if the file system can."""
         self._require_sound()
-        descriptor = self.open_source(source)
-        try:
-            with posix.store_errors(self.key):
-                copied = posix.copy_range(descriptor, start, self.descriptor, offset, size)
-        finally:
-            os.close(descriptor)
+        with posix.closing(self.open_source(source)) as descriptor, posix.store_errors(self.key):
+            copied = posix.copy_range(descriptor, start, self.descriptor, offset, size)
         if copied < size:
             raise StoreError(f"{source}: it ends {size - copied} bytes too early")
         return copied
@@ -343,5 +320,5 @@ def _walk(here: int, prefix: str) -> Iterator[ObjectInfo]:
                 if entry.is_file(follow_symlinks=False):
                     yield _info(key, entry.stat(follow_symlinks=False))
                 elif entry.is_dir(follow_symlinks=False):
-                    with posix.subdirectory(here, entry.name) as below:
+                    with posix.closing(posix.open_directory(here, entry.name)) as below:
                         yield from _walk(below, f"{key}/")

@@ -45,7 +45,7 @@ def directory(root: str, parts: Sequence[str], *, make: bool = False) -> Iterato
     descriptor = _open_root(root)
     try:
         for part in parts:
-            child = _open_directory(descriptor, part, make)
+            child = open_directory(descriptor, part, make)
             os.close(descriptor)
             descriptor = child
         yield descriptor
@@ -62,15 +62,15 @@ def _open_root(root: str) -> int:
 
 
 @contextmanager
-def subdirectory(parent: int, name: str) -> Iterator[int]:
-    descriptor = os.open(name, _DIRECTORY, dir_fd=parent)
+def closing(descriptor: int) -> Iterator[int]:
+    """Yield the descriptor and close it afterwards."""
     try:
         yield descriptor
     finally:
         os.close(descriptor)
 
 
-def _open_directory(parent: int, name: str, make: bool) -> int:
+def open_directory(parent: int, name: str, make: bool = False) -> int:
     try:
         return os.open(name, _DIRECTORY, dir_fd=parent)
     except FileNotFoundError:

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from tests import samples
+from tests.claims import try_claim
 from tests.integration.processing.received_files import events, job_of, processed, received, step, work_off
 from windlass.files.api import FileAsset, FileStatus, StepRun, StepState
 from windlass.http.file_records import file_record, file_status
@@ -190,7 +191,7 @@ def test_a_worker_that_dies_while_backfilling_keeps_the_file_available(harbour, 
     job = job_of(asset, jobs.Stage.INTAKE)
     for _ in range(2):
         StepRun.objects.filter(file=asset, step="harbour").update(state=StepState.RUNNING)
-        assert jobs.try_claim(job.id, "ill-fated") is not None
+        assert try_claim(job.id, "ill-fated") is not None
         assert processing.revoke_claims(jobs.running_jobs_of("ill-fated")) == 1
     asset.refresh_from_db()
     assert (asset.status, asset.gate_passed) == (READY, True)
@@ -204,7 +205,7 @@ def test_reprocessing_ends_backfilling(harbour) -> None:
     harbour("open")
     processing.backfill()
     old = job_of(asset, jobs.Stage.INTAKE)
-    held = jobs.try_claim(old.id, "slow")
+    held = try_claim(old.id, "slow")
     assert held is not None
     processing.reprocess(asset)
     with pytest.raises(jobs.LeaseLost):

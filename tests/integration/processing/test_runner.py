@@ -13,6 +13,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from tests import samples
+from tests.claims import try_claim
 from tests.integration.processing.received_files import (
     counting_forks,
     descendants,
@@ -256,7 +257,7 @@ def test_a_worker_that_finishes_after_its_lease_records_nothing() -> None:
 def test_a_job_that_always_loses_its_worker_fails_its_file_with_the_reason(settings) -> None:
     settings(JOB_MAX_ATTEMPTS=1)
     asset = received(samples.text(), "a.txt", run_intake=True)
-    assert jobs.try_claim(job_of(asset, Stage.DESCRIBE).id, "ill-fated") is not None
+    assert try_claim(job_of(asset, Stage.DESCRIBE).id, "ill-fated") is not None
     StepRun.objects.filter(file=asset, step="trial").update(state=StepState.RUNNING)
     assert processing.revoke_claims(jobs.running_jobs_of("ill-fated")) == 1
     asset.refresh_from_db()

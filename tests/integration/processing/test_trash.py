@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+from tests.claims import try_claim
 from tests.integration.processing.received_files import events, job_of, processed, received, work_off
 from tests.integration.processing.test_retention import is_stored, opaque, sweep_output, with_times_in_the_past
 from windlass.events.api import Event
@@ -114,7 +115,7 @@ def test_processing_stops_in_the_trash_and_continues_after_restoring(
     begun: bool, job: str, notified: list[uuid.UUID]
 ) -> None:
     asset = received(b"some words", "a.txt", run_intake=begun)
-    held = jobs.try_claim(job_of(asset, jobs.Stage.DESCRIBE if begun else jobs.Stage.INTAKE).id, "a worker")
+    held = try_claim(job_of(asset, jobs.Stage.DESCRIBE if begun else jobs.Stage.INTAKE).id, "a worker")
     assert held is not None
     kept = discarded(FileAsset.objects.get(id=asset.id))
     assert not jobs.is_held(held), "whoever works on it is told to stop"

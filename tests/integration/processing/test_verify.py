@@ -38,7 +38,7 @@ from windlass.kernel.clock import monotonic, now
 from windlass.kernel.errors import ContentDamaged
 from windlass.operations import sweep, verify
 from windlass.operations.throttle import Throttle
-from windlass.operations.verify import LogListener, Report, Verification
+from windlass.operations.verify import Report, Verification
 from windlass.processing import api as processing
 from windlass.storage import local
 
@@ -52,9 +52,7 @@ def _alone(settings: Callable[..., None]) -> None:
 
 
 def run_verification(**selected: Any) -> Report:
-    return Verification(Throttle(0, threading.Event()), LogListener()).run(
-        VerifySelection(**{"before": now()} | selected)
-    )
+    return Verification(Throttle(0, threading.Event())).run(VerifySelection(**{"before": now()} | selected))
 
 
 def run_command(*arguments: str) -> tuple[int, list[dict[str, Any]]]:
@@ -281,15 +279,14 @@ def test_verifying_stops_between_blocks_and_keeps_its_rate() -> None:
     stop = threading.Event()
     seen: list[int] = []
 
-    class Impatient(LogListener):
-        def read(self, size: int) -> None:
-            seen.append(size)
-            stop.set()
+    def stop_after_block(size: int) -> None:
+        seen.append(size)
+        stop.set()
 
-    report = Verification(Throttle(0, stop), Impatient()).run(VerifySelection(now()))
+    report = Verification(Throttle(0, stop), on_read=stop_after_block).run(VerifySelection(now()))
     assert (report.stopped, report.objects, len(seen)) == (True, 0, 1)
     began = monotonic()
-    Verification(Throttle(600_000, threading.Event()), LogListener()).run(VerifySelection(now()))
+    Verification(Throttle(600_000, threading.Event())).run(VerifySelection(now()))
     assert monotonic() - began >= 0.4, "300,000 bytes at 600,000 a second"
 
 

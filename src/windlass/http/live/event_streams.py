@@ -154,7 +154,7 @@ async def _until_revoked(scope: MutableMapping[str, Any]) -> None:
 
 
 def _is_good(scope: MutableMapping[str, Any]) -> bool:
-    """Whether the credential still proves the caller. While the database is away, it counts as good."""
+    """Whether the credential still proves the caller. While the database is unavailable, it counts as valid."""
     try:
         return bool(accounts.authenticate_scope(scope, OWNER) == scope[PRINCIPAL])
     except Problem:

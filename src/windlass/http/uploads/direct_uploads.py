@@ -31,7 +31,6 @@ from windlass.kernel import urls
 from windlass.kernel.errors import Conflict
 from windlass.kernel.principals import Caller
 from windlass.protocols import s3multipart as protocol
-from windlass.protocols.dialects import Dialect
 from windlass.protocols.intents import CreateDirect, Reply
 from windlass.protocols.json_fields import parse_upload_id
 from windlass.receiving import direct_upload
@@ -123,7 +122,7 @@ _endpoint: Callable[..., Callable[[F], F]] = partial(
     parameters=(
         query("filename", "File name."),
         query("type", "Media type that the client declares."),
-        query("method", "`PUT`: no form; `metadata[size]` is needed."),
+        query("method", "`PUT`: sign a PUT instead of a form; needs `metadata[size]`."),
         query(
             "metadata[size]", "Size in bytes. Likewise `profile`, `reference`, `sha256` and metadata for the record."
         ),
@@ -132,7 +131,7 @@ _endpoint: Callable[..., Callable[[F], F]] = partial(
 )
 async def params(upload: UploadRequest) -> Reply:
     intent = protocol.parse_params(upload.head.query)
-    new = direct_upload.admit_direct(intent, upload.principal, dialect=Dialect.S3)
+    new = direct_upload.admit_direct(intent, upload.principal)
     if intent.as_form and not direct_upload.supports_forms(new):
         return await _form_to_this_server(upload, intent)
     created = await direct_upload.create(new, intent)
@@ -161,7 +160,7 @@ async def complete_params(upload: UploadRequest) -> Reply:
     if key.startswith(accounts.GRANT_PREFIX):
         return await _completed(await in_database(_session_of_grant, key, upload.caller), key)
     session = await direct_upload.complete_single(
-        protocol.upload_of_key(key), key, upload.caller, dialect=Dialect.S3, request_id=upload.request_id
+        protocol.upload_of_key(key), key, upload.caller, request_id=upload.request_id
     )
     return await _completed(session, key)
 
@@ -176,7 +175,7 @@ async def complete_params(upload: UploadRequest) -> Reply:
 async def create_multipart(upload: UploadRequest) -> Reply:
     principal = upload.principal
     intent = await json_bodies.parse_body(upload.head, upload.body, protocol.parse_create)
-    created = await direct_upload.create(direct_upload.admit_direct(intent, principal, dialect=Dialect.S3), intent)
+    created = await direct_upload.create(direct_upload.admit_direct(intent, principal), intent)
     return protocol.created(created.session.id, created.key, direct_upload.bucket_of(created.session))
 
 
@@ -188,7 +187,7 @@ async def create_multipart(upload: UploadRequest) -> Reply:
     replies={200: ("The parts, ordered by number", list[SentPart])},
 )
 async def list_parts(upload: UploadRequest) -> Reply:
-    parts = await direct_upload.parts(*_session_and_key(upload), upload.caller, dialect=Dialect.S3)
+    parts = await direct_upload.parts(*_session_and_key(upload), upload.caller)
     return protocol.uploaded_parts((part.number, part.tag, part.size) for part in parts)
 
 
@@ -202,9 +201,7 @@ async def list_parts(upload: UploadRequest) -> Reply:
 async def sign_parts(upload: UploadRequest) -> Reply:
     upload_id, key = _session_and_key(upload)
     numbers = protocol.parse_numbers(upload.head.query)
-    return protocol.signed_parts(
-        await direct_upload.part_urls(upload_id, key, numbers, upload.caller, dialect=Dialect.S3)
-    )
+    return protocol.signed_parts(await direct_upload.part_urls(upload_id, key, numbers, upload.caller))
 
 
 @_endpoint(
@@ -217,7 +214,7 @@ async def sign_parts(upload: UploadRequest) -> Reply:
 async def sign_part(upload: UploadRequest) -> Reply:
     upload_id, key = _session_and_key(upload)
     number = protocol.parse_number(upload.path["number"])
-    signed = await direct_upload.part_urls(upload_id, key, [number], upload.caller, dialect=Dialect.S3)
+    signed = await direct_upload.part_urls(upload_id, key, [number], upload.caller)
     return protocol.signed_part(signed[number], direct_upload.url_lifetime())
 
 
@@ -233,9 +230,7 @@ async def complete_multipart(upload: UploadRequest) -> Reply:
     upload_id, key = _session_and_key(upload)
     caller = upload.caller
     parts = await json_bodies.parse_body(upload.head, upload.body, protocol.parse_complete, protocol.MAX_JSON_PARTS)
-    session = await direct_upload.complete_multipart(
-        upload_id, key, parts, caller, dialect=Dialect.S3, request_id=upload.request_id
-    )
+    session = await direct_upload.complete_multipart(upload_id, key, parts, caller, request_id=upload.request_id)
     return await _completed(session, key)
 
 
@@ -247,7 +242,7 @@ async def complete_multipart(upload: UploadRequest) -> Reply:
     replies={200: ("An empty object", {"type": "object"})},
 )
 async def abort_multipart(upload: UploadRequest) -> Reply:
-    await direct_upload.abort(*_session_and_key(upload), upload.caller, dialect=Dialect.S3)
+    await direct_upload.abort(*_session_and_key(upload), upload.caller)
     return protocol.aborted()
 
 

@@ -101,8 +101,8 @@ class MediaError(Schema):
 
 _TEXT = {"type": "string"}
 _DESCRIPTION_IN_QUERY = (
-    query("post_id", "If the form has no such field."),
-    query("media_type", "If the form has no such field."),
+    query("post_id", "Used if the form has no such field."),
+    query("media_type", "Used if the form has no such field."),
 )
 
 
@@ -126,8 +126,8 @@ async def create(upload: UploadRequest) -> Reply:
     name="send_media_chunk",
     summary="Send one chunk in a form; streamed if `upload_id` and `chunk_index` precede it",
     parameters=(
-        query("upload_id", "If the form has no such field."),
-        query("chunk_index", "If the form has no such field.", "integer"),
+        query("upload_id", "Used if the form has no such field."),
+        query("chunk_index", "Used if the form has no such field.", "integer"),
     ),
     body=_form(["upload_id", "chunk_index", "chunk"], upload_id=_TEXT, chunk_index={"type": "integer"}, chunk=BINARY),
     replies={200: ("The chunk is received", MediaChunkOut)},

@@ -15,7 +15,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from windlass.processing.sandbox import landlock
 from windlass.processing.sandbox.client import ENVIRONMENT, library_path
@@ -24,7 +24,7 @@ from windlass.processing.sandbox.lockdown import OPEN_FILES, Limits, Mode, lock_
 #: ``full``: limits, Landlock and seccomp; ``partial``: Landlock or seccomp is missing; ``basic``: limits only; ``off``:
 #: limits only, by the setting; ``none``: not even limits, and no step runs.
 Name = Literal["full", "partial", "basic", "off", "none"]
-NAMES: tuple[Name, ...] = ("full", "partial", "basic", "off", "none")
+NAMES: tuple[Name, ...] = get_args(Name)
 
 _TIMEOUT_SECONDS = 20.0
 _MEMORY = 1024 * 1024 * 1024

@@ -146,17 +146,17 @@ def _start_parent(unexpected: Iterable[str]) -> tuple[subprocess.Popen[bytes], s
     It gets no descriptor but the other end, no directory and no terminal of ours, and a session of its own. It writes
     errors to our standard error: it runs our code, and its children do not have that descriptor.
     """
-    control, theirs = socket.socketpair()
+    control, parent_end = socket.socketpair()
     control.settimeout(RESPONSE_SECONDS)
     module = "windlass.processing.sandbox.parent"
-    with theirs:
+    with parent_end:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-s", "-m", module, str(theirs.fileno()), *unexpected],
+            [sys.executable, "-P", "-s", "-m", module, str(parent_end.fileno()), *unexpected],
             env={**ENVIRONMENT, "PYTHONPATH": library_path()},
             cwd="/",
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            pass_fds=[theirs.fileno()],
+            pass_fds=[parent_end.fileno()],
             start_new_session=True,
         )
     return process, control
@@ -231,23 +231,18 @@ class Session:
     ) -> Message:
         channel = self._child()
         self._orders += 1
-        reusable = False
         try:
             if self._output is not None and order.makes:
                 os.ftruncate(self._output, 0)
             channel.send_order(order.message(), on_progress)
-            result = result_or_raise(self._limits, *self._wait(channel, cancelled, meanwhile))
-            reusable = True
+            return result_or_raise(self._limits, *self._wait(channel, cancelled, meanwhile))
         except StepFailed:
-            reusable = True
+            raise  # the child may run the next step
+        except BaseException as error:
+            if isinstance(error, ParentGone):
+                self._sandbox.abandon(channel.process)
+            self.close()
             raise
-        except ParentGone:
-            self._sandbox.abandon(channel.process)
-            raise
-        finally:
-            if not reusable:
-                self.close()
-        return result
 
     def _child(self) -> ChildChannel:
         if self._channel is not None and (self._orders >= ORDERS_PER_CHILD or self._channel.has_ended()):

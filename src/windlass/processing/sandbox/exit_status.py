@@ -34,13 +34,13 @@ def result_or_raise(limits: Limits, ended: Message | None, answer: Message | Non
         case "result":
             return answer
         case "again":
-            raise _with_note(TransientError(detail), answer)
+            raise _with_note(TransientError(detail), answer.get("note"))
         case "memory":
             raise StepDied(f"The step needed more than {limits.memory // 2**20} MB of memory.")
         case "failed":
-            raise _with_note(StepFailed(detail or "The step failed."), answer)
+            raise _with_note(StepFailed(detail or "The step failed."), answer.get("note"))
         case _:
-            raise _with_note(PermanentError(detail or "The step failed."), answer)
+            raise _with_note(PermanentError(detail or "The step failed."), answer.get("note"))
 
 
 def timed_out(limits: Limits) -> StepDied:
@@ -58,22 +58,21 @@ def public_reason(error: Exception) -> str:
             return "The step failed in a way that it does not know; the server's log says more."
 
 
-def _with_note(error: _Failure, answer: Message) -> _Failure:
-    """Add the part of the answer that is for the log only."""
-    if note := answer.get("note"):
+def _with_note(error: _Failure, note: object) -> _Failure:
+    """Add a note, which is for the log only."""
+    if note:
         error.add_note(str(note))
     return error
 
 
 def _died(ended: Message) -> TransientError | PermanentError:
     if "error" in ended:
-        failed = TransientError("The sandbox could not start a process for the step.")
-        return _with_note(failed, {"note": ended["error"]})
+        return _with_note(TransientError("The sandbox could not start a process for the step."), ended["error"])
     status = ended["exit"]
     if status == -signal.SIGSYS:
         return PermanentError(FORBIDDEN)  # a retry would do the same
     reason = _REASONS.get(-status, "The step crashed.") if status < 0 else "The step ended without an answer."
-    return _with_note(StepDied(reason), {"note": f"signal {-status}" if status < 0 else f"exit status {status}"})
+    return _with_note(StepDied(reason), f"signal {-status}" if status < 0 else f"exit status {status}")
 
 
 #: By the signal that the kernel ends a child with for its limits, or for want of memory.

@@ -29,8 +29,12 @@ def call(number: int, *arguments: int | ctypes.Array[ctypes.c_char] | ctypes.Str
     """Call ``syscall(2)``; numbers are passed as they are, buffers and structures by address. Raises OSError."""
     libc().syscall.restype = ctypes.c_long
     values = (
-        ctypes.c_long(one) if isinstance(one, int) else ctypes.byref(one) if one is not None else None
-        for one in arguments
+        ctypes.c_long(argument)
+        if isinstance(argument, int)
+        else ctypes.byref(argument)
+        if argument is not None
+        else None
+        for argument in arguments
     )
     result: int = libc().syscall(ctypes.c_long(number), *values)
     return _checked(result)

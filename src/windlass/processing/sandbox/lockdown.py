@@ -80,10 +80,10 @@ def lock_down(limits: Limits, parent: int, tasks: int) -> None:
 
 def user_tasks() -> int:
     """How many tasks this user has now, for RLIMIT_NPROC."""
-    me, tasks = os.getuid(), 0
+    own_uid, tasks = os.getuid(), 0
     for name in os.listdir("/proc") if os.path.isdir("/proc") else []:
         try:
-            if name.isdigit() and os.stat(f"/proc/{name}").st_uid == me:
+            if name.isdigit() and os.stat(f"/proc/{name}").st_uid == own_uid:
                 tasks += len(os.listdir(f"/proc/{name}/task"))
         except OSError:
             continue  # it ended meanwhile, or may not be read

@@ -146,6 +146,9 @@ _PRCTL = (3, 15, 16, 21, 23, 39, 0x5356_4D41)
 _FCNTL = (0, 1, 2, 3, 4, 1030)
 #: TCGETS and TIOCGWINSZ (terminal checks), FIONREAD, FIONBIO, FIONCLEX, FIOCLEX.
 _IOCTL = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
+#: The descriptor of a child's file, which must never be mapped as code: libffi, for one, maps its own text again
+#: through a descriptor that it opened before the fork, whose number may be this one now.
+_FILE = 3
 
 RULED = {
     "open": Rule(ALLOW, (Check(1, (0,), mask=_WRITES),), DENIED),
@@ -158,13 +161,8 @@ RULED = {
     "prlimit64": Rule(ALLOW, (Check(0, (0, OWN_PROCESS)), Check(2, (0,), wide=True)), DENIED),
     "kill": Rule(ALLOW, (Check(0, (OWN_PROCESS,)),), KILL),
     "tgkill": Rule(ALLOW, (Check(0, (OWN_PROCESS,)),), KILL),
+    "mmap": Rule(DENIED, (Check(2, (_PROT_EXEC,), mask=_PROT_EXEC), Check(4, (_FILE,))), ALLOW),
 }
-
-
-#: The descriptor of a child's file, which must never be mapped as code: libffi, for one, maps its own text again
-#: through a descriptor that it opened before the fork, whose number may be this one now.
-_FILE = 3
-RULED["mmap"] = Rule(DENIED, (Check(2, (_PROT_EXEC,), mask=_PROT_EXEC), Check(4, (_FILE,))), ALLOW)
 
 
 class _FilterProgram(ctypes.Structure):

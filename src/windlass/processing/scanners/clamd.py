@@ -186,16 +186,16 @@ class _Connection:
 
 
 def _connect(url: str) -> socket.socket:
-    scheme, _, where = url.partition("://")
+    scheme, _, address = url.partition("://")
     if scheme == "tcp":
-        host, _, port = where.rpartition(":")
+        host, _, port = address.rpartition(":")
         connection = socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # a stream's end is four bytes
         return connection
     connection = socket.socket(socket.AF_UNIX)
     try:
         connection.settimeout(CONNECT_SECONDS)
-        connection.connect(where)
+        connection.connect(address)
     except BaseException:
         connection.close()
         raise

@@ -6,7 +6,7 @@ import resource
 from collections.abc import Mapping
 from typing import Any
 
-from windlass.kernel.media_types import ARCHIVES
+from windlass.kernel.media_type_tables import ARCHIVES
 from windlass.processing.contract import About, StepContext, StepResult, Unreadable
 from windlass.processing.formats.archives import archive_types, decompressors
 from windlass.processing.formats.archives.inspect_archive import inspect_archive
@@ -21,8 +21,8 @@ _SHARE, _SECONDS = 0.8, 100.0
 
 
 class ArchiveFacts:
-    """Inspects a file as every archive format that it is by its structure, whatever its type. Where the profile limits
-    unpacked sizes, every entry is unpacked and counted, nested archives too, until the limit is passed."""
+    """Inspects a file as each archive format that its structure matches, whatever its type is. If the profile limits
+    unpacked sizes, every entry is unpacked and counted, nested archives too, until the limit is exceeded."""
 
     about = About(
         name="archive_facts",

@@ -19,9 +19,7 @@ class Checksum:
         order=20,
         isolated=False,
         weight=4,
-        gives={
-            "checksum": "SHA-256, hexadecimal",
-        },
+        gives={"checksum": "SHA-256, hexadecimal"},
     )
 
     def run(self, context: StepContext) -> StepResult:

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from windlass.kernel.media_types import ARCHIVES, matches
+from windlass.kernel.media_type_tables import ARCHIVES
+from windlass.kernel.media_types import matches
 from windlass.processing.contract import About, Facts, Rejection, StepContext, StepResult
 from windlass.processing.formats.archives.inspection import LARGEST_INTEGER, RATIO_CHECKED_FROM
 
@@ -49,7 +50,7 @@ def _about(name: str, title: str, wanted_by: str, *, order: int = 50, archives_o
 
 
 class ContentRules:
-    """Compares facts with limits and reads no bytes. The first broken rule decides; the file is not served before."""
+    """Compares facts with limits and reads no bytes. The first broken rule decides. The file is not served before."""
 
     about = _about("content_rules", "Checking the rules for the content", "content_rules")
 
@@ -59,7 +60,7 @@ class ContentRules:
 
 
 class MediaRules:
-    """Compares facts with the limits of the file's media type and reads no bytes. The first broken rule decides; the
+    """Compares facts with the limits of the file's media type and reads no bytes. The first broken rule decides. The
     file is not served before."""
 
     about = _about("media_rules", "Checking the media rules", "media_types")

@@ -14,9 +14,7 @@ class Duplicate:
         title="Looking for the same content",
         order=30,
         isolated=False,
-        gives={
-            "duplicate_of": "id of the earlier file with the same content",
-        },
+        gives={"duplicate_of": "id of the earlier file with the same content"},
     )
 
     def run(self, context: StepContext) -> StepResult:

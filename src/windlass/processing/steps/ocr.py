@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
-from windlass.kernel.media_types import RASTER_IMAGES
+from windlass.kernel.media_type_tables import RASTER_IMAGES
 from windlass.processing.contract import About, StepContext, StepResult, damaged
 from windlass.processing.formats.documents import pdf
-from windlass.processing.formats.text.text_rendition import MAKES, TextRendition
+from windlass.processing.formats.text.text_rendition import GIVES, MAKES, TextRendition
 from windlass.processing.toolkit import decode_limits
 
 MAX_PAGES = 200
@@ -30,8 +30,8 @@ _ENGINE = {
 
 
 class Ocr:
-    """Recognizes pictures, and the pages of a PDF that have no text; the text of other pages is taken as it is. Reads
-    Latin and Chinese script. At most 200 pages and eight minutes."""
+    """Recognizes text in pictures, and on pages of a PDF that have no text; other pages keep their text. Reads Latin
+    and Chinese script. At most 200 pages and eight minutes."""
 
     about = About(
         name="ocr",
@@ -42,11 +42,7 @@ class Ocr:
         weight=20,
         wanted_by="ocr",
         mime_types=("application/pdf", *RASTER_IMAGES),
-        gives={
-            "text_characters": "characters of the text that was extracted from the file",
-            "text_cut": "reason, if the text is incomplete",
-            "ocr_pages": "pages or pictures on which text was recognized",
-        },
+        gives=GIVES | {"ocr_pages": "pages or pictures on which text was recognized"},
         makes=(MAKES,),
         libraries=(
             "windlass.processing.formats.disable_onnx_telemetry",  # before onnxruntime, whose telemetry it disables
@@ -70,12 +66,7 @@ class Ocr:
             sink.take(_pdf_text(context, recognizer, sink))
         else:
             sink.take(_picture_text(context, recognizer, sink))
-        rendition = sink.finish()
-        facts: dict[str, Any] = {"text_characters": sink.characters if rendition else 0, "ocr_pages": recognizer.pages}
-        if sink.why_cut:
-            facts["text_cut"] = sink.why_cut
-        detail = f"{sink.characters} characters" if rendition else "No text was recognised."
-        return StepResult(facts, (rendition,) if rendition else (), detail=detail)
+        return sink.finish("No text was recognised.", ocr_pages=recognizer.pages)
 
 
 class _Recognizer:

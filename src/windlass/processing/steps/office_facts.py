@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from windlass.processing.contract import About, PermanentError, StepContext, StepResult
-from windlass.processing.formats.documents import compound_file, epub, legacy_office_facts, ooxml, opendocument
+from windlass.processing.formats.documents import compound_file, epub, legacy_office, ooxml, opendocument
 from windlass.processing.formats.documents.zip_package import ZipPackage
 
 OFFICE = (
@@ -62,8 +62,8 @@ class OfficeFacts:
 
     def run(self, context: StepContext) -> StepResult:
         head = context.file.read(8)
-        if compound_file.is_compound(head):
-            facts: Mapping[str, Any] = legacy_office_facts.facts(context.file)
+        if head.startswith(compound_file.SIGNATURE):
+            facts: Mapping[str, Any] = legacy_office.facts(context.file)
         elif head.startswith(b"PK"):
             package = ZipPackage(context.file)
             facts = next((facts_of(package) for is_of_family, facts_of in _FAMILIES if is_of_family(package)), {})

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from fractions import Fraction
 from typing import Any
 
-from windlass.kernel.positioned_reader import PositionedReader
+from windlass.kernel.seekable_reader import PositionedReader
 from windlass.processing.contract import About, MadeRendition, Makes, PermanentError, StepContext, StepResult
 from windlass.processing.toolkit.frame_filters import AudioFilter, FrameFormats, FrameNormalizer, fit_size
 from windlass.processing.toolkit.recordings import (
@@ -48,28 +48,31 @@ AUDIO_RATES = (44100, 48000)
 AUDIO_BIT_RATES = {1: 96_000, 2: 128_000}
 
 
-class AudioPreview:
-    """MP4 with AAC, mono or stereo, the index in front."""
-
-    about = About(
-        name="audio_preview",
+def _about(name: str, media: str, types: tuple[str, ...], made_types: tuple[str, ...], weight: int) -> About:
+    return About(
+        name=name,
         stage="derive",
         title="Making the preview",
         order=50,
         isolated=True,
-        weight=8,
-        mime_types=AUDIO_TYPES,
-        wanted_by="audio_preview",
-        makes=(Makes(NAME, "audio", ("audio/mp4",)),),
+        weight=weight,
+        mime_types=types,
+        wanted_by=name,
+        makes=(Makes(NAME, media, made_types),),
         libraries=("av",),
         long=True,
     )
 
+
+class AudioPreview:
+    """MP4 with AAC, mono or stereo, the index in front."""
+
+    about = _about("audio_preview", "audio", AUDIO_TYPES, ("audio/mp4",), weight=8)
+
     def run(self, context: StepContext) -> StepResult:
         if (skipped := skip_if_undecodable(context.file)) is not None:
             return skipped
-        rendition, detail = _transcode(context, with_video=False)
-        return StepResult(renditions=(rendition,), detail=detail)
+        return _transcode(context, with_video=False)
 
 
 class VideoPreview:
@@ -77,27 +80,14 @@ class VideoPreview:
     says, the index in front. A recording without video becomes an audio preview.
     """
 
-    about = About(
-        name="video_preview",
-        stage="derive",
-        title="Making the preview",
-        order=50,
-        isolated=True,
-        weight=20,
-        mime_types=VIDEO_TYPES,
-        wanted_by="video_preview",
-        makes=(Makes(NAME, "video", ("video/mp4", "audio/mp4")),),
-        libraries=("av",),
-        long=True,
-    )
+    about = _about("video_preview", "video", VIDEO_TYPES, ("video/mp4", "audio/mp4"), weight=20)
 
     def run(self, context: StepContext) -> StepResult:
-        rendition, detail = _transcode(context, with_video=True)
-        return StepResult(renditions=(rendition,), detail=detail)
+        return _transcode(context, with_video=True)
 
 
-def _transcode(context: StepContext, *, with_video: bool) -> tuple[MadeRendition, str]:
-    """Return the preview and its description. Without ``with_video`` only the audio is transcoded.
+def _transcode(context: StepContext, *, with_video: bool) -> StepResult:
+    """Make the preview. Without ``with_video`` only the audio is transcoded.
 
     Reports the progress by the time reached in the recording. Raises Unreadable, PermanentError, and Cancelled from
     ``report``.
@@ -182,12 +172,10 @@ class _RenditionWriter:
     def reader(self) -> PositionedReader:
         return PositionedReader(self._file, self._start)
 
-    def finish(
-        self, name: str, mime_type: str, *, width: int | None = None, height: int | None = None
-    ) -> MadeRendition:
+    def finish(self, mime_type: str, size: tuple[int, int] | tuple[None, None]) -> MadeRendition:
         """Return what was written as a rendition. The next rendition is written behind it."""
         self._output.seek(self._start + self._size)
-        return MadeRendition(name, mime_type, self._start, self._size, width, height)
+        return MadeRendition(NAME, mime_type, self._start, self._size, *size)
 
 
 @contextmanager
@@ -213,16 +201,15 @@ def _output_errors() -> Iterator[None]:
         raise PermanentError("The preview would be larger than a step may make here.") from error
 
 
-def _result(writer: _RenditionWriter, tracks: dict[Any, _Track], cut_short: str) -> tuple[MadeRendition, str]:
+def _result(writer: _RenditionWriter, tracks: dict[Any, _Track], cut_short: str) -> StepResult:
     video = next((track for track in tracks.values() if isinstance(track, _VideoTrack)), None)
-    seconds = max(track.reached for track in tracks.values())
+    detail = f"{max(track.reached for track in tracks.values()):.1f} s"
     if video is None:
-        rendition, detail = writer.finish(NAME, "audio/mp4"), f"{seconds:.1f} s"
+        rendition = writer.finish("audio/mp4", (None, None))
     else:
-        width, height = video.size
-        rendition = writer.finish(NAME, "video/mp4", width=width, height=height)
-        detail = f"{width}\N{MULTIPLICATION SIGN}{height}, {seconds:.1f} s"
-    return rendition, f"{detail}; ended there: {cut_short}" if cut_short else detail
+        rendition = writer.finish("video/mp4", video.size)
+        detail = f"{video.size[0]}\N{MULTIPLICATION SIGN}{video.size[1]}, {detail}"
+    return StepResult(renditions=(rendition,), detail=f"{detail}; ended there: {cut_short}" if cut_short else detail)
 
 
 def _thread_count() -> int:

@@ -104,7 +104,7 @@ class AvFacts:
 
 
 class AudioTags:
-    """Adds to the tags of the container. Formats whose tags are not text keep those."""
+    """Adds tags to those of the container. Formats whose tags are not text keep the container's."""
 
     about = About(
         name="audio_tags",

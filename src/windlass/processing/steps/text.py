@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import replace
 
 from windlass.kernel.media_types import is_xml
 from windlass.processing.contract import About, StepContext, StepResult
@@ -11,7 +11,7 @@ from windlass.processing.formats.documents import (
     compound_file,
     email_message,
     epub,
-    legacy_office_text,
+    legacy_office,
     ooxml,
     opendocument,
     pdf,
@@ -20,7 +20,7 @@ from windlass.processing.formats.documents import (
 from windlass.processing.formats.documents.zip_package import ZipPackage
 from windlass.processing.formats.read_limits import MB, blocks
 from windlass.processing.formats.text import encodings, html_text, plain_text
-from windlass.processing.formats.text.text_rendition import MAKES, MOST_BYTES, TextRendition
+from windlass.processing.formats.text.text_rendition import GIVES, MAKES, MOST_BYTES, TextRendition
 from windlass.processing.toolkit.warm_up import warm_up
 
 #: Bytes that are read of formats that are read in one piece.
@@ -48,8 +48,8 @@ _RANKS = {"text/plain": 3, "text/html": 2}
 
 class Text:
     """PDF, Word, Excel and PowerPoint since 97, Outlook messages, OpenDocument, EPUB, HTML, XML, RTF, mail, and any
-    plain text, as UTF-8 with line feeds. At most 16 MiB of it, and half a minute; `text_cut` says where that was not
-    all. Without text it makes nothing."""
+    plain text, as UTF-8 with line feeds. At most 16 MiB, extracted in half a minute; `text_cut` is set if the text is
+    incomplete. A file without text has no such rendition."""
 
     about = About(
         name="text",
@@ -59,19 +59,8 @@ class Text:
         isolated=True,
         weight=2,
         wanted_by="text",
-        mime_types=(
-            "text/*",
-            "application/pdf",
-            "application/rtf",
-            "message/rfc822",
-            *_COMPOUND,
-            *_ZIPPED,
-        ),
-        gives={
-            "text_characters": "characters of the text that was extracted from the file",
-            "text_cut": "reason, if the text is incomplete",
-            "pages_without_text": "pages of a PDF without text: scans, unless they are empty",
-        },
+        mime_types=("text/*", "application/pdf", "application/rtf", "message/rfc822", *_COMPOUND, *_ZIPPED),
+        gives=GIVES | {"pages_without_text": "pages of a PDF without text: scans, unless they are empty"},
         makes=(MAKES,),
         libraries=("pypdfium2", "olefile", "pyexpat", "zlib_ng", "bz2", "lzma", "charset_normalizer"),
     )
@@ -82,25 +71,20 @@ class Text:
 
     def run(self, context: StepContext) -> StepResult:
         assert context.output is not None  # it was announced to make something
-        sink, facts = TextRendition(context.output), dict[str, Any]()
+        sink, further_facts = TextRendition(context.output), dict[str, int]()
         kind = context.facts["mime_type"]
         if kind == "application/pdf":
-            facts |= _write_pdf(context, sink)
+            further_facts = _write_pdf(context, sink)
         elif context.file.read(2) == b"PK":
             _write_package(context, sink)
         else:
             context.file.seek(0)
             sink.take(_texts(context, sink, kind))
-        rendition = sink.finish()
-        facts["text_characters"] = sink.characters if rendition else 0
-        if sink.why_cut:
-            facts["text_cut"] = sink.why_cut
-        detail = f"{sink.characters} characters" if rendition else "There is no text in it."
-        remark = f"; {sink.why_cut}" if sink.why_cut else ""
-        return StepResult(facts, (rendition,) if rendition else (), detail=detail + remark)
+        result = sink.finish("There is no text in it.", **further_facts)
+        return replace(result, detail=f"{result.detail}; {sink.why_cut}") if sink.why_cut else result
 
 
-def _write_pdf(context: StepContext, sink: TextRendition) -> dict[str, Any]:
+def _write_pdf(context: StepContext, sink: TextRendition) -> dict[str, int]:
     with pdf.opened(context.file) as document:
         if document is None:
             return {}
@@ -137,8 +121,8 @@ def _write_package(context: StepContext, sink: TextRendition) -> None:
 def _texts(context: StepContext, sink: TextRendition, kind: str) -> Iterator[str]:
     if kind == "message/rfc822":
         return _mail_text(context)
-    if compound_file.is_compound(context.file.read(8)):
-        return legacy_office_text.text(context.file)
+    if context.file.read(8).startswith(compound_file.SIGNATURE):
+        return legacy_office.text(context.file)
     context.file.seek(0)
     if kind == "application/rtf":
         return rtf.text(_read_whole(context, sink, _RTF))

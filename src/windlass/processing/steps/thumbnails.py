@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from windlass.kernel.media_types import BITMAP_IMAGES, RASTER_IMAGES, RAW_IMAGES, matches
+from windlass.kernel.media_type_tables import BITMAP_IMAGES, RASTER_IMAGES, RAW_IMAGES
+from windlass.kernel.media_types import matches
 from windlass.processing.contract import About, PermanentError, StepContext, StepResult, damaged
 from windlass.processing.formats.documents import compound_file, epub
 from windlass.processing.formats.documents.pdf import first_page, opened
@@ -161,7 +162,7 @@ class DocumentThumbnail(_ThumbnailStep):
     def run(self, context: StepContext) -> StepResult:
         import pyvips
 
-        if compound_file.is_compound(context.file.read(8)):  # how encrypted Office documents are stored
+        if context.file.read(8).startswith(compound_file.SIGNATURE):  # how encrypted Office documents are stored
             return StepResult(detail="A password is needed to read it.", skipped=True)
         packed = ZipPackage(context.file)
         parts = (_part(packed, name) for name in PREVIEW_NAMES)

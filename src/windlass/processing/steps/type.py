@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, BinaryIO
 
-from windlass.kernel.media_types import ARCHIVES, canonical, contains, has_signature, is_text, matches, of_filename
+from windlass.kernel.media_type_tables import ARCHIVES
+from windlass.kernel.media_types import canonical, contains, has_signature, is_text, matches, of_filename
 from windlass.processing.contract import About, PermanentError, StepContext, StepResult, Unreadable
 from windlass.processing.formats import type_refinement
 from windlass.processing.formats.archives import archive_types
@@ -59,8 +60,8 @@ _BY_ROOT = frozenset({markup_types.SVG, markup_types.XHTML})
 class Type:
     """Detects by content: a zip file by its directory and the main part of an office file, a compound file by its root
     entry, markup by its root, text by all of its characters, other files by libmagic and by signatures that libmagic
-    does not know. A plain text is what its name says of it (`.csv`, `.md`), if that is a kind of text. A file with a
-    zip file or a PDF behind its beginning is both, and so is a container of a type that does not say that it is one."""
+    does not know. The name decides the kind of a plain text (`.csv`, `.md`), if it names a kind of text. A file with
+    an appended zip file or PDF has both types; so has a container whose type is not that of a container."""
 
     about = About(
         name="type",
@@ -114,7 +115,7 @@ class _Detection:
             return _DetectedType(self._guess)
         if self._head.startswith(zip_types.SIGNATURES):
             return self._zip_file()
-        if compound_file.is_compound(self._head):
+        if self._head.startswith(compound_file.SIGNATURE):
             return self._with_further_types(self._compound_kind())
         is_named = any(text_types.is_named_text(claim) for claim in self._claims)
         may_have_controls = is_named and (self._guess == _UNKNOWN or is_text(self._guess))

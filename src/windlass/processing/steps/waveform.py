@@ -12,7 +12,7 @@ from windlass.processing.toolkit.waveforms import compute_peaks, draw_waveform
 
 class Waveform:
     """The lowest and highest level of up to 800 segments, as JSON; and drawn as the thumbnail of an audio file without
-    cover art. At most a minute is spent on it: of longer audio it shows the beginning.
+    cover art. Takes at most a minute; of longer audio it shows the beginning.
     """
 
     about = About(

@@ -7,7 +7,7 @@ colours and one size.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -42,10 +42,10 @@ class StreamFilter:
     """Filters the frames of one stream. A frame of another format replaces the graph."""
 
     def __init__(self) -> None:
-        self._format: Hashable = None
+        self._format: object = None
         self._graph: Any = None
 
-    def push_frame(self, frame: Any, frame_format: Hashable, build: Callable[[], Any]) -> list[Any]:
+    def push_frame(self, frame: Any, frame_format: object, build: Callable[[], Any]) -> list[Any]:
         """Return the filtered frames that are ready. ``build`` creates the graph for the frame's format."""
         flushed = []
         if frame_format != self._format:
@@ -81,28 +81,23 @@ class AudioFilter(StreamFilter):
         self._filters = filters
 
     def push(self, frame: Any) -> list[Any]:
-        frame_format = (frame.format.name, frame.sample_rate, frame.layout.name, frame.time_base)
-        return self.push_frame(frame, frame_format, lambda: self._build(frame))
-
-    def _build(self, frame: Any) -> Any:
-        graph = new_graph()
-        source = {
+        frame_format = {
             "sample_rate": str(frame.sample_rate),
             "sample_fmt": frame.format.name,
             "time_base": str(frame.time_base),
             "channel_layout": frame.layout.name,
         }
-        nodes = [graph.add("abuffer", **source), *(graph.add(name, arguments) for name, arguments in self._filters)]
-        graph.link_nodes(*nodes, graph.add("abuffersink")).configure()
-        return graph
+        return self.push_frame(frame, frame_format, lambda: build_graph("abuffer", frame_format, self._filters))
 
 
-def new_graph() -> Any:
-    """Return an empty graph that runs in this thread."""
+def build_graph(source: str, frame_format: Mapping[str, str], filters: Filters) -> Any:
+    """Return a graph that runs in this thread. ``source`` is ``buffer`` for video, ``abuffer`` for audio."""
     from av.filter import Graph
 
     graph = Graph()
     graph.threads = 1
+    nodes = [graph.add(name, arguments or None) for name, arguments in filters]
+    graph.link_nodes(graph.add(source, **frame_format), *nodes, graph.add(f"{source}sink")).configure()
     return graph
 
 
@@ -194,25 +189,22 @@ class FrameNormalizer(StreamFilter):
         return self.push_frame(frame, frame_format, lambda: self._build(frame_format, frame.time_base))
 
     def _build(self, frame_format: FrameFormat, time_base: Fraction) -> Any:
-        graph = new_graph()
-        colours = {"colorspace": frame_format.matrix, "range": frame_format.range}
-        nodes = [
-            graph.add(
-                "buffer",
-                video_size=f"{frame_format.width}x{frame_format.height}",
-                pix_fmt=frame_format.format,
-                time_base=str(time_base),
-                pixel_aspect="1/1",
-                **{name: value for name, value in colours.items() if value},
-            )
+        source = {
+            "video_size": f"{frame_format.width}x{frame_format.height}",
+            "pix_fmt": frame_format.format,
+            "time_base": str(time_base),
+            "pixel_aspect": "1/1",
+            "colorspace": frame_format.matrix,
+            "range": frame_format.range,
+        }
+        filters = [
+            *([("bwdif", "mode=send_frame:deint=interlaced")] if frame_format.interlaced else []),
+            *frame_format.rotation,
+            *_scale_filters(frame_format, self._size),
+            ("format", f"pix_fmts={self._pixel_format}"),
+            ("setsar", "1"),
         ]
-        if frame_format.interlaced:
-            nodes.append(graph.add("bwdif", "mode=send_frame:deint=interlaced"))
-        nodes += [graph.add(name, arguments or None) for name, arguments in frame_format.rotation]
-        nodes += [graph.add(name, arguments) for name, arguments in _scale_filters(frame_format, self._size)]
-        nodes += [graph.add("format", f"pix_fmts={self._pixel_format}"), graph.add("setsar", "1")]
-        graph.link_nodes(*nodes, graph.add("buffersink")).configure()
-        return graph
+        return build_graph("buffer", {name: value for name, value in source.items() if value}, filters)
 
 
 def _scale_filters(frame_format: FrameFormat, size: tuple[int, int]) -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 
 from windlass.processing.formats.pictures import icc, picture_headers
 from windlass.processing.formats.recordings import mp4_tracks
-from windlass.processing.toolkit.frame_filters import HDR, new_graph
+from windlass.processing.toolkit.frame_filters import HDR, build_graph
 from windlass.processing.toolkit.pixels import packed_plane, srgb_image
 
 #: The colour primaries that go with the transfer functions of high dynamic range: BT.2020.
@@ -54,12 +54,10 @@ def _map_colours(colours: Any, transfer: int) -> Any:
 
 
 def _filter(frame: Any) -> Any:
-    graph = new_graph()
     size = f"{frame.width}x{frame.height}"
+    source = {"video_size": size, "pix_fmt": "rgb48le", "time_base": "1/25", "pixel_aspect": "1/1"}
     scale = f"w={frame.width}:h={frame.height}:out_transfer=bt709:out_primaries=bt709:intent=perceptual"
-    nodes = [graph.add("buffer", video_size=size, pix_fmt="rgb48le", time_base="1/25", pixel_aspect="1/1")]
-    nodes += [graph.add("scale", scale), graph.add("format", "pix_fmts=rgb24"), graph.add("buffersink")]
-    graph.link_nodes(*nodes).configure()
+    graph = build_graph("buffer", source, [("scale", scale), ("format", "pix_fmts=rgb24")])
     graph.push(frame)
     graph.push(None)
     return graph.pull()

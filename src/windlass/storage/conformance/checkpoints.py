@@ -7,36 +7,41 @@ from collections.abc import Callable
 
 import pytest
 
-from windlass.storage.conformance.base import KEY, Suite, keys, pattern, read, through_json, write
+from windlass.storage.conformance.base import (
+    KEY,
+    Suite,
+    complete,
+    finish,
+    keys,
+    make,
+    pattern,
+    read,
+    save,
+    skip_if,
+    through_json,
+    write,
+)
 from windlass.storage.conformance.writers import TIMEOUT
-from windlass.storage.contract import ObjectInfo, ObjectMissing, Store, StoreError
+from windlass.storage.contract import ObjectInfo, ObjectMissing, State, Store, StoreError
 
 
 class Checkpoints(Suite):
     @pytest.fixture
     def parted(self, store: Store) -> Store:
-        if store.capabilities.reads_unfinished:
-            pytest.skip("this store keeps an unfinished object under its own key")
+        skip_if(store.capabilities.reads_unfinished, "this store keeps an unfinished object under its own key")
         return store
 
     @pytest.mark.parametrize("units", [0.0, 0.001, 1.0, 2.5])
     def test_finish_completes_the_object(self, store: Store, units: float) -> None:
         data = pattern(int(units * store.capabilities.min_chunk_size))
-        writer = store.open_writer(KEY, through_json(store.create(KEY)))
-        writer.write(0, [data])
-        writer.finish(len(data))
-        writer.close()
+        finish(store, through_json(store.create(KEY)), 0, data)
         assert read(store, KEY) == data
         assert [info for info in store.objects() if info.unfinished] == []
 
-    def test_the_next_writer_finishes_the_object(self, store: Store) -> None:
-        unit = store.capabilities.min_chunk_size
+    def test_the_next_writer_finishes_the_object(self, store: Store, unit: int) -> None:
         data = pattern(3 * unit + 1)
         state = write(store, KEY, through_json(store.create(KEY)), 0, data[: unit + 7])
-        writer = store.open_writer(KEY, state)
-        writer.write(unit + 7, [data[unit + 7 :]])
-        writer.finish(len(data))
-        writer.close()
+        finish(store, state, unit + 7, data[unit + 7 :])
         assert read(store, KEY) == data
 
     def test_finish_refuses_another_size(self, store: Store) -> None:
@@ -46,19 +51,12 @@ class Checkpoints(Suite):
             writer.finish(6)
         writer.close()
 
-    def test_an_older_state_continues_a_completed_object(self, parted: Store) -> None:
+    def test_an_older_state_continues_a_completed_object(self, parted: Store, unit: int) -> None:
         """The committed state is older than the object. The last bytes are sent again, and may differ."""
-        unit = parted.capabilities.min_chunk_size
         first, second = pattern(2 * unit + 7), pattern(unit, seed=3)
         state = write(parted, KEY, through_json(parted.create(KEY)), 0, first)
-        first_writer = parted.open_writer(KEY, state)
-        first_writer.write(len(first), [pattern(unit, seed=2)])
-        first_writer.finish(len(first) + unit)
-        first_writer.close()
-        second_writer = parted.open_writer(KEY, state)
-        second_writer.write(len(first), [second])
-        second_writer.finish(len(first) + unit)
-        second_writer.close()
+        finish(parted, state, len(first), pattern(unit, seed=2))
+        finish(parted, state, len(first), second)
         assert read(parted, KEY) == first + second
 
     def test_many_small_writes_keep_few_tail_objects(self, parted: Store) -> None:
@@ -67,15 +65,12 @@ class Checkpoints(Suite):
         for start in range(0, len(data), 100):
             writer = parted.open_writer(KEY, state)
             writer.write(start, [data[start : start + 100]])
-            state = through_json(writer.sync())
-            writer.close()
+            state = save(writer)
         assert len(_tail_objects(parted)) < 40
-        parted.complete(KEY, state, len(data))
-        assert read(parted, KEY) == data
+        complete(parted, state, data)
         assert keys(parted) == {KEY}
 
-    def test_a_committed_state_deletes_tail_objects_of_older_states(self, parted: Store) -> None:
-        unit = parted.capabilities.min_chunk_size
+    def test_a_committed_state_deletes_tail_objects_of_older_states(self, parted: Store, unit: int) -> None:
         writer = parted.open_writer(KEY, through_json(parted.create(KEY)))
         writer.write(0, [pattern(unit)])
         writer.committed(through_json(writer.sync()))
@@ -86,15 +81,12 @@ class Checkpoints(Suite):
         assert before == {KEY}
         wait_until(lambda: sum(info.size for info in _tail_objects(parted)) < 2 * unit)
         writer.close()
-        parted.complete(KEY, state, 3 * unit)
-        assert read(parted, KEY) == pattern(unit) + pattern(2 * unit)
+        complete(parted, state, pattern(unit) + pattern(2 * unit))
 
     @pytest.mark.parametrize("units", [0, 1, 3])
-    def test_a_checkpoint_lags_by_at_most_max_lag(self, store: Store, units: int) -> None:
+    def test_a_checkpoint_lags_by_at_most_max_lag(self, store: Store, units: int, unit: int, state: State) -> None:
         """A writer that continues from the returned state makes the same object."""
-        unit = store.capabilities.min_chunk_size
         data, at, reached = pattern(6 * unit + 7), 0, 0
-        state = through_json(store.create(KEY))
         writer = store.open_writer(KEY, state)
         for end in (unit // 2, 2 * unit, 3 * unit + 5, 6 * unit):
             at += writer.write(at, [data[at:end]])
@@ -103,13 +95,11 @@ class Checkpoints(Suite):
             assert at - units * unit <= reached <= at
             writer.committed(state)
         writer.close()
-        store.complete(KEY, write(store, KEY, state, reached, data[reached:]), len(data))
-        assert read(store, KEY) == data
+        complete(store, write(store, KEY, state, reached, data[reached:]), data)
         assert keys(store) == {KEY}
 
-    def test_clear_keeps_the_finished_object(self, parted: Store) -> None:
-        unit = parted.capabilities.min_chunk_size
-        parted.complete(KEY, write(parted, KEY, through_json(parted.create(KEY)), 0, b"whole"), 5)
+    def test_clear_keeps_the_finished_object(self, parted: Store, unit: int) -> None:
+        make(parted, KEY, b"whole")
         state = write(parted, KEY, through_json(parted.create(KEY)), 0, pattern(unit + 1))
         assert parted.clear(KEY) >= unit + 1
         assert parted.clear(KEY) == 0

@@ -11,7 +11,18 @@ from typing import Any
 
 import pytest
 
-from windlass.storage.conformance.base import KEY, OTHER, Suite, pattern, read, through_json, write
+from windlass.storage.conformance.base import (
+    KEY,
+    OTHER,
+    Suite,
+    complete,
+    pattern,
+    read,
+    save,
+    skip_if,
+    through_json,
+    write,
+)
 from windlass.storage.contract import ObjectMissing, State, Store, StoreError, WriterBusy
 
 #: Seconds. A busy machine starts an interpreter slowly; only a failing test waits this long.
@@ -24,54 +35,42 @@ class Writers(Suite):
         with pytest.raises(ObjectMissing):
             store.open_writer(KEY, state)
 
-    def test_an_exclusive_writer_excludes_all_others(self, store: Store, place: object) -> None:
-        require_locks(store)
-        state = through_json(store.create(KEY))
+    def test_an_exclusive_writer_excludes_all_others(self, store: Store, place: object, state: State) -> None:
+        skip_if(not store.capabilities.locks, "this store has no locks")
         writer = store.open_writer(KEY, state)
-        with pytest.raises(WriterBusy):
-            store.open_writer(KEY, state)
-        with pytest.raises(WriterBusy):
-            self.open_store(place).open_writer(KEY, state, shared=True)
+        require_busy(store, state)
+        require_busy(self.open_store(place), state, shared=True)
         with pytest.raises(WriterBusy):
             store.require_no_writer(KEY, state)
         writer.close()
         store.require_no_writer(KEY, state)
 
-    def test_an_exclusive_writer_waits_for_shared_ones(self, store: Store) -> None:
-        require_locks(store)
-        if not store.capabilities.random_writes:
-            pytest.skip("this store has no shared writers")
-        state = through_json(store.create(KEY))
+    def test_an_exclusive_writer_waits_for_shared_ones(self, store: Store, state: State) -> None:
+        skip_if(not store.capabilities.locks, "this store has no locks")
+        skip_if(not store.capabilities.random_writes, "this store has no shared writers")
         one = store.open_writer(KEY, state, shared=True)
         two = store.open_writer(KEY, state, shared=True)
         one.close()
-        with pytest.raises(WriterBusy):
-            store.open_writer(KEY, state)
+        require_busy(store, state)
         two.close()
         store.open_writer(KEY, state).close()
 
-    def test_overlapping_regions_are_refused(self, store: Store, place: object) -> None:
-        require_locks(store)
-        if not store.capabilities.random_writes:
-            pytest.skip("this store has no shared writers")
-        state = through_json(store.create(KEY))
+    def test_overlapping_regions_are_refused(self, store: Store, place: object, state: State) -> None:
+        skip_if(not store.capabilities.locks, "this store has no locks")
+        skip_if(not store.capabilities.random_writes, "this store has no shared writers")
         low = store.open_writer(KEY, state, shared=True, region=(0, 1024))
         high = store.open_writer(KEY, state, shared=True, region=(1024, 1024))
         for start, length in ((0, 1024), (1023, 2), (2047, 10)):
-            with pytest.raises(WriterBusy):
-                self.open_store(place).open_writer(KEY, state, shared=True, region=(start, length))
+            require_busy(self.open_store(place), state, shared=True, region=(start, length))
         low.close()
         again = self.open_store(place).open_writer(KEY, state, shared=True, region=(0, 1024))
-        with pytest.raises(WriterBusy):
-            store.open_writer(KEY, state)
+        require_busy(store, state)
         again.close()
         high.close()
         store.open_writer(KEY, state).close()
 
-    def test_what_is_written_of_an_unfinished_object_can_be_read(self, store: Store) -> None:
-        if not store.capabilities.reads_unfinished:
-            pytest.skip("this store reads finished objects only")
-        state = through_json(store.create(KEY))
+    def test_what_is_written_of_an_unfinished_object_can_be_read(self, store: Store, state: State) -> None:
+        skip_if(not store.capabilities.reads_unfinished, "this store reads finished objects only")
         writer = store.open_writer(KEY, state, shared=True, region=(1024, 1024))
         writer.write(1024, [pattern(1024)])
         with store.open(KEY) as source:
@@ -79,23 +78,19 @@ class Writers(Suite):
             assert source.read() == pattern(1024)
         writer.close()
 
-    def test_truncate_frees_bytes_beyond_the_size(self, store: Store) -> None:
-        state = through_json(store.create(KEY))
+    def test_truncate_frees_bytes_beyond_the_size(self, store: Store, state: State) -> None:
         writer = store.open_writer(KEY, state)
         writer.write(0, [pattern(3000)])
         if not writer.truncate(5000):
             writer.close()
             pytest.skip("this store cannot truncate")
         assert writer.truncate(1000)
-        state = through_json(writer.sync())
-        writer.close()
+        state = save(writer)
         with pytest.raises(StoreError):
             store.complete(KEY, state, 1001)
-        store.complete(KEY, state, 1000)
-        assert read(store, KEY) == pattern(1000)
+        complete(store, state, pattern(1000))
 
-    def test_close_releases_the_lock_and_is_idempotent(self, store: Store) -> None:
-        state = through_json(store.create(KEY))
+    def test_close_releases_the_lock_and_is_idempotent(self, store: Store, state: State) -> None:
         first = store.open_writer(KEY, state)
         first.close()
         second = store.open_writer(KEY, state)
@@ -103,8 +98,7 @@ class Writers(Suite):
         if not store.capabilities.locks:
             second.close()
             return
-        with pytest.raises(WriterBusy):
-            store.open_writer(KEY, state)
+        require_busy(store, state)
         second.close()
 
     def test_objects_do_not_hinder_each_other(self, store: Store) -> None:
@@ -113,12 +107,9 @@ class Writers(Suite):
         one.close()
         two.close()
 
-    def test_a_late_writer_is_detected(self, store: Store) -> None:
+    def test_a_late_writer_is_detected(self, store: Store, unit: int, state: State) -> None:
         """A process wakes up and writes after another one has taken the upload over, and no lock stops it."""
-        if store.capabilities.locks:
-            pytest.skip("this store has locks, which exclude late writers")
-        unit = store.capabilities.min_chunk_size
-        state = through_json(store.create(KEY))
+        skip_if(store.capabilities.locks, "this store has locks, which exclude late writers")
         late = store.open_writer(KEY, state)
         kept_state = write(store, KEY, state, 0, pattern(2 * unit + 9))
         late.write(0, [pattern(2 * unit + 9, seed=2)])
@@ -131,28 +122,24 @@ class Writers(Suite):
         else:
             assert read(store, KEY) == pattern(2 * unit + 9)
 
-    def test_a_writer_in_another_process_excludes_ours(self, store: Store, place: object) -> None:
-        require_locks(store)
-        state = through_json(store.create(KEY))
+    def test_a_writer_in_another_process_excludes_ours(self, store: Store, place: object, state: State) -> None:
+        skip_if(not store.capabilities.locks, "this store has no locks")
         with writer_elsewhere(self.open_store, place, KEY, state) as elsewhere:
-            with pytest.raises(WriterBusy):
-                store.open_writer(KEY, state)
+            require_busy(store, state)
             elsewhere.finish()
         store.open_writer(KEY, state).close()
 
-    def test_a_killed_process_releases_its_lock(self, store: Store, place: object) -> None:
-        state = through_json(store.create(KEY))
+    def test_a_killed_process_releases_its_lock(self, store: Store, place: object, state: State) -> None:
         with writer_elsewhere(self.open_store, place, KEY, state) as elsewhere:
             elsewhere.kill()
             data = pattern(store.capabilities.min_chunk_size)
             state = write(store, KEY, state, 0, data)
-        store.complete(KEY, state, len(data))
-        assert read(store, KEY) == data
+        complete(store, state, data)
 
 
-def require_locks(store: Store) -> None:
-    if not store.capabilities.locks:
-        pytest.skip("this store has no locks")
+def require_busy(store: Store, state: State, **options: Any) -> None:
+    with pytest.raises(WriterBusy):
+        store.open_writer(KEY, state, **options)
 
 
 class WriterProcess:

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from windlass.kernel import anonymous_files, object_keys
+from windlass.kernel.seekable_reader import SeekableReader
 from windlass.storage.contract import ObjectInfo, ObjectMissing, StoreError, is_key
 from windlass.storage.django_storage.gateway import Gateway
-from windlass.storage.seekable_reader import SeekableReader
 
 #: The modification time in storages that have none. It does not mean that an object is old.
 UNKNOWN_TIME = datetime.fromtimestamp(0, UTC)

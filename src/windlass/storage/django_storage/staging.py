@@ -147,8 +147,5 @@ def _make_durable(path: Path, key: str) -> None:
 
 
 def _sync(path: Path, sync: posix.Sync) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
+    with posix.closing(os.open(path, os.O_RDONLY)) as descriptor:
         sync(descriptor)
-    finally:
-        os.close(descriptor)

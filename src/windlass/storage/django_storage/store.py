@@ -60,10 +60,7 @@ class DjangoStore(Store):
             self._stage_saved(key)
             inner = self._staging.open_writer(key, state, shared=shared, region=region)
         return StagedWriter(
-            self._staging,
-            inner,
-            self.open,
-            lambda own, size, durable: self.complete(key, own, size, durable=durable),
+            self._staging, inner, self.open, lambda own, size, durable: self.complete(key, own, size, durable=durable)
         )
 
     def complete(

@@ -7,10 +7,10 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, BinaryIO, cast
 
+from windlass.kernel.seekable_reader import SeekableReader
 from windlass.storage.contract import Buffer, State, Writer
 from windlass.storage.copying import WrappingWriter
 from windlass.storage.encryption import header
-from windlass.storage.seekable_reader import SeekableReader
 
 if TYPE_CHECKING:
     from windlass.storage.encryption.keys import ObjectCipher

@@ -7,13 +7,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from windlass.storage.contract import (
-    ObjectMissing,
-    StoreError,
-    StoreFull,
-    StoreMisconfigured,
-    StoreUnavailable,
-)
+from windlass.storage.contract import ObjectMissing, StoreError, StoreFull, StoreMisconfigured, StoreUnavailable
 
 _MISSING = {"NoSuchKey", "NoSuchUpload", "404", "NotFound"}
 _FULL = {"QuotaExceeded", "InsufficientStorage", "XMinioStorageFull", "InsufficientCapacity", "507"}

@@ -151,13 +151,7 @@ def upload_part(
     body: Any = RequestBody.of(data)  # the stubs accept bytes only
     fields = checksum_fields(data if claimed is None else claimed, checksum)
     with bucket.call(key) as s3:
-        reply = s3.upload_part(
-            **bucket.address(key),
-            UploadId=upload,
-            PartNumber=number,
-            Body=body,
-            **fields,
-        )
+        reply = s3.upload_part(**bucket.address(key), UploadId=upload, PartNumber=number, Body=body, **fields)
     sent = fields.get("ChecksumCRC32", "")
     if sent and reply.get("ChecksumCRC32", sent) != sent:
         raise StoreError(f"{key}: part {number} has another checksum at the store")
@@ -215,11 +209,7 @@ def complete(bucket: Bucket, key: str, upload: str, tags: Sequence[PartTag]) -> 
     """
     parts: Any = [tag.entry(number) for number, tag in enumerate(tags, 1)]
     with bucket.call(key, slow=True) as s3:
-        s3.complete_multipart_upload(
-            **bucket.address(key),
-            UploadId=upload,
-            MultipartUpload={"Parts": parts},
-        )
+        s3.complete_multipart_upload(**bucket.address(key), UploadId=upload, MultipartUpload={"Parts": parts})
 
 
 def abort(bucket: Bucket, key: str, upload: str) -> None:

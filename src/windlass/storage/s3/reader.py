@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError
 
+from windlass.kernel.seekable_reader import SeekableReader
 from windlass.storage.contract import ObjectInfo, StoreError, StoreUnavailable
 from windlass.storage.s3 import objects
 from windlass.storage.s3.errors import RequestRejected
 from windlass.storage.s3.retrying_client import Bucket
-from windlass.storage.seekable_reader import SeekableReader
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody

@@ -16,17 +16,8 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from windlass.processing.contract import Unreadable
-from windlass.processing.formats.archives import archive_types
-from windlass.processing.formats.archives.decompressors import (
-    OUTPUT_SIZE,
-    Compression,
-    NotMeasured,
-    decompressed_blocks,
-    deflate64,
-    lzma1_filter,
-    raw_deflate,
-    until_end,
-)
+from windlass.processing.formats.archives import archive_types, decompressors
+from windlass.processing.formats.archives.decompressors import Compression, NotMeasured, until_end
 from windlass.processing.formats.archives.inspection import MOST_ENTRIES, Entry, Inspection, Inspector
 from windlass.processing.formats.archives.unpacking import FilePart, UnpackedFile
 from windlass.processing.formats.read_limits import MB
@@ -42,9 +33,9 @@ _AES = bytes.fromhex("06f10701")
 _LZMA, _LZMA2, _DELTA = bytes.fromhex("030101"), b"\x21", b"\x03"
 #: Coders that liblzma does not have: copy, Deflate, Deflate64, bzip2.
 _UNPACK_BY_CODER: dict[bytes, _Unpack] = {
-    b"\x00": lambda packed: iter(lambda: packed.read(OUTPUT_SIZE), b""),
-    bytes.fromhex("040108"): lambda packed: until_end(packed, raw_deflate()),
-    bytes.fromhex("040109"): deflate64,
+    b"\x00": lambda packed: iter(lambda: packed.read(decompressors.OUTPUT_SIZE), b""),
+    bytes.fromhex("040108"): lambda packed: until_end(packed, decompressors.raw_deflate()),
+    bytes.fromhex("040109"): decompressors.deflate64,
     bytes.fromhex("040202"): lambda packed: until_end(packed, bz2.BZ2Decompressor()),
 }
 _BRANCHES = {
@@ -147,7 +138,7 @@ def _unpacked_header(file: BinaryIO, streams: _Streams) -> bytes:
         raise Unreadable("The archive's table of contents is packed in a way that is not known.")
     packed = _read_at(file, 32 + streams.start, streams.packed[0])
     try:
-        return b"".join(decompressed_blocks(io.BytesIO(packed), compression))
+        return b"".join(decompressors.decompressed_blocks(io.BytesIO(packed), compression))
     except (Unreadable, NotMeasured) as error:
         raise Unreadable("The archive's table of contents cannot be unpacked.") from error
 
@@ -174,7 +165,7 @@ def _filter(coder: bytes, properties: bytes) -> dict[str, Any] | None:
         step = min(properties[0], 40)
         return {"id": lzma.FILTER_LZMA2, "dict_size": max(4096, min(2 | step & 1, 3) << min(step // 2 + 11, 26))}
     if coder == _LZMA and len(properties) >= 5:
-        return lzma1_filter(properties)
+        return decompressors.lzma1_filter(properties)
     if coder == _DELTA and properties:
         return {"id": lzma.FILTER_DELTA, "dist": properties[0] + 1}
     return {"id": _BRANCHES[coder]} if coder in _BRANCHES else None
@@ -239,9 +230,6 @@ class _HeaderReader:
             raise Unreadable("The archive is damaged: its table of contents ends too early.")
         self._offset += size
         return self._data[self._offset - size : self._offset]
-
-    def rest(self) -> bytes:
-        return self.take(len(self._data) - self._offset)
 
     def byte(self) -> int:
         return self.take(1)[0]
@@ -368,7 +356,7 @@ class _HeaderReader:
                 bits = iter(part.bits(sum(is_empty)))
                 is_empty_file = [next(bits) if each else False for each in is_empty]
             elif kind == _NAMES and not part.byte():
-                names = part.rest().decode("utf-16-le", "reindex").split("\0") + [""] * count
+                names = part._data[part._offset :].decode("utf-16-le", "replace").split("\0") + [""] * count
             elif kind == _ATTRIBUTES:
                 attributes = part._attributes(count)
         sizes_left = iter(sizes)

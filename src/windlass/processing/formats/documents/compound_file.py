@@ -25,19 +25,13 @@ MOST_STREAMS = 10_000
 
 _TYPE_BY_STREAM = {
     "worddocument": "application/msword",
-    "workbook": "application/vnd.ms-excel",
-    "book": "application/vnd.ms-excel",
-    "powerpoint document": "application/vnd.ms-powerpoint",
-    "pp40": "application/vnd.ms-powerpoint",
-    "pp97_dualstorage": "application/vnd.ms-powerpoint",
+    **dict.fromkeys(("workbook", "book"), "application/vnd.ms-excel"),
+    **dict.fromkeys(("powerpoint document", "pp40", "pp97_dualstorage"), "application/vnd.ms-powerpoint"),
     "visiodocument": "application/vnd.visio",
     "quill": "application/vnd.ms-publisher",
     "__properties_version1.0": "application/vnd.ms-outlook",
-    "props14": "application/vnd.ms-project",
-    "props12": "application/vnd.ms-project",
-    "props9": "application/vnd.ms-project",
-    "fileheader": "application/x-hwp",
-    "hwpsummaryinformation": "application/x-hwp",
+    **dict.fromkeys(("props14", "props12", "props9"), "application/vnd.ms-project"),
+    **dict.fromkeys(("fileheader", "hwpsummaryinformation"), "application/x-hwp"),
     "matost": "application/vnd.ms-works",
 }
 
@@ -78,10 +72,6 @@ class Root:
         """A stream outweighs the class: some programs leave the class of another's file in theirs."""
         by_stream = next((kind for name, kind in _TYPE_BY_STREAM.items() if name in self.names), None)
         return by_stream or _TYPE_BY_CLASS.get(self.class_id, UNKNOWN)
-
-
-def is_compound(head: bytes) -> bool:
-    return head.startswith(SIGNATURE)
 
 
 def read_root(file: BinaryIO) -> Root | None:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from email.message import Message
 from email.parser import HeaderParser
 from email.utils import unquote
 from itertools import groupby
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from windlass.processing.formats.read_limits import MB, READING_SECONDS, Deadline, shorten
 from windlass.processing.formats.text import encodings
@@ -51,10 +51,7 @@ class Part:
     @property
     def filename(self) -> str:
         for header, name in (("content-disposition", "filename"), ("content-type", "name")):
-            try:
-                value = self.headers.get_param(name, None, header)
-            except (ValueError, LookupError, TypeError):  # names that RFC 2231 would not write
-                continue
+            value = _parsed(self.headers.get_param, name, None, header)
             if isinstance(value, tuple):
                 charset, _, text = value
                 value = "".join(encodings.decoded([text.encode("latin-1", "replace")], charset or None))
@@ -70,7 +67,7 @@ class Part:
     def text(self) -> Iterator[str]:
         """Yield the decoded text; undecodable bytes are replaced."""
         pieces = _transfer_decoded(self.lines, str(self.headers.get("content-transfer-encoding", "")).strip().lower())
-        yield from encodings.decoded(pieces, _charset(self.headers))
+        yield from encodings.decoded(pieces, _parsed(self.headers.get_content_charset))
 
 
 class MailReader:
@@ -182,9 +179,10 @@ def _encoded_word_bytes(encoding: str, word: str) -> bytes:
     return b"".join(_from_base64(iter((raw,))))
 
 
-def _charset(headers: Message) -> str | None:
+def _parsed(read: Callable[..., Any], *arguments: object) -> Any:
+    """Return what a parser of headers returns; None for parameters that RFC 2231 does not allow."""
     try:
-        return headers.get_content_charset()
+        return read(*arguments)
     except (ValueError, LookupError, TypeError):
         return None
 
@@ -205,13 +203,8 @@ _FIRST_ONLY = frozenset({"related", "signed", "encrypted"})
 
 
 def _boundary(headers: Message) -> bytes | None:
-    if headers.get_content_maintype() != "multipart":
-        return None
-    try:
-        boundary = headers.get_boundary("")
-    except (ValueError, LookupError, TypeError):
-        return None
-    return boundary.encode("ascii", "replace")[:200] or None
+    boundary = _parsed(headers.get_boundary) if headers.get_content_maintype() == "multipart" else None
+    return str(boundary or "").encode("ascii", "replace")[:200] or None
 
 
 def _transfer_decoded(lines: Iterator[bytes], encoding: str) -> Iterator[bytes]:

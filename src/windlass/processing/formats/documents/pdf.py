@@ -7,7 +7,7 @@ import io
 import re
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime, timedelta, timezone
 from importlib import import_module
 from typing import Any, BinaryIO
@@ -53,16 +53,13 @@ def opened(file: BinaryIO) -> Iterator[Any]:
 
     with damaged(pypdfium2.PdfiumError, what="PDF"):
         try:
-            document = pypdfium2.PdfDocument(file)  # type: ignore[no-untyped-call]
+            document: Any = pypdfium2.PdfDocument(file)  # type: ignore[no-untyped-call]
         except pypdfium2.PdfiumError as error:
             if error.err_code != _ERR_PASSWORD:
                 raise
-            document = None
-        if document is None:
-            yield None
-            return
-        with document:
-            yield document
+            document = nullcontext()
+        with document as opened_document:
+            yield opened_document
 
 
 def first_page(document: Any) -> Any:
@@ -217,23 +214,21 @@ def _object(saved: bytes, number: bytes) -> bytes:
 
 def _mentions_user_unit(file: BinaryIO) -> bool:
     """Whether /UserUnit occurs in the file, or in one of its object streams."""
-    budget = [_MOST_STREAMS]
+    streams_left = [_MOST_STREAMS]
     for offset in range(0, _MOST_SEARCHED, _BLOCK):
         file.seek(offset)
         data = file.read(_BLOCK + _OVERLAP)
-        if _NAME in data or any(_NAME in body for body in _unpacked(data, budget)):
+        if _NAME in data or any(_NAME in body for body in _unpacked(data, streams_left)):
             return True
         if len(data) <= _BLOCK:
             return False
     return False
 
 
-def _unpacked(data: bytes, budget: list[int]) -> Iterator[bytes]:
+def _unpacked(data: bytes, streams_left: list[int]) -> Iterator[bytes]:
     for match in _STREAM.finditer(data):
-        budget[0] -= 1
-        if budget[0] < 0:
+        streams_left[0] -= 1
+        if streams_left[0] < 0:
             return
-        try:
+        with suppress(zlib.error):
             yield zlib.decompressobj().decompress(data[match.end() :], _LONGEST_STREAM)
-        except zlib.error:
-            continue

@@ -9,11 +9,7 @@ from typing import BinaryIO
 
 from windlass.processing.contract import Unreadable
 from windlass.processing.formats.archives import zip_directory
-from windlass.processing.formats.archives.decompressors import (
-    ZIP_METHODS,
-    NotMeasured,
-    decompressed_blocks,
-)
+from windlass.processing.formats.archives.decompressors import ZIP_METHODS, NotMeasured, decompressed_blocks
 from windlass.processing.formats.archives.unpacking import FilePart
 from windlass.processing.formats.archives.zip_directory import DEFLATED, STORED, BadZip, Member
 from windlass.processing.formats.read_limits import MB, Deadline, blocks

@@ -31,28 +31,21 @@ class Tracks:
     stills: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Element:
-    name: int
-    begin: int
-    end: int
-
-
 def read_tracks(file: BinaryIO, size: int) -> Tracks | None:
     """Read the tracks; None where none are described. Blocks are read only up to a second picture."""
     doc_type, kinds, numbers = "", list[int](), list[int]()
     seen: dict[int, int] = {}
-    for element in _elements(file, size):
-        if element.name == _DOC_TYPE:
-            doc_type = _value(file, element).rstrip(b"\0").decode("latin-1")
-        elif element.name == _NUMBER:
-            numbers.append(int.from_bytes(_value(file, element)))
-        elif element.name == _TYPE:
-            kinds.append(int.from_bytes(_value(file, element)))
-        elif element.name in (_BLOCK, _SIMPLE_BLOCK) and kinds:
+    for element, value in _elements(file, size):
+        if element == _DOC_TYPE:
+            doc_type = value.rstrip(b"\0").decode("latin-1")
+        elif element == _NUMBER:
+            numbers.append(int.from_bytes(value))
+        elif element == _TYPE:
+            kinds.append(int.from_bytes(value))
+        elif element in (_BLOCK, _SIMPLE_BLOCK) and kinds:
             if _PICTURES not in kinds or _SOUND not in kinds:
                 break
-            number, _ = _vint(_value(file, element))
+            number, _ = _vint(value)
             seen[number] = seen.get(number, 0) + 1
             if seen[number] > 1 and (number, _PICTURES) in zip(numbers, kinds, strict=False):
                 break
@@ -63,22 +56,23 @@ def read_tracks(file: BinaryIO, size: int) -> Tracks | None:
     return Tracks(doc_type, _PICTURES in kinds, _SOUND in kinds, stills)
 
 
-def _elements(file: BinaryIO, size: int) -> Iterator[_Element]:
-    """Yield elements in the order of the file. The caller may move the file's position."""
+def _elements(file: BinaryIO, size: int) -> Iterator[tuple[int, bytes]]:
+    """Yield the id and the start of the value of each element, in the order of the file."""
     at = 0
     for _ in range(_MOST_ELEMENTS):
         file.seek(at)
-        head = file.read(12)
-        name, name_length = _vint(head, keep_marker=True)
-        length, length_length = _vint(head[name_length:])
+        head = file.read(12 + _LONGEST_VALUE)
+        name, name_length = _vint(head[:12], keep_marker=True)
+        length, length_length = _vint(head[name_length:12])
         if not name_length or not length_length:
             return
-        begin = at + name_length + length_length
+        head_length = name_length + length_length
+        begin = at + head_length
         endless = length == (1 << 7 * length_length) - 1
         if endless and name not in _ENDLESS:
             return
         end = size if endless else begin + length
-        yield _Element(name, begin, min(end, size))
+        yield name, head[head_length:][: min(end - begin, _LONGEST_VALUE)]
         at = begin if name in _ENTERED else end
         if at >= size:
             return
@@ -93,8 +87,3 @@ def _vint(data: bytes, *, keep_marker: bool = False) -> tuple[int, int]:
         return 0, 0
     value = int.from_bytes(data[:length])
     return (value if keep_marker else value & (1 << 7 * length) - 1), length
-
-
-def _value(file: BinaryIO, element: _Element) -> bytes:
-    file.seek(element.begin)
-    return file.read(min(element.end - element.begin, _LONGEST_VALUE))

@@ -125,12 +125,8 @@ def transfer_function(file: BinaryIO, size: int) -> int:
     """Return the transfer function of a HEIF or AVIF picture (ITU-T H.273); 0 where none is given."""
     left = [_MOST_BOXES]
     meta = next((box for box in _boxes(file, 0, size, left) if box.kind == b"meta"), None)
-    if meta is None:
-        return 0
-    properties = _child(file, _Box(meta.kind, meta.begin + 4, meta.end), b"iprp/ipco", left)
-    if properties is None:
-        return 0
-    for box in _boxes(file, properties.begin, properties.end, left):
+    properties = _child(file, meta and _Box(meta.kind, meta.begin + 4, meta.end), b"iprp/ipco", left)
+    for box in _boxes(file, properties.begin, properties.end, left) if properties else ():
         if box.kind == b"colr" and _read(file, box, 4) == b"nclx":
             return int(struct.unpack_from(">H", _read(file, box, 8), 6)[0])
     return 0

@@ -6,7 +6,7 @@ import csv
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from windlass.processing.formats.read_limits import MB, shorten
@@ -34,7 +34,7 @@ class Table:
         head = next(pieces, "")
         self.delimiter = _delimiter(head)
         try:
-            for row in csv.reader(_lines(head, pieces), delimiter=self.delimiter):
+            for row in csv.reader(_lines(chain((head,), pieces)), delimiter=self.delimiter):
                 self._add(row)
         except csv.Error as error:
             self.error = f"row {self.rows + 1}: {error}"
@@ -59,20 +59,15 @@ class Table:
         return facts | ({"header": self.first} if has_header else {})
 
 
-def _lines(head: str, pieces: Iterator[str]) -> Iterator[str]:
+def _lines(pieces: Iterable[str]) -> Iterator[str]:
     """Yield lines with their ends. Raises csv.Error for one longer than LONGEST_LINE."""
-    rest = head
-    while True:
-        *whole, rest = rest.split("\n")
+    rest = ""
+    for piece in pieces:
+        *whole, rest = (rest + piece).split("\n")  # one line is joined at most LONGEST_LINE / BLOCK times
         for line in whole:
             yield line + "\n"
         if len(rest) > LONGEST_LINE:
             raise csv.Error(f"a line has more than {LONGEST_LINE} characters")
-        # One line is joined at most LONGEST_LINE / BLOCK times.
-        piece = next(pieces, None)
-        if piece is None:
-            break
-        rest += piece
     if rest:
         yield rest
 

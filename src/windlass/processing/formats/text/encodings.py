@@ -11,14 +11,7 @@ from itertools import chain
 
 from windlass.kernel.charsets import python_codec
 from windlass.processing.formats.read_limits import BLOCK, MB
-
-_BOMS = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
+from windlass.processing.formats.text.text_types import BYTE_ORDER_MARKS
 
 #: What bytes in an unknown encoding are read as: every byte is a character of it.
 FALLBACK = "cp1252"
@@ -48,7 +41,8 @@ def decoder(name: str | None) -> codecs.IncrementalDecoder:
 
 def byte_order_mark(head: bytes) -> str | None:
     """Return the codec that removes the mark; None without a mark."""
-    return next((codec for mark, codec in _BOMS if head.startswith(mark)), None)
+    codec = next((codec for mark, codec in BYTE_ORDER_MARKS if head.startswith(mark)), "")
+    return "utf-8-sig" if codec == "utf-8" else codec.removesuffix("le").removesuffix("be") or None
 
 
 class EncodingDetector:

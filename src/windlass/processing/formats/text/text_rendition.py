@@ -7,11 +7,16 @@ import re
 from collections.abc import Iterable
 from typing import BinaryIO
 
-from windlass.processing.contract import MadeRendition, Makes
+from windlass.processing.contract import MadeRendition, Makes, StepResult
 from windlass.processing.formats.read_limits import MB, READING_SECONDS, Deadline
 
 NAME, MIME_TYPE = "text", "text/plain; charset=utf-8"
 MAKES = Makes(NAME, "text", (MIME_TYPE,))
+#: The facts of every text rendition.
+GIVES = {
+    "text_characters": "characters of the text that was extracted from the file",
+    "text_cut": "reason, if the text is incomplete",
+}
 MOST_BYTES = 16 * MB
 
 _UNFIT = re.compile("[\x00-\x08\x0b-\x1f\x7f\u200b\ufeff]")
@@ -54,13 +59,18 @@ class TextRendition:
             self._flush()
         return not self.why_cut
 
-    def finish(self) -> MadeRendition | None:
-        """Return the rendition; None where the text is blank."""
+    def finish(self, if_blank: str, **further_facts: int) -> StepResult:
+        """Return the step's result. Blank text gets no rendition, and the detail ``if_blank``."""
         self._pending.append(self._breaks.decode("", final=True))
         self._flush()
         self._output.flush()
         self.why_cut = self.why_cut or self._note
-        return None if self._blank else MadeRendition(NAME, MIME_TYPE, self._start, self._size)
+        cut = {"text_cut": self.why_cut} if self.why_cut else {}
+        if self._blank:
+            return StepResult({"text_characters": 0, **further_facts, **cut}, detail=if_blank)
+        facts = {"text_characters": self.characters, **further_facts, **cut}
+        rendition = MadeRendition(NAME, MIME_TYPE, self._start, self._size)
+        return StepResult(facts, (rendition,), detail=f"{self.characters} characters")
 
     def _flush(self) -> None:
         text = self._breaks.decode("".join(self._pending))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from windlass.kernel.positioned_reader import BUFFER_SIZE, independent_reader
+from windlass.kernel.seekable_reader import BUFFER_SIZE, independent_reader
 
 
 @pytest.fixture
