@@ -241,7 +241,7 @@ def sevenzip(files: Files, *, coder: bytes = b"\x21\x21\1\x18", packed: bytes | 
     streams += b"\7\x0b" + n(1) + b"\0" + n(1) + coder + b"\x0c" + n(len(content)) + b"\0"
     sizes = b"".join(n(len(each)) for each in list(files.values())[:-1])
     streams += b"\x08\x0d" + n(len(files)) + (b"\x09" + sizes if sizes else b"") + b"\0\0"
-    names = b"\0" + b"".join(name.encode("utf-16-le") + b"\0\0" for name in files)
+    names = b"\0" + b"".join(name.encode("utf-16-le", "surrogatepass") + b"\0\0" for name in files)
     header = b"\1\4" + streams + b"\5" + n(count or len(files)) + b"\x11" + n(len(names)) + names + b"\0\0"
     tail = struct.pack("<QQI", len(body), len(header), zlib.crc32(header))
     return b"7z\xbc\xaf\x27\x1c\0\4" + struct.pack("<I", zlib.crc32(tail)) + tail + body + header

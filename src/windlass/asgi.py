@@ -144,7 +144,7 @@ class WindlassApplication:
         """Run the inner application's lifespan. Django has none and raises at once; then ours is run."""
         has_received = False
 
-        async def receive_for_inner() -> Message:
+        async def receive_and_follow() -> Message:
             nonlocal has_received
             has_received = True
             message = await receive()
@@ -155,28 +155,18 @@ class WindlassApplication:
             return message
 
         try:
-            await self._inner(scope, receive_for_inner, send)
+            await self._inner(scope, receive_and_follow, send)
         except Exception:
             if has_received:
                 raise
-            await _own_lifespan(receive, send)
+            while (await receive_and_follow())["type"] == "lifespan.startup":
+                await send({"type": "lifespan.startup.complete"})
+            await send({"type": "lifespan.shutdown.complete"})
 
 
 def wrap(inner: Any) -> App:
     """Put the byte routes in front of another ASGI application, such as a project's ``get_asgi_application()``."""
     return WindlassApplication(inner)
-
-
-async def _own_lifespan(receive: Receive, send: Send) -> None:
-    while True:
-        message = await receive()
-        if message["type"] == "lifespan.startup":
-            keep_freed_buffers()
-            await send({"type": "lifespan.startup.complete"})
-        else:
-            await stop()
-            await send({"type": "lifespan.shutdown.complete"})
-            return
 
 
 async def stop() -> None:

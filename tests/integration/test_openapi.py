@@ -173,12 +173,13 @@ def test_replies_of_the_chunk_and_media_apis_match_their_schemas() -> None:
         "declared_mime_type": "text/plain",
         "links": {"download": "/files/a/download/"},
     }
-    chunk_api.ChunkUploadOut.model_validate(chunks.created(name, 5, 3, moment).body)
+    layout = chunks.layout_document(name, 5, 3, moment)
+    chunk_api.ChunkUploadOut.model_validate(chunks.created(layout).body)
     chunk_api.ChunkOut.model_validate(chunks.received(name, 1, progress, duplicate=False).body)
     chunk_api.ChunkUploadCompleted.model_validate(chunks.completed(record, name, "ab").body)
     chunk_api.ChunkUploadAssembling.model_validate(chunks.assembling(name).body)
     chunk_api.ChunkUploadCancelled.model_validate(chunks.cancelled(name).body)
-    media_api.MediaUploadOut.model_validate(media.created(name, 5, 3, moment).body)
+    media_api.MediaUploadOut.model_validate(layout)
     media_api.MediaChunkOut.model_validate(media.received(name, 1, progress, 0).body)
     media_api.MediaUploadStatus.model_validate(media.status(name, "active", progress).body)
 

@@ -289,6 +289,7 @@ HONEST: dict[str, Callable[[], bytes]] = {
     "cab": lambda: cabinet({"a.txt": b"Haul away.", "b.txt": b"b"}),
     "disc": lambda: disc({"A.TXT": b"Haul away."}),
     "7z": lambda: sevenzip({"a.txt": b"Haul away.", "b.txt": b"b"}),
+    "7z with a name that is not valid UTF-16": lambda: sevenzip({"\ud800": b"Haul away."}),
     "7z, packed as nobody knows": lambda: sevenzip({"a": b"x" * 99}, coder=b"\x23\3\4\1\5\5" + bytes(4), packed=b"xyz"),
     "rar 5": lambda: rar5({"a.txt": b"Haul away."}),
     "rar 4": lambda: rar4({"a.txt": b"Haul away."}),

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from windlass.kernel import media_type_tables
+from windlass.kernel.filenames import extension
 from windlass.kernel.media_type_aliases import ALIAS_SOURCES, ALIASES
 from windlass.kernel.media_types import (
     canonical,
     contradicts,
     declaration_contradicts,
-    extension,
     matches,
     of_filename,
     usual_extension,

@@ -137,11 +137,11 @@ def file_of(data: Mapping[str, Any]) -> File:
         renditions=tuple(_build(Rendition, item) for item in data["renditions"]),
         checks=tuple(_build(Check, item) for item in data["checks"]),
         rejection=_build(Rejection, data["rejection"]) if data["rejection"] else None,
-        created_at=_time(data["created_at"]),
-        updated_at=_time(data["updated_at"]),
-        expires_at=_time(data["expires_at"]) if data["expires_at"] else None,
-        trashed_at=_time(data["trashed_at"]) if data.get("trashed_at") else None,
-        trash_until=_time(data["trash_until"]) if data.get("trash_until") else None,
+        created_at=datetime.fromisoformat(data["created_at"]),
+        updated_at=datetime.fromisoformat(data["updated_at"]),
+        expires_at=datetime.fromisoformat(data["expires_at"]) if data["expires_at"] else None,
+        trashed_at=datetime.fromisoformat(data["trashed_at"]) if data.get("trashed_at") else None,
+        trash_until=datetime.fromisoformat(data["trash_until"]) if data.get("trash_until") else None,
         raw=data,
     )
 
@@ -152,7 +152,7 @@ def status_of(data: Mapping[str, Any]) -> Status:
 
 
 def signed_url_of(data: Mapping[str, Any]) -> SignedUrl:
-    return SignedUrl(data["url"], _time(data["expires_at"]))
+    return SignedUrl(data["url"], datetime.fromisoformat(data["expires_at"]))
 
 
 def page_of(data: Mapping[str, Any]) -> Page:
@@ -162,7 +162,3 @@ def page_of(data: Mapping[str, Any]) -> Page:
 def _build(kind: type[T], data: Mapping[str, Any], **members: Any) -> T:
     names = {each.name for each in fields(kind)}  # type: ignore[arg-type]  # every kind here is a dataclass
     return kind(**({name: value for name, value in data.items() if name in names} | members))
-
-
-def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text)

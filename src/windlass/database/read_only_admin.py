@@ -8,6 +8,8 @@ from django.http import HttpRequest
 class ReadOnly:
     """Mixin of a ModelAdmin or an inline that refuses to add, change and delete."""
 
+    show_full_result_count = False  # counting all rows of a large table is slow
+
     def _refuse(self, request: HttpRequest, obj: object = None) -> bool:
         return False
 

@@ -13,4 +13,3 @@ class EventAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes
     list_display = ["id", "type", "owner", "file_id", "upload_id", "at"]
     list_filter = ["type", "at"]
     search_fields = ["file_id", "upload_id", "owner"]
-    show_full_result_count = False

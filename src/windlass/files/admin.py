@@ -38,7 +38,6 @@ class FileAssetAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # t
     search_fields = ["id", "original_filename", "owner", "reference", "checksum"]
     date_hierarchy = "created_at"
     inlines = [StepRunInline, RenditionInline]
-    show_full_result_count = False
 
 
 @admin.register(UploadSession)
@@ -46,7 +45,6 @@ class UploadSessionAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg] 
     list_display = ["id", "filename", "owner", "dialect", "status", "offset", "size", "lease_holder", "expires_at"]
     list_filter = ["status", "dialect", "profile"]
     search_fields = ["id", "filename", "owner", "reference"]
-    show_full_result_count = False
 
 
 @admin.register(UploadChunk)
@@ -55,7 +53,6 @@ class UploadChunkAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  #
     list_filter = ["state"]
     search_fields = ["session__id"]
     list_select_related = ["session"]
-    show_full_result_count = False
 
 
 @admin.register(OwnerAccount)
@@ -90,7 +87,6 @@ class BlobAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes 
     list_display = ["key", "store", "owner", "size", "references", "created_at", "verified_at", "damage", "damaged_at"]
     list_filter = ["store", "damage", ("damaged_at", admin.EmptyFieldListFilter)]
     search_fields = ["key", "owner", "sha256"]
-    show_full_result_count = False
 
 
 @admin.register(RetainedObject)
@@ -98,4 +94,3 @@ class RetainedObjectAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     list_display = ["key", "store", "size", "until"]
     list_filter = ["store"]
     search_fields = ["key"]
-    show_full_result_count = False

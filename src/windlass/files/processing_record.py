@@ -12,13 +12,7 @@ from typing import Any
 
 from windlass.database import rows
 from windlass.events.api import EventType, Recorder
-from windlass.files.assets import (
-    FACT_COLUMNS,
-    IllegalTransition,
-    StepOutcome,
-    outcome_event,
-    steps_of_file,
-)
+from windlass.files.assets import FACT_COLUMNS, IllegalTransition, StepOutcome, outcome_event, steps_of_file
 from windlass.files.models import Blob, FileAsset, Rendition, StepRun
 from windlass.files.states import FILE_TRANSITIONS, FileStatus, StepState
 from windlass.kernel.clock import now

@@ -113,8 +113,7 @@ def file_record(asset: FileAsset) -> dict[str, Any]:
 
 def trashed_record(asset: FileAsset) -> dict[str, Any]:
     """A ``TrashedRecord``. It lists no renditions: they cannot be downloaded while the file is in the trash."""
-    ends = {"trashed_at": rfc3339(asset.trashed_at), "trash_until": rfc3339(asset.trash_until)}
-    return _record(asset, [], _steps_of_run(asset)) | ends
+    return _record(asset, [], _steps_of_run(asset), TrashedRecord)
 
 
 def new_file_record(asset: FileAsset) -> dict[str, Any]:
@@ -127,49 +126,31 @@ def media_link(file_id: uuid.UUID, rest: str) -> str:
     return urls.media_url(conf.get().media_url, f"/files/{file_id}/{rest}")
 
 
-_REJECTION = {"rule": None, "detail": None, "limit": None, "actual": None}
+_REJECTION = dict.fromkeys(Rejection.model_fields)
 
 
-def _record(asset: FileAsset, renditions: Sequence[Rendition], steps: Sequence[StepRun]) -> dict[str, Any]:
+def _record(
+    asset: FileAsset, renditions: Sequence[Rendition], steps: Sequence[StepRun], model: type[FileRecord] = FileRecord
+) -> dict[str, Any]:
     has_thumbnail = any(rendition.name == "thumbnail" for rendition in renditions)
-    return {
-        "id": str(asset.id),
-        "original_filename": asset.original_filename,
-        "size": asset.size,
-        "status": str(asset.status),
-        "mime_type": asset.mime_type,
-        "declared_mime_type": asset.declared_mime_type,
-        "checksum": asset.checksum,
-        "checksum_algorithm": "sha256",
-        "width": asset.width,
-        "height": asset.height,
-        "duration": asset.duration,
-        "page_count": asset.page_count,
-        "extra_attributes": asset.extra_attributes,
-        "metadata": asset.metadata,
-        "profile": asset.profile,
-        "reference": asset.reference,
-        "duplicate_of": str(asset.original_id) if asset.original_id else None,
-        "thumbnail_url": media_link(asset.id, "thumbnail/") if has_thumbnail else None,
-        "renditions": [_rendition(asset, rendition) for rendition in renditions],
-        "checks": _checks(asset, steps),
-        "created_at": rfc3339(asset.created_at),
-        "updated_at": rfc3339(asset.updated_at),
-        "expires_at": rfc3339(asset.expires_at),
-        "rejection": None if asset.rejection is None else _REJECTION | asset.rejection,
-        "links": {
+    return model.of(
+        asset,
+        checksum_algorithm="sha256",
+        duplicate_of=asset.original_id,
+        thumbnail_url=media_link(asset.id, "thumbnail/") if has_thumbnail else None,
+        renditions=[
+            RenditionOut.of(rendition, url=media_link(asset.id, f"renditions/{rendition.name}/"))
+            for rendition in renditions
+        ],
+        checks=_checks(asset, steps),
+        rejection=None if asset.rejection is None else _REJECTION | asset.rejection,
+        links={
             "self": urls.file_path(asset.id),
             "status": urls.file_path(asset.id, "status/"),
             "download": media_link(asset.id, "download/"),
             "events": urls.file_path(asset.id, "events/"),
         },
-    }
-
-
-def _rendition(asset: FileAsset, rendition: Rendition) -> dict[str, Any]:
-    columns = ("name", "kind", "mime_type", "size", "width", "height")
-    url = media_link(asset.id, f"renditions/{rendition.name}/")
-    return {name: getattr(rendition, name) for name in columns} | {"url": url}
+    )
 
 
 #: The state of a gate step -> the state of its check. A skipped step has checked nothing and is not listed.
@@ -236,31 +217,17 @@ class FileStatusOut(ReplyModel):
 def file_status(asset: FileAsset) -> dict[str, Any]:
     """A ``FileStatusOut``: how far processing is in the present run, step by step."""
     steps = _steps_of_run(asset)
-    return {
-        "id": str(asset.id),
-        "status": str(asset.status),
-        "progress": file_progress(asset),
-        "stage": asset.stage,
-        "message": asset.message,
-        "steps": [_step(step) for step in steps],
-        "owed": [step.step for step in steps if step.state == StepState.OWED],
-    }
+    return FileStatusOut.of(
+        asset,
+        progress=file_progress(asset),
+        steps=[StepOut.of(step, name=step.step) for step in steps],
+        owed=[step.step for step in steps if step.state == StepState.OWED],
+    )
 
 
 def file_progress(asset: FileAsset) -> int:
     """0 to 100; 100 only for a file that is ready."""
     return 100 if asset.status == FileStatus.READY else min(asset.progress, 99)
-
-
-def _step(step: StepRun) -> dict[str, Any]:
-    return {
-        "name": step.step,
-        "stage": step.stage,
-        "state": str(step.state),
-        "seconds": step.seconds,
-        "progress": step.progress,
-        "detail": step.detail,
-    }
 
 
 def _steps_of_run(asset: FileAsset) -> Sequence[StepRun]:

@@ -60,16 +60,19 @@ def as_client_sees(scope: Scope) -> Scope:
 
 def forwarded(scope: Scope) -> Scope:
     """The scope of the client's own request; ``scope`` itself where no trusted proxy sent it."""
-    trusted = conf.get().trusted_proxies
     client = scope.get("client")
-    if not trusted or _DONE in scope or client is None or not _is_trusted(client[0], trusted):
+    if _DONE in scope or client is None or not is_trusted_proxy(client[0]):
         return scope
-    return _with_hop(scope, _client_hop(scope, trusted))
+    return _with_hop(scope, _client_hop(scope))
 
 
-def is_trusted_proxy(address: str) -> bool:
-    """Whether TRUSTED_PROXIES has this address."""
-    return _is_trusted(address, conf.get().trusted_proxies)
+def is_trusted_proxy(text: str) -> bool:
+    """Whether TRUSTED_PROXIES has the address in ``text``."""
+    trusted = conf.get().trusted_proxies
+    if "*" in trusted:
+        return True
+    address = _address(text)
+    return address is not None and any(ipaddress.ip_address(address) in network for network in _networks(trusted))
 
 
 def base_of(scope: Scope) -> urls.UrlBase:
@@ -117,7 +120,7 @@ def _with_port(host: str, port: str | None, scheme: str) -> str:
     return f"{host}:{port}"
 
 
-def _client_hop(scope: Scope, trusted: tuple[str, ...]) -> _ClientHop:
+def _client_hop(scope: Scope) -> _ClientHop:
     addresses = _list(scope, b"x-forwarded-for")
     schemes, hosts = _list(scope, b"x-forwarded-proto"), _list(scope, b"x-forwarded-host")
     ports = _list(scope, b"x-forwarded-port")
@@ -127,7 +130,7 @@ def _client_hop(scope: Scope, trusted: tuple[str, ...]) -> _ClientHop:
         addresses = [element.get("for", "") for element in elements]
         schemes = [element.get("proto", "") for element in elements]
         hosts = [element.get("host", "") for element in elements]
-    hops = _hops(addresses, trusted) if any(addresses) else max(len(schemes), len(hosts), len(ports), 1)
+    hops = _hops(addresses) if any(addresses) else max(len(schemes), len(hosts), len(ports), 1)
     scheme, host, port = _at(schemes, hops).lower(), _at(hosts, hops), _at(ports, hops)
     return _ClientHop(
         client=_address(_at(addresses, hops)),
@@ -138,11 +141,11 @@ def _client_hop(scope: Scope, trusted: tuple[str, ...]) -> _ClientHop:
     )
 
 
-def _hops(addresses: Sequence[str], trusted: tuple[str, ...]) -> int:
+def _hops(addresses: Sequence[str]) -> int:
     """The number of entries at the end that trusted proxies wrote: the nearest proxy's, and each entry before it that
     a trusted address wrote."""
     hops = 1
-    while hops < len(addresses) and _is_trusted(addresses[-hops], trusted):
+    while hops < len(addresses) and is_trusted_proxy(addresses[-hops]):
         hops += 1
     return hops
 
@@ -155,13 +158,6 @@ def _at(values: Sequence[str], hops: int) -> str:
 def _list(scope: Scope, name: bytes) -> list[str]:
     values = [value.decode("latin-1") for key, value in scope["headers"] if key == name]
     return [part.strip() for part in ",".join(values).split(",") if part.strip()]
-
-
-def _is_trusted(text: str, trusted: tuple[str, ...]) -> bool:
-    if "*" in trusted:
-        return True
-    address = _address(text)
-    return address is not None and any(ipaddress.ip_address(address) in network for network in _networks(trusted))
 
 
 def _address(text: str) -> str | None:

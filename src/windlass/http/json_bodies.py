@@ -36,7 +36,10 @@ async def parsed_body(
     """
     async with budget().share() as share:
         text = await _read(head, body, limit, too_large, share)
-        parsed = await _parse_in_thread(parse, text) if len(text) > SMALL else parse(text)
+        if len(text) > SMALL:
+            parsed = await asyncio.get_running_loop().run_in_executor(_parser_thread(), parse, text)
+        else:
+            parsed = parse(text)
         del text
         yield parsed
 
@@ -45,10 +48,6 @@ async def parse_body(head: Head, body: ByteSource, parse: Callable[[bytes], T], 
     """As ``parsed_body``, for a result that is small."""
     async with parsed_body(head, body, parse, limit) as parsed:
         return parsed
-
-
-async def _parse_in_thread(parse: Callable[[bytes], T], body: bytes) -> T:
-    return await asyncio.get_running_loop().run_in_executor(_parser_thread(), parse, body)
 
 
 @lru_cache(maxsize=1)

@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from ninja import Schema
 from pydantic import ConfigDict, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
+from windlass.kernel.clock import rfc3339
+
 
 class ReplyModel(Schema):
     model_config = ConfigDict(extra="forbid")
+
+    @classmethod
+    def of(cls, source: object, **members: Any) -> dict[str, Any]:
+        """The JSON of this model: ``members``, and for every other one the attribute of ``source`` of its name."""
+        return {
+            name: _json_value(members[name] if name in members else getattr(source, name)) for name in cls.model_fields
+        }
+
+
+def _json_value(value: Any) -> Any:
+    match value:
+        case datetime():
+            return rfc3339(value)
+        case UUID() | str():  # a text may be a member of an enumeration
+            return str(value)
+    return value
 
 
 class ProblemDocument(Schema):

@@ -12,7 +12,6 @@ from windlass.files.api import FileAsset, FileStatus, MediaRules, profiles
 from windlass.http.file_records import media_link
 from windlass.http.json_models import ReplyModel
 from windlass.kernel import urls
-from windlass.kernel.clock import rfc3339
 from windlass.kernel.errors import FileRejected, Problem, UnsupportedMediaType
 from windlass.kernel.media_types import matches
 from windlass.protocols import media
@@ -44,25 +43,21 @@ def media_out(asset: FileAsset) -> dict[str, Any]:
     """A ``MediaOut``. Reads the file's renditions: one query."""
     facts = asset.extra_attributes
     has_thumbnail = asset.renditions.filter(name="thumbnail").exists()
-    return {
-        "id": str(asset.id),
-        "media_id": str(asset.id),
-        "post_id": asset.reference,
-        "media_type": kind_of(asset),
-        "file_name": asset.original_filename,
-        "file_size": asset.size,
-        "content_type": asset.mime_type or asset.declared_mime_type,
-        "file_path": media_link(asset.id, "download/"),
-        "thumbnail_url": media_link(asset.id, "thumbnail/") if has_thumbnail else None,
-        "width": asset.width,
-        "height": asset.height,
-        "duration": asset.duration,
-        "codec": facts.get("codec"),
-        "bitrate": facts.get("bitrate"),
+    return MediaOut.of(
+        asset,
+        media_id=asset.id,
+        post_id=asset.reference,
+        media_type=kind_of(asset),
+        file_name=asset.original_filename,
+        file_size=asset.size,
+        content_type=asset.mime_type or asset.declared_mime_type,
+        file_path=media_link(asset.id, "download/"),
+        thumbnail_url=media_link(asset.id, "thumbnail/") if has_thumbnail else None,
+        codec=facts.get("codec"),
+        bitrate=facts.get("bitrate"),
         # This API has no status for a file whose processing has not begun.
-        "status": str(FileStatus.PROCESSING if asset.status == FileStatus.PENDING else asset.status),
-        "created_at": rfc3339(asset.created_at),
-    }
+        status=FileStatus.PROCESSING if asset.status == FileStatus.PENDING else asset.status,
+    )
 
 
 def kind_of(asset: FileAsset) -> str | None:

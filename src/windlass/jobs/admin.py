@@ -19,4 +19,3 @@ class JobAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes n
     list_filter = ["state", "stage"]
     search_fields = ["id", "file_id", "request_id", "last_error"]
     inlines = [AttemptInline]
-    show_full_result_count = False

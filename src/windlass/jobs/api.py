@@ -1,14 +1,6 @@
 """Public interface of the jobs app."""
 
-from windlass.jobs.claims import (
-    Claim,
-    LeaseLost,
-    acquire,
-    find_claimable,
-    is_held,
-    renew_lease,
-    renew_leases,
-)
+from windlass.jobs.claims import Claim, LeaseLost, acquire, find_claimable, is_held, renew_lease, renew_leases
 from windlass.jobs.enqueue import any_open, cancel_of_file, delete_of_file, enqueue, prune, reopen, resume_of_file
 from windlass.jobs.models import Attempt, Job
 from windlass.jobs.notify import check_broker, connect_broker

@@ -13,8 +13,6 @@ from windlass.kernel.filenames import extension
 from windlass.kernel.media_type_aliases import ALIASES
 from windlass.kernel.media_type_tables import (
     ALTERNATIVE_CONTENT,
-    ARCHIVES,
-    BITMAP_IMAGES,
     COMPRESSED,
     CONTAINERS,
     DECLARED_BY_EXTENSION,
@@ -22,8 +20,6 @@ from windlass.kernel.media_type_tables import (
     FAMILIES,
     MARKED_UP_TEXT,
     NO_CLAIM,
-    RASTER_IMAGES,
-    RAW_IMAGES,
     READABLE,
     RECOGNIZED,
     SIGNED,
@@ -31,27 +27,6 @@ from windlass.kernel.media_type_tables import (
     TEXT,
     USUAL_EXTENSIONS,
 )
-
-__all__ = [
-    "ARCHIVES",
-    "BITMAP_IMAGES",
-    "NO_CLAIM",
-    "RASTER_IMAGES",
-    "RAW_IMAGES",
-    "TEXT",
-    "canonical",
-    "contains",
-    "contradicts",
-    "declaration_contradicts",
-    "extension",
-    "has_signature",
-    "is_plain_text",
-    "is_text",
-    "is_xml",
-    "matches",
-    "of_filename",
-    "usual_extension",
-]
 
 
 def canonical(media_type: str | None) -> str:

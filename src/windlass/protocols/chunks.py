@@ -85,12 +85,12 @@ def too_large(received: int | None = None) -> BodyTooLarge:
     )
 
 
-def created(upload_id: uuid.UUID, chunk_size: int, total_chunks: int, expires_at: datetime) -> Reply:
-    return Reply(201, body=layout_document(upload_id, chunk_size, total_chunks, expires_at) | {"status": "active"})
+def created(layout: dict[str, Any]) -> Reply:
+    return Reply(201, body=layout | {"status": "active"})
 
 
 def layout_document(upload_id: uuid.UUID, chunk_size: int, total_chunks: int, expires_at: datetime) -> dict[str, Any]:
-    """What to send."""
+    """What a client of either chunk API needs to know to send its chunks."""
     return {
         "upload_id": str(upload_id),
         "chunk_size": chunk_size,

@@ -94,9 +94,6 @@ class LateFields:
     sha256: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
-    def applied_to(self, description: Description) -> Description:
-        return replace(description, reference=self.reference, sha256=self.sha256, metadata=self.metadata)
-
 
 class FormFields(FieldCollector):
     """Collects the fields of an upload form. A field takes precedence over the parameter of the query."""
@@ -131,12 +128,14 @@ class FormFields(FieldCollector):
 
     def description_for(self, part: PartBegan) -> Description:
         """Describe the file in ``part`` by the fields received so far."""
-        description = Description(
+        return Description(
             filename=filenames.clean(part.filename),
             declared_type=media_types.declared(part.content_type),
             profile=description_fields.profile(self._value("profile")) or "default",
+            reference=self.late.reference,
+            sha256=self.late.sha256,
+            metadata=self.late.metadata,
         )
-        return self.late.applied_to(description)
 
     def finish(self) -> LateFields:
         """Return the late fields of the ended form. Raises BadRequest if it had no file."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -244,35 +244,27 @@ def discovered(max_size: int, min_size: int, life_seconds: int, interop: Interop
     }
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """How a refusal differs from the same problem elsewhere: status, headers, members of the document."""
-
-    status: int
-    headers: Mapping[str, str] = field(default_factory=dict)
-    members: Mapping[str, Any] = field(default_factory=dict)
-
-
-def refused(problem: Problem) -> Refusal:
+def refused(problem: Problem) -> Reply:
+    """Return how a refusal differs from the same problem elsewhere: status, headers, members of the document."""
     headers = problem.headers | {"Cache-Control": "no-store"}
     match problem:
         case OffsetMismatch():
             offsets = {name.replace("_", "-"): value for name, value in problem.members.items()}
             members = _typed("mismatching-upload-offset", 409) | offsets
-            return Refusal(409, headers | _unfinished_at(problem.expected), members)
+            return Reply(409, headers | _unfinished_at(problem.expected), members)
         case UploadComplete():
-            return Refusal(400, headers, _typed("completed-upload", 400))
+            return Reply(400, headers, _typed("completed-upload", 400))
         case InconsistentLength() | PastDeclaredLength():
-            return Refusal(400, headers, _typed("inconsistent-upload-length", 400))
+            return Reply(400, headers, _typed("inconsistent-upload-length", 400))
         case BodyDigestMismatch():
             unfinished = _unfinished_at(problem.members["offset"])
-            return Refusal(400, headers | unfinished, _typed("digest-mismatching-values", 400))
+            return Reply(400, headers | unfinished, _typed("digest-mismatching-values", 400))
         case ChecksumMismatch():
-            return Refusal(problem.status, headers | {"Upload-Complete": "?1"})
+            return Reply(problem.status, headers | {"Upload-Complete": "?1"}, {})
         case FileTooLarge():
             limit = structured_fields.dictionary({"max-size": problem.members["limit"]})
-            return Refusal(problem.status, headers | {"Upload-Limit": limit})
-    return Refusal(problem.status, headers)
+            return Reply(problem.status, headers | {"Upload-Limit": limit}, {})
+    return Reply(problem.status, headers, {})
 
 
 def _typed(name: str, status: int) -> dict[str, Any]:

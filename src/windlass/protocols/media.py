@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from windlass.kernel import filenames
 from windlass.kernel.errors import InvalidField
 from windlass.protocols import json_fields, media_types
-from windlass.protocols.chunks import INDEX, chunk_size, layout_document
+from windlass.protocols.chunks import INDEX, chunk_size
 from windlass.protocols.intents import NO_STORE, ChunkProgress, CreateInChunks, Description, PutChunk, Reply
 
 PROFILE = "media"
@@ -59,10 +58,6 @@ def parse_chunk(fields: Mapping[str, str]) -> PutChunk:
     if not INDEX.fullmatch(index):
         raise InvalidField(f"chunk_index must be an integer, not {index[:40]!r}.", field="chunk_index")
     return PutChunk(upload_id, int(index))
-
-
-def created(upload_id: UUID, chunk_size: int, total_chunks: int, expires_at: datetime) -> Reply:
-    return Reply(200, body=layout_document(upload_id, chunk_size, total_chunks, expires_at))
 
 
 def received(upload_id: UUID, index: int, progress: ChunkProgress, next_chunk: int | None) -> Reply:

@@ -63,12 +63,6 @@ def parse_key(query: Mapping[str, str]) -> str:
     return key
 
 
-def parse_upload_key(query: Mapping[str, str]) -> tuple[uuid.UUID, str]:
-    """Return the upload that the parameter ``key`` names, and the key."""
-    key = parse_key(query)
-    return upload_of_key(key), key
-
-
 def upload_of_key(key: str) -> uuid.UUID:
     match = _UPLOAD.search(key)
     if match is None:

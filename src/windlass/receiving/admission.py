@@ -11,8 +11,8 @@ from functools import partial as partial_of
 from windlass.accounts import api as accounts
 from windlass.files import api as files
 from windlass.kernel.errors import FileTooLarge, InvalidField, UnsupportedMediaType
-from windlass.kernel.filenames import is_placeholder
-from windlass.kernel.media_types import extension, is_text, matches
+from windlass.kernel.filenames import extension, is_placeholder
+from windlass.kernel.media_types import is_text, matches
 from windlass.kernel.principals import Principal
 from windlass.protocols.intents import Description
 

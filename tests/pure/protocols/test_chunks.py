@@ -154,7 +154,7 @@ def test_chunks_cover_the_file_once(size: int, chunk_size: int, some: int) -> No
 
 def test_replies_have_the_documented_members() -> None:
     moment = datetime(2026, 1, 2, tzinfo=UTC)
-    assert chunks.created(ID, 5, 2, moment).body["expires_at"] == "2026-01-02T00:00:00Z"
+    assert chunks.layout_document(ID, 5, 2, moment)["expires_at"] == "2026-01-02T00:00:00Z"
     told = chunks.received(ID, 1, ChunkProgress(3, 1, 5, 33.33, [1]), duplicate=False).body["progress"]
     assert (told["received_chunks"], told["missing_chunks"]) == ([1], [0, 2])
     figures = chunks.received(ID, 1, ChunkProgress(3, 1, 5, 33.33), duplicate=False).body["progress"]

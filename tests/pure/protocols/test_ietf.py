@@ -202,8 +202,8 @@ def test_a_wrong_offset_is_refused_with_the_expected_one() -> None:
     refusal = ietf.refused(OffsetMismatch(4, 7))
     assert refusal.status == 409
     assert (refusal.headers["Upload-Complete"], refusal.headers["Upload-Offset"]) == ("?0", "4")
-    assert refusal.members["type"] == IANA + "mismatching-upload-offset"
-    assert (refusal.members["expected-offset"], refusal.members["provided-offset"]) == (4, 7)
+    assert refusal.body["type"] == IANA + "mismatching-upload-offset"
+    assert (refusal.body["expected-offset"], refusal.body["provided-offset"]) == (4, 7)
 
 
 # 27. Lengths
@@ -233,11 +233,11 @@ def test_inconsistent_lengths_are_refused(headers: dict[str, str]) -> None:
 )
 def test_problems_have_the_types_of_the_iana_registry(problem: Problem, status: int, name: str) -> None:
     refusal = ietf.refused(problem)
-    assert (refusal.status, refusal.members["type"], refusal.members["status"]) == (status, IANA + name, status)
+    assert (refusal.status, refusal.body["type"], refusal.body["status"]) == (status, IANA + name, status)
 
 
 def test_other_problems_keep_their_own_types() -> None:
-    assert ietf.refused(NotFound("No.")).members == {}
+    assert ietf.refused(NotFound("No.")).body == {}
     assert ietf.refused(FileTooLarge(5)).headers["Upload-Limit"] == "max-size=5"
     assert ietf.refused(ChecksumMismatch("No.")).headers["Upload-Complete"] == "?1"
 

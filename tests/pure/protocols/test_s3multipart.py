@@ -105,7 +105,7 @@ def test_the_upload_id_is_read_from_a_key() -> None:
     plain = f"objects/6f/{ID}"
     for key in (plain, f"some/where/{plain}", f"{plain}.tail.0123456789abcdef"):
         assert s3multipart.upload_of_key(key) == ID
-    assert s3multipart.parse_upload_key({"key": plain}) == (ID, plain)
+    assert s3multipart.parse_key({"key": plain}) == plain
     for key in ("a", "objects/6f/none", f"{ID}", "objects/6f/" + "-" * 36):
         with pytest.raises(NotFound):
             s3multipart.upload_of_key(key)

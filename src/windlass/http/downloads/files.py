@@ -103,8 +103,15 @@ def servable_blob(asset: FileAsset) -> Blob:
     """The stored bytes, if they may be served. Raises NotReady, Conflict, FileRefused, FileReleased, NotFound,
     ContentDamaged."""
     _refuse_unservable(asset)
+    if not asset.gate_passed and asset.status in _IN_PROGRESS:
+        raise NotReady("This file is still being checked. It can be downloaded as soon as the checks have passed.")
     if not asset.gate_passed:
-        raise _gate_problem(asset)
+        why = f" ({asset.message})" if asset.message else ""
+        raise Conflict(
+            f"Processing gave up before the checks of this file had passed{why}, so it is not served. "
+            f"POST {urls.file_path(asset.id, 'reprocess/')} tries again.",
+            file_status=asset.status,
+        )
     if asset.blob is None:
         raise NotFound("This file has no bytes here any more.")
     require_intact(asset.blob)
@@ -117,7 +124,9 @@ async def _send_rendition(request: Request, name: str) -> Response:
     )
     _refuse_unservable(asset)
     if rendition is None or not asset.gate_passed:
-        raise _rendition_problem(asset, name)
+        if asset.status in _IN_PROGRESS:
+            raise NotReady(f"This file is still being worked on; there is no {name} of it yet.")
+        raise NotFound(f"There is no {name} of this file.")
     info = await _object_info(rendition)
     # A rendition that is made again replaces its object, so the object's tag or date tells its version.
     version = info.tag or f"{int(info.modified_at.timestamp() * 1_000_000):x}"
@@ -150,7 +159,8 @@ async def _respond(request: Request, asset: FileAsset, stored: StoredObject, row
     try:
         return await stored_object_response(request, stored)
     except ObjectMissing:
-        await in_database(_explain_absence, asset.id)
+        # The file may have been released or deleted since its row was read.
+        await in_database(lambda: _refuse_unservable(_load(asset.id)))
         if not await in_database(has_moved, row):
             raise
     return await stored_object_response(request, replace(stored, store=row.store, key=row.key))
@@ -185,28 +195,6 @@ def _refuse_unservable(asset: FileAsset) -> None:
             raise FileRefused(f"This file was rejected: {why}", file_status=asset.status, rejection=asset.rejection)
         case FileStatus.QUARANTINED:
             raise FileRefused("Malware was found in this file; it is never served.", file_status=asset.status)
-
-
-def _gate_problem(asset: FileAsset) -> NotReady | Conflict:
-    if asset.status in _IN_PROGRESS:
-        return NotReady("This file is still being checked. It can be downloaded as soon as the checks have passed.")
-    why = f" ({asset.message})" if asset.message else ""
-    return Conflict(
-        f"Processing gave up before the checks of this file had passed{why}, so it is not served. "
-        f"POST {urls.file_path(asset.id, 'reprocess/')} tries again.",
-        file_status=asset.status,
-    )
-
-
-def _rendition_problem(asset: FileAsset, name: str) -> NotReady | NotFound:
-    if asset.status in _IN_PROGRESS:
-        return NotReady(f"This file is still being worked on; there is no {name} of it yet.")
-    return NotFound(f"There is no {name} of this file.")
-
-
-def _explain_absence(file_id: uuid.UUID) -> None:
-    """An object is missing: raise if the file was released or deleted since its row was read."""
-    _refuse_unservable(_load(file_id))
 
 
 def _rendition_filename(asset: FileAsset, rendition: Rendition) -> str:

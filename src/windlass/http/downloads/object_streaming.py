@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from abc import ABC, abstractmethod
 from contextlib import suppress
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -41,15 +42,52 @@ def next_size(size: int, seconds: float) -> int:
     return max(size // 2, SMALLEST_BLOCK) if seconds > SLOW else size
 
 
-class ObjectReader:
-    """Reads the blocks of one range in order. Its methods block and are called from threads."""
+class BlockReader(ABC):
+    """Reads ``length`` bytes in blocks, in order. Its methods block and are called from threads."""
 
-    def __init__(self, file: BinaryIO, length: int) -> None:
-        self._file = file
+    def __init__(self, length: int) -> None:
         self._left = length
         # A reply may end while a block is being read; closing then must not free the descriptor for another file.
         self._busy = threading.Lock()
         self.first = b""
+
+    @property
+    def finished(self) -> bool:
+        return self._left == 0
+
+    def next_block(self, size: int) -> bytes:
+        """``size`` bytes, fewer only at the end; the last block closes the source. Raises StoreError, also where the
+        source ends too early."""
+        with self._busy:
+            block = self._read(min(size, self._left))
+            self._left -= len(block)
+            if self.finished:
+                self._close()
+            return block
+
+    def unread_file(self) -> zero_copy.Message | None:
+        """The unread part of the file, for a server that sends files by itself; None if it is no local file."""
+        return None
+
+    def close(self) -> None:
+        """Close the source; waits for a read in progress. Idempotent."""
+        with self._busy:
+            self._close()
+
+    @abstractmethod
+    def _read(self, size: int) -> bytes:
+        """Exactly ``size`` bytes. Raises StoreError."""
+
+    @abstractmethod
+    def _close(self) -> None: ...
+
+
+class ObjectReader(BlockReader):
+    """Reads one range of a stored object."""
+
+    def __init__(self, file: BinaryIO, length: int) -> None:
+        super().__init__(length)
+        self._file = file
 
     @classmethod
     def open(cls, store_name: str, key: str, wanted: ByteRange) -> ObjectReader:
@@ -64,50 +102,24 @@ class ObjectReader:
             raise
         return reader
 
-    @property
-    def finished(self) -> bool:
-        return self._left == 0
-
-    def next_block(self, size: int) -> bytes:
-        """``size`` bytes, fewer only at the end; the last block closes the object. Raises StoreError, also where the
-        object ends too early."""
-        with self._busy:
-            size = min(size, self._left)
-            try:
-                block = self._file.read(size)
-            except OSError as error:
-                raise StoreUnavailable(f"A stored object cannot be read: {error.strerror}") from error
-            if len(block) < size:
-                raise StoreError("A stored object is shorter than its record says.")
-            self._left -= size
-            if self.finished:
-                self._file.close()
-            return block
-
     def unread_file(self) -> zero_copy.Message | None:
-        """The unread part of the file, for a server that sends files by itself; None if it is no local file."""
         try:
             file, offset = self._file.fileno(), self._file.tell()
         except (OSError, ValueError):
             return None
         return {"type": zero_copy.MESSAGE, "file": file, "offset": offset, "count": self._left}
 
-    def close(self) -> None:
-        """Close the object; waits for a read in progress. Idempotent."""
-        with self._busy:
-            self._file.close()
+    def _read(self, size: int) -> bytes:
+        try:
+            block = self._file.read(size)
+        except OSError as error:
+            raise StoreUnavailable(f"A stored object cannot be read: {error.strerror}") from error
+        if len(block) < size:
+            raise StoreError("A stored object is shorter than its record says.")
+        return block
 
-
-class Reader(Protocol):
-    """The source of a reply's bytes; see ``ObjectReader``."""
-
-    first: bytes
-
-    @property
-    def finished(self) -> bool: ...
-    def next_block(self, size: int) -> bytes: ...
-    def unread_file(self) -> zero_copy.Message | None: ...
-    def close(self) -> None: ...
+    def _close(self) -> None:
+        self._file.close()
 
 
 class ObjectResponse(Response):
@@ -116,7 +128,7 @@ class ObjectResponse(Response):
     ``held``: bytes of memory that the reader takes besides its blocks while it is open.
     """
 
-    def __init__(self, reader: Reader, status_code: int, headers: dict[str, str], *, held: int = 0) -> None:
+    def __init__(self, reader: BlockReader, status_code: int, headers: dict[str, str], *, held: int = 0) -> None:
         super().__init__(status_code=status_code, headers=headers)
         self._reader = reader
         self._held = held

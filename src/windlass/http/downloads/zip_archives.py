@@ -6,7 +6,6 @@ checked by the rules of download.
 
 from __future__ import annotations
 
-import threading
 import uuid
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from windlass.http import json_bodies, request_head
 from windlass.http.callers import principal_of
 from windlass.http.downloads.conditional_requests import check_preconditions
 from windlass.http.downloads.files import servable_blob
-from windlass.http.downloads.object_streaming import SMALLEST_BLOCK, ObjectResponse
+from windlass.http.downloads.object_streaming import SMALLEST_BLOCK, BlockReader, ObjectResponse
 from windlass.http.endpoints import BINARY, ByteEndpoints, Content, query
 from windlass.kernel import filenames
 from windlass.kernel.errors import InvalidField, NotFound
@@ -52,48 +51,32 @@ class WantedFiles:
     filename: str
 
 
-class ZipReader:
-    """The archive's bytes in blocks, for an ``ObjectResponse``. Its methods are called from threads."""
+class ZipReader(BlockReader):
+    """The archive's bytes."""
 
     def __init__(self, archive: ZipStream) -> None:
-        self.size = self._left = len(archive)
+        self.size = len(archive)
+        super().__init__(self.size)
         self._pieces: Generator[bytes, None, None] = archive.all_files()  # type: ignore[no-untyped-call]
         self._archive = archive
         self._remainder = b""
-        # A reply may end while a block is being built, and a generator that runs cannot be closed.
-        self._busy = threading.Lock()
-        self.first = b""
 
-    @property
-    def finished(self) -> bool:
-        return self._left == 0
+    def _read(self, size: int) -> bytes:
+        """Raises StoreError, also for an object whose size has changed."""
+        pieces, length = [self._remainder], len(self._remainder)
+        try:
+            while length < size:
+                piece = next(self._pieces, b"")
+                pieces.append(piece or b"".join(self._archive.footer()))  # type: ignore[no-untyped-call]
+                length += len(pieces[-1])
+        except ValueError as error:
+            raise StoreError(f"A stored object does not have the size that its record says: {error}") from error
+        block = b"".join(pieces)
+        self._remainder = block[size:]
+        return block[:size]
 
-    def next_block(self, size: int) -> bytes:
-        """``size`` bytes, fewer only at the end. Raises StoreError, also for an object whose size has changed."""
-        with self._busy:
-            size = min(size, self._left)
-            pieces, length = [self._remainder], len(self._remainder)
-            try:
-                while length < size:
-                    pieces.append(next(self._pieces, b"") or self._end())
-                    length += len(pieces[-1])
-            except ValueError as error:
-                raise StoreError(f"A stored object does not have the size that its record says: {error}") from error
-            block = b"".join(pieces)
-            self._remainder = block[size:]
-            self._left -= size
-            return block[:size]
-
-    def _end(self) -> bytes:
-        return b"".join(self._archive.footer())  # type: ignore[no-untyped-call]
-
-    def unread_file(self) -> None:
-        """None: the archive is no file that a server could send by itself."""
-
-    def close(self) -> None:
-        """Close the file that is being read; waits for a block that is being built."""
-        with self._busy:
-            self._pieces.close()
+    def _close(self) -> None:
+        self._pieces.close()
 
 
 _FILES_IN_QUERY = (

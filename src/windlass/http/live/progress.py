@@ -95,8 +95,6 @@ def progress_under_way(topics: Sequence[Topic]) -> list[Progress]:
 
 def _of_files(topics: Sequence[Topic]) -> Iterator[Progress]:
     condition = _condition(topics, {topic.file_id for topic in topics if topic.file_id})
-    if condition is None:
-        return
     running = FileAsset.present.filter(condition, status=FileStatus.PROCESSING).order_by("-created_at", "-id")
     for asset in running.only("id", "owner", "status", "progress", "stage", "message")[:MAX_ROWS]:
         percent = file_progress(asset)
@@ -106,19 +104,13 @@ def _of_files(topics: Sequence[Topic]) -> Iterator[Progress]:
 
 def _of_uploads(topics: Sequence[Topic]) -> Iterator[Progress]:
     condition = _condition(topics, {topic.upload_id for topic in topics if topic.upload_id})
-    if condition is None:
-        return
     running = UploadSession.objects.filter(condition, status=UploadStatus.ACTIVE).order_by("-created_at")
     for session in running.only("id", "owner", "status", "offset", "size")[:MAX_ROWS]:
         data = {"progress": percentage(session), "bytes_received": session.offset, "size": session.size}
         yield Progress(session.owner, session.offset, "", data, upload_id=session.id)
 
 
-def _condition(topics: Sequence[Topic], ids: set[uuid.UUID]) -> Q | None:
-    """The condition for what these topics follow; None where they follow none of this kind."""
+def _condition(topics: Sequence[Topic], ids: set[uuid.UUID]) -> Q:
+    """The condition for what these topics follow. Where they follow none of this kind, Django sends no query."""
     owners = {topic.owner for topic in topics if not (topic.file_id or topic.upload_id)}
-    if None in owners:
-        return Q()
-    if not owners and not ids:
-        return None
-    return Q(id__in=ids) | Q(owner__in=owners)
+    return Q() if None in owners else Q(id__in=ids) | Q(owner__in=owners)

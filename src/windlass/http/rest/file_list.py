@@ -60,7 +60,9 @@ def list_page(query: FileQuery, principal: Principal) -> tuple[Sequence[FileAsse
     Raises InvalidField for an ill-formed cursor."""
     selected = _filtered((trashed_files if query.trashed else visible_files)(principal), query)
     if query.cursor:
-        selected = _after(selected, *_decode(query.cursor))
+        moment, file_id = _decode(query.cursor)
+        # The first condition is implied by the second; it is the one that an index can follow.
+        selected = selected.filter(created_at__lte=moment).filter(Q(created_at__lt=moment) | Q(id__lt=file_id))
     ordered = selected.order_by("-created_at", "-id")
     ids, more = _ids_of_page(ordered, query.limit)
     assets = list(with_parts(ordered.filter(id__in=ids)))
@@ -91,11 +93,6 @@ def _filtered(files: QuerySet[FileAsset], query: FileQuery) -> QuerySet[FileAsse
     if query.q:
         files = files.filter(search_name__contains=filenames.comparable(query.q))
     return files
-
-
-def _after(files: QuerySet[FileAsset], moment: datetime, file_id: uuid.UUID) -> QuerySet[FileAsset]:
-    # The first condition is implied by the second; it is the one that an index can follow.
-    return files.filter(created_at__lte=moment).filter(Q(created_at__lt=moment) | Q(id__lt=file_id))
 
 
 def _next_query(query: FileQuery, last: FileAsset) -> str:

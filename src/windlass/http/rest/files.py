@@ -38,7 +38,6 @@ router = Router(tags=["Files"])
 
 T = TypeVar("T")
 
-
 #: Seconds: a week, which is long enough to hand a link to a person, and bounds the use of a leaked one.
 MAX_SIGNED_URL_SECONDS = 7 * 24 * 3600
 

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Any
+import uuid
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from ninja import Router, Schema
 from pydantic import StrictBool
 
 from windlass.executors import in_database
-from windlass.files.api import (
-    FileAsset,
-    FileStatus,
-    bytes_freed_by,
-    clean_up_uploads,
-    profile,
-    visible_files,
-)
+from windlass.files.api import FileAsset, FileStatus, bytes_freed_by, clean_up_uploads, get_file, profile, visible_files
 from windlass.http.callers import OWNER, STAFF, caller
 from windlass.http.json_models import ReplyModel
 from windlass.http.media_records import MediaOut, media_out, rules_of
@@ -70,17 +62,14 @@ class CleanupOut(ReplyModel):
 
 @router.get("/supported-formats", auth=OWNER, response=SupportedFormats, summary="Formats and limits of the media API")
 async def supported_formats(request: HttpRequest) -> HttpResponse:
-    kinds: dict[str, Any] = {rules.kind: asdict(rules) for rules in profile(PROFILE).media_types}
-    for rules in kinds.values():
-        del rules["kind"]
-    return JsonResponse(kinds | {"chunk_size": DEFAULT_CHUNK_SIZE, "max_images": MAX_IMAGES})
+    kinds = {rules.kind: KindRules.of(rules) for rules in profile(PROFILE).media_types}
+    return JsonResponse({**kinds, "chunk_size": DEFAULT_CHUNK_SIZE, "max_images": MAX_IMAGES})
 
 
 @router.post("/cleanup/expired", auth=STAFF, response=CleanupOut, summary="Expire overdue uploads now; for staff only")
 async def cleanup(request: HttpRequest) -> HttpResponse:
     cleaned = await in_database(clean_up_uploads)
-    counts = {"sessions_expired": cleaned.expired, "bytes_freed": cleaned.bytes_freed}
-    return JsonResponse(counts | {"sessions_forgotten": cleaned.deleted})
+    return JsonResponse(CleanupOut.of(cleaned, sessions_expired=cleaned.expired, sessions_forgotten=cleaned.deleted))
 
 
 @router.post(
@@ -97,28 +86,21 @@ async def published(request: HttpRequest, post_id: str, publication: PublishedIn
 
 @router.get("/{media_id}", auth=OWNER, response=MediaOut, summary="The record of an image or video")
 async def read_media(request: HttpRequest, media_id: str) -> HttpResponse:
-    return JsonResponse(await on_file(request, media_id, _read))
+    return JsonResponse(await on_file(request, media_id, media_out, find=_get_media))
 
 
 @router.delete("/{media_id}", auth=OWNER, response={204: None}, summary="Delete an image or video, bytes and record")
 async def delete_media(request: HttpRequest, media_id: str) -> HttpResponse:
-    await on_file(request, media_id, _delete)
+    await on_file(request, media_id, processing.delete_or_trash, find=_get_media)
     return HttpResponse(status=204)
 
 
-def _read(asset: FileAsset) -> dict[str, Any]:
-    _require_media(asset)
-    return media_out(asset)
-
-
-def _delete(asset: FileAsset) -> None:
-    _require_media(asset)
-    processing.delete_or_trash(asset)
-
-
-def _require_media(asset: FileAsset) -> None:
+def _get_media(media_id: uuid.UUID, principal: Principal) -> FileAsset:
+    """As ``get_file``; also raises NotFound for a file that is no picture or video."""
+    asset = get_file(media_id, principal)
     if not rules_of(asset.profile):
         raise NotFound(f"There is no picture or video {asset.id}.")
+    return asset
 
 
 def _release(post_id: str, principal: Principal) -> dict[str, int]:

@@ -137,22 +137,17 @@ def _schema(shape: Shape, definitions: Definitions) -> dict[str, Any]:
     return schema
 
 
-def _build() -> RecordApi:
-    api = RecordApi(
-        title="Windlass",
-        version=windlass.__version__,
-        description=_DESCRIPTION,
-        openapi_url="/api/openapi.json",
-        docs_url="/api/docs",
-        urls_namespace="windlass",
-        parser=JsonParser(),
-    )
-    api.add_router("", profiles.router)
-    api.add_router("", files.router)
-    api.add_router("", grants.router)
-    api.add_router("/api/v1/media", media.router)
-    api.add_router("/api/v1", quota.router)
-    return api
-
-
-api = _build()
+api = RecordApi(
+    title="Windlass",
+    version=windlass.__version__,
+    description=_DESCRIPTION,
+    openapi_url="/api/openapi.json",
+    docs_url="/api/docs",
+    urls_namespace="windlass",
+    parser=JsonParser(),
+)
+api.add_router("", profiles.router)
+api.add_router("", files.router)
+api.add_router("", grants.router)
+api.add_router("/api/v1/media", media.router)
+api.add_router("/api/v1", quota.router)

@@ -97,19 +97,14 @@ def _get(path: str, name: str, response: type[Schema], summary: str, auth: Any =
 async def security_config(request: HttpRequest) -> HttpResponse:
     settings = conf.get()
     return JsonResponse(
-        {
-            "max_upload_size": settings.upload_limit,
-            "max_files_per_upload": settings.max_files_per_upload,
-            "max_total_upload_size": settings.max_total_upload_size or None,
-            "allowed_mime_types": list(settings.allowed_mime_types),
-            "blocked_mime_types": list(settings.blocked_mime_types),
-            "allowed_extensions": list(settings.allowed_extensions),
-            "upload_ttl_hours": settings.upload_ttl_hours,
-            "credentials_required": settings.credentials_required,
-            "rate_limits": None,
-            "malware_scan": bool(settings.scanner_name),
-            "profiles": sorted(profiles()),
-        }
+        SecurityConfig.of(
+            settings,
+            max_upload_size=settings.upload_limit,
+            max_total_upload_size=settings.max_total_upload_size or None,
+            rate_limits=None,
+            malware_scan=bool(settings.scanner_name),
+            profiles=sorted(profiles()),
+        )
     )
 
 
@@ -123,9 +118,7 @@ async def list_profiles(request: HttpRequest) -> HttpResponse:
 async def show_problem(request: HttpRequest, slug: str) -> HttpResponse:
     for kind in all_problems():
         if kind.slug == slug:
-            return JsonResponse(
-                {"type": f"/problems/{slug}", "title": kind.title, "status": kind.status, "transient": kind.transient}
-            )
+            return JsonResponse(ProblemType.of(kind, type=f"/problems/{slug}"))
     raise NotFound(f"There is no problem type {slug!r}.")
 
 

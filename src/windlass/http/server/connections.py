@@ -91,10 +91,7 @@ class Connections:
 
 
 def connections_of(loop: asyncio.AbstractEventLoop) -> Connections:
-    existing = _all.get(loop)
-    if existing is None:
-        existing = _all[loop] = Connections(loop)
-    return existing
+    return _all.setdefault(loop, Connections(loop))
 
 
 _all: WeakKeyDictionary[asyncio.AbstractEventLoop, Connections] = WeakKeyDictionary()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 from ninja import Schema
@@ -108,18 +108,18 @@ ASSEMBLING = ("The digest of the file is still being computed", ChunkUploadAssem
     replies={201: ("The parameters of the upload", ChunkUploadOut)},
 )
 async def create(upload: UploadRequest) -> Reply:
-    return protocol.created(*await create_in_chunks(upload, protocol.parse_init, Dialect.CHUNKS))
+    return protocol.created(await create_in_chunks(upload, protocol.parse_init, Dialect.CHUNKS))
 
 
 async def create_in_chunks(
     upload: UploadRequest, parse: Callable[[bytes], CreateInChunks], dialect: Dialect
-) -> tuple[UUID, int, int, datetime]:
-    """Create an upload in numbered chunks; return its id, the size and number of its chunks, and when it expires."""
+) -> dict[str, Any]:
+    """Create an upload in numbered chunks; return what to send as a ``MediaUploadOut``."""
     principal = upload.principal
     intent = await json_bodies.parse_body(upload.head, upload.body, parse)
     session = await chunked.create(intent, principal, dialect=dialect)
     layout = files.chunk_layout(session)
-    return session.id, layout.chunk_size, layout.total, session.expires_at
+    return protocol.layout_document(session.id, layout.chunk_size, layout.total, session.expires_at)
 
 
 @endpoints.upload(

@@ -15,7 +15,7 @@ from windlass.http.endpoints import BINARY, Content, header, query
 from windlass.http.file_records import FileRecord, new_file_record
 from windlass.http.json_models import ProblemDocument, ReplyModel
 from windlass.http.uploads import resumable
-from windlass.http.uploads.multipart_intake import FormIntake, ReceivedFile
+from windlass.http.uploads.multipart_intake import FormIntake
 from windlass.http.uploads.upload_request import UploadEndpoints, UploadRequest
 from windlass.kernel import urls
 from windlass.kernel.errors import BodyTooLarge, FileTooLarge
@@ -153,17 +153,15 @@ async def _receive_form(upload: UploadRequest, *, always_list: bool) -> Response
         if problems:
             raise problems[0]
         return _created(records[0])
-    errors = [_error(item, upload) for item in received if item.problem is not None]
+    errors = [
+        item.problem.document(upload.request.url.path, upload.request_id) | {"filename": item.part.filename}
+        for item in received
+        if item.problem is not None
+    ]
     if not records:
         problems[0].members["errors"] = errors
         raise problems[0]
     return JSONResponse({"files": records, "errors": errors}, status_code=201)
-
-
-def _error(item: ReceivedFile, upload: UploadRequest) -> dict[str, Any]:
-    assert item.problem is not None
-    document = item.problem.document(upload.request.url.path, upload.request_id)
-    return document | {"filename": item.part.filename}
 
 
 class _FileForm(FormIntake):

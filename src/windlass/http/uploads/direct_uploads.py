@@ -159,8 +159,9 @@ async def complete_params(upload: UploadRequest) -> Reply:
     key = protocol.parse_key(upload.head.query)
     if key.startswith(accounts.GRANT_PREFIX):
         return await _completed(await in_database(_session_of_grant, key, upload.caller), key)
-    upload_id, key = protocol.parse_upload_key(upload.head.query)
-    session = await direct_upload.complete_single(upload_id, key, upload.caller, request_id=upload.request_id)
+    session = await direct_upload.complete_single(
+        protocol.upload_of_key(key), key, upload.caller, request_id=upload.request_id
+    )
     return await _completed(session, key)
 
 

@@ -118,7 +118,7 @@ def _form(required: Sequence[str], **properties: Any) -> Content:
     replies={200: ("The parameters of the upload", MediaUploadOut)},
 )
 async def create(upload: UploadRequest) -> Reply:
-    return protocol.created(*await create_in_chunks(upload, protocol.parse_init, Dialect.MEDIA))
+    return Reply(200, body=await create_in_chunks(upload, protocol.parse_init, Dialect.MEDIA))
 
 
 @endpoints.upload(

@@ -50,12 +50,6 @@ class UploadRequest:
     access: Access
 
     @property
-    def waits_for_continue(self) -> bool:
-        """Whether the client sends its body only after ``100 Continue``, which the first receive sends (RFC 9110,
-        10.1.1)."""
-        return self.head.headers.get("expect", "").lower() == "100-continue"
-
-    @property
     def request_id(self) -> str:
         return str(self.request.scope.get("windlass.request_id", ""))
 
@@ -117,7 +111,9 @@ def receiving(handler: UploadHandler, declared: ByteEndpoint, render_problem: Re
         head = request_head.of_request(request)
         empty = "transfer-encoding" not in head.headers and head.headers.get("content-length", "0") == "0"
         upload = UploadRequest(request, head, RequestBody(request.receive, empty=empty), declared.access)
-        if not empty and not upload.waits_for_continue:
+        # With it, the client sends its body only after the first receive (RFC 9110, 10.1.1).
+        expects_continue = head.headers.get("expect", "").lower() == "100-continue"
+        if not empty and not expects_continue:
             upload.body.start()
         try:
             with _announced_writer(upload):
@@ -184,7 +180,7 @@ def _refused(problem: Problem, upload: UploadRequest) -> Response:
     refusal = ietf.refused(problem)
     document = problem.document(upload.request.url.path, upload.request_id)
     return JSONResponse(
-        document | dict(refusal.members),
+        document | refusal.body,
         status_code=refusal.status,
         headers=dict(refusal.headers),
         media_type="application/problem+json",

@@ -6,7 +6,7 @@ import resource
 from collections.abc import Mapping
 from typing import Any
 
-from windlass.kernel.media_types import ARCHIVES
+from windlass.kernel.media_type_tables import ARCHIVES
 from windlass.processing.contract import About, StepContext, StepResult, Unreadable
 from windlass.processing.formats.archives import archive_types, decompressors
 from windlass.processing.formats.archives.inspect_archive import inspect_archive

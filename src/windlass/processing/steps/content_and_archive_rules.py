@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from windlass.kernel.media_types import ARCHIVES, matches
+from windlass.kernel.media_type_tables import ARCHIVES
+from windlass.kernel.media_types import matches
 from windlass.processing.contract import About, Facts, Rejection, StepContext, StepResult
 from windlass.processing.formats.archives.inspection import LARGEST_INTEGER, RATIO_CHECKED_FROM
 

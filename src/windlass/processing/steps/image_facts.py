@@ -5,7 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
-from windlass.kernel.media_types import RASTER_IMAGES, RAW_IMAGES, canonical
+from windlass.kernel.media_type_tables import RASTER_IMAGES, RAW_IMAGES
+from windlass.kernel.media_types import canonical
 from windlass.processing.contract import About, StepContext, StepResult, Unreadable, damaged
 from windlass.processing.formats.pictures import exif, icc, picture_headers, raw_photos
 from windlass.processing.formats.recordings import mp4_tracks

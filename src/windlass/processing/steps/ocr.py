@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
-from windlass.kernel.media_types import RASTER_IMAGES
+from windlass.kernel.media_type_tables import RASTER_IMAGES
 from windlass.processing.contract import About, StepContext, StepResult, damaged
 from windlass.processing.formats.documents import pdf
 from windlass.processing.formats.text.text_rendition import GIVES, MAKES, TextRendition

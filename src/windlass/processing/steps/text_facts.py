@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from itertools import takewhile
 from typing import Any
 
-from windlass.kernel.media_types import extension, is_xml
+from windlass.kernel.filenames import extension
+from windlass.kernel.media_types import is_xml
 from windlass.processing.contract import About, StepContext, StepResult
 from windlass.processing.formats.read_limits import BLOCK, MB, READING_SECONDS, Deadline, blocks, shorten
 from windlass.processing.formats.text import csv_tables, encodings, html_text, json_outline, plain_text

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from windlass.kernel.media_types import BITMAP_IMAGES, RASTER_IMAGES, RAW_IMAGES, matches
+from windlass.kernel.media_type_tables import BITMAP_IMAGES, RASTER_IMAGES, RAW_IMAGES
+from windlass.kernel.media_types import matches
 from windlass.processing.contract import About, PermanentError, StepContext, StepResult, damaged
 from windlass.processing.formats.documents import compound_file, epub
 from windlass.processing.formats.documents.pdf import first_page, opened

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, BinaryIO
 
-from windlass.kernel.media_types import ARCHIVES, canonical, contains, has_signature, is_text, matches, of_filename
+from windlass.kernel.media_type_tables import ARCHIVES
+from windlass.kernel.media_types import canonical, contains, has_signature, is_text, matches, of_filename
 from windlass.processing.contract import About, PermanentError, StepContext, StepResult, Unreadable
 from windlass.processing.formats import type_refinement
 from windlass.processing.formats.archives import archive_types

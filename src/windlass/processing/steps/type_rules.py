@@ -5,16 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from windlass.kernel.filenames import is_placeholder
-from windlass.kernel.media_types import (
-    NO_CLAIM,
-    contradicts,
-    declaration_contradicts,
-    extension,
-    matches,
-    of_filename,
-    usual_extension,
-)
+from windlass.kernel.filenames import extension, is_placeholder
+from windlass.kernel.media_type_tables import NO_CLAIM
+from windlass.kernel.media_types import contradicts, declaration_contradicts, matches, of_filename, usual_extension
 from windlass.processing.contract import About, Facts, Rejection, StepContext, StepResult
 
 Rule = Callable[[Facts, Mapping[str, Any]], Rejection | None]

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from windlass.kernel.media_types import TEXT, has_signature
+from windlass.kernel.media_type_tables import TEXT
+from windlass.kernel.media_types import has_signature
 
 #: Bytes of the sample from which UTF-16 is detected.
 _SAMPLE = 4096
