@@ -62,7 +62,7 @@ def settings() -> str:
 
 
 def problems() -> str:
-    from windlass.kernel.errors import all_problems
+    from windlass.kernel.problem_types import all_problems
 
     rows = (
         (f"`/problems/{kind.slug}`", str(kind.status), kind.title, "yes" if kind.transient else "no")

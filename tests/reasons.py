@@ -72,7 +72,7 @@ def observe(seen: set[str]) -> None:
     """From now on every reason goes into ``seen`` as well. What is done does not change."""
     import httpx
 
-    from windlass.kernel.errors import Problem
+    from windlass.kernel.problem_types import Problem
 
     make, read = Problem.__init__, httpx.Response.json
 

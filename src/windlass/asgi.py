@@ -21,7 +21,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "windlass.settings")
 django.setup(set_prefix=False)
 
 # ruff: noqa: E402  Django's apps must be loaded before the modules below
-from windlass.http import byte_plane, cors, query_parameters, request_head
+from windlass.http import byte_endpoints, cors, query_parameters, request_head
 from windlass.http.callers import admit
 from windlass.http.endpoints import answering
 from windlass.http.forwarded import as_client_sees, base_of, path_of
@@ -46,8 +46,8 @@ from windlass.http.middleware import (
 from windlass.http.problem_responses import problem_of, problem_response
 from windlass.http.server.asgi_extensions import DRAINS_BODY, BodyDrain
 from windlass.kernel import urls
-from windlass.kernel.errors import NotFound
 from windlass.kernel.memory_allocator import keep_freed_buffers
+from windlass.kernel.problem_types import NotFound
 from windlass.kernel.stored_text import is_storable
 from windlass.operations import health, metrics
 from windlass.processing import breaker_events
@@ -57,13 +57,13 @@ breaker_events.record_breaker_changes()
 
 #: The handlers of the endpoints that ``windlass.http`` declares and ``windlass.operations`` answers.
 _SERVICE_HANDLERS = {
-    byte_plane.LIVEZ: health.livez,
-    byte_plane.READYZ: health.readyz,
-    byte_plane.HEALTHZ: health.readyz,
-    byte_plane.METRICS_PAGE: metrics.metrics,
+    byte_endpoints.LIVEZ: health.livez,
+    byte_endpoints.READYZ: health.readyz,
+    byte_endpoints.HEALTHZ: health.readyz,
+    byte_endpoints.METRICS_PAGE: metrics.metrics,
 }
 BYTE_ROUTES: list[Route] = [
-    *byte_plane.ROUTES,
+    *byte_endpoints.ROUTES,
     *(declared.route(answering(handler, declared)) for declared, handler in _SERVICE_HANDLERS.items()),
 ]
 
@@ -95,7 +95,7 @@ class WindlassApplication:
             routed = _for_routing(seen)
             route = _byte_route(routed)
             # A project may have a /metrics of its own.
-            shared = route is None or route.path == byte_plane.METRICS_PAGE.path
+            shared = route is None or route.path == byte_endpoints.METRICS_PAGE.path
             if shared and _is_of_project(path_of(seen)):
                 await self._inner(scope, receive, send)
             else:

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from tests.contract import test_django_store as django_stores
 from windlass.kernel import secret_keys
-from windlass.storage import page_cache
 from windlass.storage.conformance import StoreConformance
 from windlass.storage.conformance.base import KEY, OTHER, keys, make, pattern, read, through_json, write
 from windlass.storage.contract import StoreError
@@ -22,6 +21,7 @@ from windlass.storage.encryption.header import Keyring
 from windlass.storage.encryption.keys import MasterKey
 from windlass.storage.encryption.store import EncryptedStore
 from windlass.storage.local import LocalStore
+from windlass.storage.posix_files import drop_from_page_cache
 
 KEY_ONE, KEY_TWO = bytes(range(32)), bytes(range(32, 64))
 
@@ -244,5 +244,5 @@ def test_dropping_the_page_cache_reaches_the_encrypted_file(place: Path, monkeyp
     make(store, KEY, pattern(100_000))
     monkeypatch.setattr(os, "posix_fadvise", lambda descriptor, *_: asked.append(os.fstat(descriptor).st_ino))
     with store.open(KEY) as file:
-        page_cache.drop(file)
+        drop_from_page_cache(file)
     assert asked == [(place / f"{KEY}.enc").stat().st_ino]

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests import services
-from windlass.storage import posix
+from windlass.storage import posix_files
 from windlass.storage.conformance import StoreConformance
 from windlass.storage.conformance.base import KEY, OTHER, keys, make, pattern, read, through_json, write
 from windlass.storage.conformance.writers import writer_elsewhere
@@ -475,7 +475,7 @@ def test_short_writes_are_continued(tmp_path: Path, buffers: list[bytes], limits
     path.write_bytes(b"")
     with pytest.MonkeyPatch.context() as patch, path.open("r+b") as file:
         patch.setattr(os, "pwritev", short)
-        assert posix.write_all(file.fileno(), offset, buffers) == len(b"".join(buffers))
+        assert posix_files.write_all(file.fileno(), offset, buffers) == len(b"".join(buffers))
     data = b"".join(buffers)
     assert path.read_bytes() == (b"\0" * offset + data if data else b"")
 
@@ -498,7 +498,7 @@ def test_copying_falls_back_to_reading_and_writing(
             raise OSError(reason, os.strerror(reason))
         return os.sendfile(target, source, start, 1000) if os.lseek(target, offset, os.SEEK_SET) == offset else 0
 
-    monkeypatch.setattr(posix, "_copy_in_kernel", refuse)
+    monkeypatch.setattr(posix_files, "_copy_in_kernel", refuse)
     state = store.create(KEY)
     writer = store.open_writer(KEY, state)
     assert writer.copy(0, OTHER, 0, len(data)) == len(data)

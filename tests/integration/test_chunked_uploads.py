@@ -17,8 +17,8 @@ import pytest
 from windlass.files import api as files
 from windlass.files.models import UploadChunk
 from windlass.kernel.clock import now
-from windlass.kernel.errors import ChecksumMismatch, UploadGone
 from windlass.kernel.principals import Principal
+from windlass.kernel.problem_types import ChecksumMismatch, UploadGone
 from windlass.protocols.intents import CreateInChunks, Description, PutChunk
 from windlass.receiving import chunk_completion, chunked
 from windlass.receiving.body import BytesInMemory
@@ -98,7 +98,7 @@ def test_a_failed_sync_fails_the_whole_upload(database: Path, monkeypatch: pytes
     session = run(begin(data))
     run(put(session, 0, data))
     with monkeypatch.context() as broken:
-        broken.setattr("windlass.storage.posix.os.fdatasync", fail)
+        broken.setattr("windlass.storage.posix_files.os.fdatasync", fail)
         with pytest.raises(SyncFailed):
             run(put(session, 1, data))
     session.refresh_from_db()

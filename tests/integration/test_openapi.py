@@ -38,7 +38,7 @@ def test_every_byte_route_is_described(document: dict[str, Any]) -> None:
 
 
 def test_every_declared_byte_endpoint_is_served() -> None:
-    from windlass.http.byte_plane import BYTE_ENDPOINTS
+    from windlass.http.byte_endpoints import BYTE_ENDPOINTS
     from windlass.http.rest.openapi import without_names
 
     declared = {(method, without_names(each.path)) for each in BYTE_ENDPOINTS for method in each.methods}
@@ -139,7 +139,7 @@ def test_upload_status_matches_its_schema() -> None:
 def test_replies_of_direct_uploads_match_their_schemas() -> None:
 
     from windlass.http.uploads import direct_uploads as schemas
-    from windlass.kernel.errors import NotFound
+    from windlass.kernel.problem_types import NotFound
     from windlass.protocols import s3multipart
 
     upload, said = uuid.uuid4(), {"fields": {"a": "b"}, "headers": {}, "seconds": 900}

@@ -31,7 +31,8 @@ from windlass.files import api as files  # noqa: E402
 from windlass.files.api import UploadStatus  # noqa: E402
 from windlass.files.models import FileAsset, UploadSession  # noqa: E402
 from windlass.kernel.clock import now  # noqa: E402
-from windlass.kernel.errors import (  # noqa: E402
+from windlass.kernel.principals import Principal  # noqa: E402
+from windlass.kernel.problem_types import (  # noqa: E402
     BodyDigestMismatch,
     Conflict,
     Forbidden,
@@ -44,7 +45,6 @@ from windlass.kernel.errors import (  # noqa: E402
     UploadGone,
     UploadLocked,
 )
-from windlass.kernel.principals import Principal  # noqa: E402
 from windlass.protocols.digests import Checksum  # noqa: E402
 from windlass.protocols.intents import Append, Concatenate, Create, Description  # noqa: E402
 from windlass.receiving import checkpointed_transfer, concatenation, lease, offset_uploads, single  # noqa: E402

@@ -23,7 +23,7 @@ from windlass.events.types import EventType
 from windlass.files.profiles import Profile
 from windlass.files.states import FILE_TRANSITIONS, UPLOAD_TRANSITIONS, FileStatus, StepState, UploadStatus
 from windlass.jobs.states import AttemptOutcome, JobState, Stage
-from windlass.kernel.errors import all_problems
+from windlass.kernel.problem_types import all_problems
 from windlass.processing import registry
 
 PAGES = markdown_pages.pages()

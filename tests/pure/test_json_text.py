@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from windlass.kernel.errors import BadRequest, MetadataTooLarge
 from windlass.kernel.json_text import MAX_DEPTH, parse
+from windlass.kernel.problem_types import BadRequest, MetadataTooLarge
 from windlass.protocols import description_fields, json_fields
 
 

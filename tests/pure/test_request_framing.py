@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from windlass.http.server.request_framing import END, HeadLimits, RequestEnd, RequestFraming, RequestHead
-from windlass.kernel.errors import Problem
+from windlass.kernel.problem_types import Problem
 
 LIMITS = HeadLimits()
 HOST = b"Host: x\r\n"

@@ -19,7 +19,6 @@ from django.utils.module_loading import import_string
 from windlass import conf
 from windlass.accounts import grants, signed_urls, tokens, users
 from windlass.accounts.access import Access
-from windlass.kernel.errors import Forbidden, Unauthenticated
 from windlass.kernel.ids import parse_id
 from windlass.kernel.principals import (
     ANONYMOUS,
@@ -30,6 +29,7 @@ from windlass.kernel.principals import (
     Principal,
     owner_of_user,
 )
+from windlass.kernel.problem_types import Forbidden, Unauthenticated
 from windlass.kernel.stored_text import is_storable
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})

@@ -18,9 +18,9 @@ from windlass.accounts import users
 from windlass.accounts.access import GrantUse
 from windlass.accounts.models import Grant
 from windlass.kernel.clock import now
-from windlass.kernel.errors import Forbidden, GrantUsed, NotFound, Unauthenticated
 from windlass.kernel.ids import parse_id
 from windlass.kernel.principals import CredentialKind, GrantedUpload, Principal
+from windlass.kernel.problem_types import Forbidden, GrantUsed, NotFound, Unauthenticated
 
 GRANT_PREFIX = "wlg_"
 #: The URL parameter that carries the token.

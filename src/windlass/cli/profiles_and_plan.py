@@ -42,7 +42,7 @@ def plan(
 
 def _profile_rules(name: str) -> dict[str, Any]:
     from windlass.files.profiles import profile
-    from windlass.kernel.errors import InvalidField
+    from windlass.kernel.problem_types import InvalidField
 
     try:
         return profile(name).document()

@@ -1,7 +1,5 @@
 """The event journal in the Django admin, read-only."""
 
-from __future__ import annotations
-
 from django.contrib import admin
 
 from windlass.database.read_only_admin import ReadOnly

@@ -1,7 +1,5 @@
 """Event types, as clients see them."""
 
-from __future__ import annotations
-
 from django.db import models
 
 

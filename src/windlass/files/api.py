@@ -88,7 +88,7 @@ from windlass.files.integrity import (
     require_intact,
     selected_bytes,
 )
-from windlass.files.leases import (
+from windlass.files.lease_rows import (
     CHUNK_CLAIMS,
     UPLOAD_LEASES,
     Lease,

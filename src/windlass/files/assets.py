@@ -17,8 +17,8 @@ from windlass.events.api import EventType, Recorder
 from windlass.files.models import Blob, FileAsset, StepRun
 from windlass.files.states import ENDED_FILES, FileStatus, StepState, file_statuses_before
 from windlass.kernel.clock import now
-from windlass.kernel.errors import NotFound
 from windlass.kernel.principals import Principal
+from windlass.kernel.problem_types import NotFound
 
 #: Facts that have a column of their own; all others are in ``extra_attributes``.
 FACT_COLUMNS = ("mime_type", "checksum", "width", "height", "duration", "page_count")

@@ -71,7 +71,8 @@ def share_blob(asset: FileAsset, twin: Blob) -> list[StoredObject]:
         return []
     locked = Blob.objects.select_for_update().filter(id__in=[blob_id, twin.id]).order_by("id")
     by_id = {blob.id: blob for blob in locked}
-    if len(by_id) < 2 or not _have_same_content(by_id[blob_id], by_id[twin.id]):
+    contents = {(blob.owner, blob.store, blob.size, blob.sha256) for blob in by_id.values()}
+    if len(by_id) < 2 or len(contents) > 1:
         return []
     if not Blob.objects.filter(id=twin.id, references__gte=1).update(references=F("references") + 1):
         return []
@@ -138,10 +139,6 @@ def has_moved(row: Blob | Rendition) -> bool:
 def _lock_file(asset: FileAsset) -> uuid.UUID | None:
     rows = FileAsset.objects.select_for_update().filter(id=asset.id)
     return rows.values_list("blob_id", flat=True).first()
-
-
-def _have_same_content(one: Blob, other: Blob) -> bool:
-    return (one.owner, one.store, one.size, one.sha256) == (other.owner, other.store, other.size, other.sha256)
 
 
 def _decrement(blob_id: uuid.UUID) -> list[StoredObject]:

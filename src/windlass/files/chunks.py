@@ -13,7 +13,7 @@ from django.db.models import F, QuerySet
 
 from windlass.events.api import recording
 from windlass.files import uploads
-from windlass.files.leases import CHUNK_CLAIMS, UPLOAD_LEASES, Lease, lease_of
+from windlass.files.lease_rows import CHUNK_CLAIMS, UPLOAD_LEASES, Lease, lease_of
 from windlass.files.models import UploadChunk, UploadSession
 from windlass.files.states import UNFINISHED_UPLOADS, ChunkState, UploadStatus
 from windlass.kernel.chunk_layout import ChunkLayout

@@ -9,7 +9,7 @@ from datetime import timedelta
 from django.db import IntegrityError
 
 from windlass.files import uploads
-from windlass.files.leases import UPLOAD_LEASES
+from windlass.files.lease_rows import UPLOAD_LEASES
 from windlass.files.models import UploadSession
 from windlass.files.states import UploadStatus
 from windlass.files.uploads import NewUpload

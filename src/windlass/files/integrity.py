@@ -19,7 +19,7 @@ from django.db.models.functions import Coalesce
 from windlass.events.api import EventType, Recorder, recording
 from windlass.files.models import Blob, FileAsset, Rendition
 from windlass.kernel.clock import now, rfc3339
-from windlass.kernel.errors import ContentDamaged
+from windlass.kernel.problem_types import ContentDamaged
 
 _BATCH = 100
 

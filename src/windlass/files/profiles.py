@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from windlass import conf
 from windlass.conf import MB
-from windlass.kernel.errors import InvalidField
+from windlass.kernel.problem_types import InvalidField
 
 #: Limits on the content of files; 0: no limit.
 CONTENT_LIMITS = (

@@ -22,7 +22,7 @@ from windlass.database.connection import atomic
 from windlass.files import trash
 from windlass.files.models import FileAsset, OwnerAccount, UploadSession
 from windlass.files.states import UNFINISHED_UPLOADS
-from windlass.kernel.errors import QuotaExceeded
+from windlass.kernel.problem_types import QuotaExceeded
 
 _COUNTED = ("bytes_used", "bytes_reserved", "files_used", "files_reserved")
 _KINDS = ("bytes", "files")

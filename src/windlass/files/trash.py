@@ -15,8 +15,8 @@ from django.db.models import Count, QuerySet, Sum
 from windlass.events.api import EventType, Recorder
 from windlass.files.models import FileAsset
 from windlass.kernel.clock import now, rfc3339
-from windlass.kernel.errors import NotFound
 from windlass.kernel.principals import Principal
+from windlass.kernel.problem_types import NotFound
 
 
 @dataclass(frozen=True, slots=True)

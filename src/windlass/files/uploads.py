@@ -12,14 +12,14 @@ from django.db.models import F, Q, QuerySet
 
 from windlass.events.api import EventType, Recorder, recording
 from windlass.files import quota, retention
-from windlass.files.leases import UPLOAD_LEASES, Lease, update_leased
+from windlass.files.lease_rows import UPLOAD_LEASES, Lease, update_leased
 from windlass.files.models import Blob, FileAsset, UploadSession
 from windlass.files.profiles import Profile
 from windlass.files.states import UNFINISHED_UPLOADS, UploadStatus, upload_statuses_before
 from windlass.kernel.clock import now
-from windlass.kernel.errors import NotFound, UploadGone
 from windlass.kernel.ids import new_id
 from windlass.kernel.principals import GrantedUpload, Principal
+from windlass.kernel.problem_types import NotFound, UploadGone
 
 _BATCH = 500
 #: Attributes of a new upload that are columns of its session.

@@ -21,8 +21,8 @@ from windlass.http.json_models import ReplyModel
 from windlass.jobs.api import Stage
 from windlass.kernel import urls
 from windlass.kernel.clock import rfc3339
-from windlass.kernel.errors import NotFound
 from windlass.kernel.ids import parse_id
+from windlass.kernel.problem_types import NotFound
 from windlass.processing.api import gate_steps
 
 

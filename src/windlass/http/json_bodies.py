@@ -13,8 +13,8 @@ from typing import BinaryIO, TypeVar, cast
 from windlass import conf
 from windlass.executors import in_thread
 from windlass.http.memory_budget import Share, budget
-from windlass.kernel.errors import BodyTooLarge, Problem, ReceiveTimeout
-from windlass.protocols import heads
+from windlass.kernel.problem_types import BodyTooLarge, Problem, ReceiveTimeout
+from windlass.protocols import request_heads
 from windlass.protocols.intents import Head
 from windlass.receiving.body import ByteSource
 from windlass.storage.contract import Buffer
@@ -60,7 +60,7 @@ def _parser_thread() -> ThreadPoolExecutor:
 async def _read(head: Head, body: ByteSource, limit: int, too_large: Problem | None, share: Share) -> bytes:
     """A body that is not small waits on disk until it is complete: a slow client holds no memory."""
     refusal = too_large or BodyTooLarge(f"This call takes at most {limit // 1024} KiB of JSON.", limit=limit)
-    if (heads.body_length(head) or 0) > limit:
+    if (request_heads.body_length(head) or 0) > limit:
         raise refusal
     pieces: list[Buffer] = []
     size = 0

@@ -12,8 +12,8 @@ from windlass.files.api import FileAsset, FileStatus, MediaRules, profiles
 from windlass.http.file_records import media_link
 from windlass.http.json_models import ReplyModel
 from windlass.kernel import urls
-from windlass.kernel.errors import FileRejected, Problem, UnsupportedMediaType
 from windlass.kernel.media_types import matches
+from windlass.kernel.problem_types import FileRejected, Problem, UnsupportedMediaType
 from windlass.protocols import media
 
 #: Rules that refuse a type: 415. Every other rule: 422.

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from weakref import WeakKeyDictionary
 
 from windlass import conf
-from windlass.kernel.errors import Unavailable
+from windlass.kernel.problem_types import Unavailable
 
 FREE_PER_CONNECTION = 64 * 1024
 #: Seconds that a request waits for its share before it is refused.

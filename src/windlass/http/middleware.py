@@ -12,8 +12,8 @@ from django.http.request import split_domain_port, validate_host
 
 from windlass import conf
 from windlass.http.memory_budget import budget
-from windlass.kernel.errors import BadRequest, BodyTooLarge, Problem
 from windlass.kernel.ids import request_id
+from windlass.kernel.problem_types import BadRequest, BodyTooLarge, Problem
 from windlass.protocols import tus
 
 Scope = MutableMapping[str, Any]

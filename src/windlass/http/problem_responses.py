@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse, Response
 
 from windlass.database.outage import is_outage, log_outage
 from windlass.kernel.disk_full import is_disk_full
-from windlass.kernel.errors import BadRequest, Problem, StorageFull, Unavailable
+from windlass.kernel.problem_types import BadRequest, Problem, StorageFull, Unavailable
 from windlass.receiving.body import ClientGone
 from windlass.storage.contract import StoreError, StoreFull, StoreMisconfigured
 

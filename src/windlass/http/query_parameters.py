@@ -12,7 +12,7 @@ from collections.abc import Collection, MutableMapping
 from typing import Any
 from urllib.parse import parse_qsl
 
-from windlass.kernel.errors import InvalidField
+from windlass.kernel.problem_types import InvalidField
 from windlass.kernel.stored_text import is_storable
 
 CACHE_BUSTER = "_"

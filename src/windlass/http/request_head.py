@@ -7,7 +7,7 @@ from urllib.parse import unquote
 from starlette.requests import Request
 
 from windlass.http.middleware import Scope
-from windlass.protocols import heads
+from windlass.protocols import request_heads
 from windlass.protocols.intents import Head
 
 
@@ -17,7 +17,7 @@ def of_request(request: Request) -> Head:
 
 def effective_method(scope: Scope) -> str:
     """The method to route by: ``X-HTTP-Method-Override`` overrides the request line."""
-    return heads.effective_method(_head(scope, {}))
+    return request_heads.effective_method(_head(scope, {}))
 
 
 def path_of_put(scope: Scope) -> str:

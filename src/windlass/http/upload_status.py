@@ -11,7 +11,7 @@ from pydantic import Field
 from windlass.files.api import FileAsset, UploadSession, UploadStatus, load_file
 from windlass.http.json_models import ReplyModel
 from windlass.kernel.clock import now, rfc3339
-from windlass.kernel.errors import UploadGone
+from windlass.kernel.problem_types import UploadGone
 from windlass.protocols.chunks import progress_document
 from windlass.receiving.chunked import progress_of
 

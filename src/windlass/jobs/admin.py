@@ -1,7 +1,5 @@
 """Jobs and their attempts in the Django admin, read-only: editing a row by hand would break its lease and epoch."""
 
-from __future__ import annotations
-
 from django.contrib import admin
 
 from windlass.database.read_only_admin import ReadOnly

@@ -181,9 +181,6 @@ class Transport(virtual.Transport):
         super().__init__(client, **kwargs)  # type: ignore[no-untyped-call]
         self.acknowledged = threading.Event()
 
-    def _can_receive(self) -> bool:
-        return any(channel.qos.can_consume() for channel in self.channels)
-
     def drain_events(self, connection: Any, timeout: float | None = None, **kwargs: Any) -> None:
         """Deliver one message. Raises TimeoutError if none arrives in time."""
         deadline = time.monotonic() + min(timeout or self.longest_drain, self.longest_drain)
@@ -196,7 +193,8 @@ class Transport(virtual.Transport):
                 if left <= 0:
                     raise TimeoutError from None
                 # A full worker receives nothing before it has acknowledged a message.
-                if self.acknowledged.wait(self.polling_interval if self._can_receive() else left):
+                can_receive = any(channel.qos.can_consume() for channel in self.channels)
+                if self.acknowledged.wait(self.polling_interval if can_receive else left):
                     self.acknowledged.clear()
             else:
                 return

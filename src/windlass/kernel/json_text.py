@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, NoReturn
 
-from windlass.kernel.errors import BadRequest
+from windlass.kernel.problem_types import BadRequest
 
 #: Most levels of nested lists and objects.
 MAX_DEPTH = 64

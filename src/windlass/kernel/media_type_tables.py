@@ -1,7 +1,5 @@
 """Tables of media types: signatures, families, containers, extensions. Aliases are in ``media_type_aliases``."""
 
-from __future__ import annotations
-
 #: Types that claim nothing about the content.
 NO_CLAIM = frozenset({"", "application/octet-stream", "binary/octet-stream", "application/x-empty", "inode/x-empty"})
 

@@ -36,8 +36,8 @@ from windlass.files.api import (
 )
 from windlass.kernel.clock import now
 from windlass.operations.throttle import Stopped, Throttle
-from windlass.storage import page_cache
 from windlass.storage.contract import ObjectMissing, StoreError, StoreUnavailable
+from windlass.storage.posix_files import drop_from_page_cache
 from windlass.storage.registry import store
 
 log = structlog.get_logger(__name__)
@@ -238,17 +238,17 @@ def is_usable(name: str) -> bool:
 
 def _hash(file: BinaryIO, blob: Blob, on_block: OnBlock) -> str | Finding:
     digest, seen, dropped = hashlib.sha256(), 0, 0
-    page_cache.drop(file)
+    drop_from_page_cache(file)
     while block := file.read(_BLOCK_SIZE):
         digest.update(block)
         seen += len(block)
         if seen - dropped >= _DROP_SIZE:
-            page_cache.drop(file, dropped, seen - dropped)
+            drop_from_page_cache(file, dropped, seen - dropped)
             dropped = seen
         on_block(len(block))
         if seen > blob.size:
             return Finding(Damage.LONG, f"more than {blob.size} bytes are there")
-    page_cache.drop(file)
+    drop_from_page_cache(file)
     if seen < blob.size:
         return Finding(Damage.SHORT, f"{seen} bytes of {blob.size} are there")
     if blob.sha256 is not None and digest.hexdigest() != blob.sha256:

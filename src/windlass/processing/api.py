@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from windlass.jobs import api as jobs
 from windlass.processing import breaker_events, job_run
 from windlass.processing.file_actions import apply_retention, delete, delete_or_trash, release, reprocess, restore
+from windlass.processing.job_runner import run_job
 from windlass.processing.plan import PlannedStep, plan_for
 from windlass.processing.postponed_steps import backfill
 from windlass.processing.registry import installed
-from windlass.processing.runner import run_job
 from windlass.processing.sandbox.capability_level import CapabilityLevel
 from windlass.processing.scanners.configured_scanner import (
     BrokenScanner,

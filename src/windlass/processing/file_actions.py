@@ -31,7 +31,7 @@ from windlass.files.api import (
     start_new_run,
 )
 from windlass.jobs import api as jobs
-from windlass.kernel.errors import FileReleased, StillRunning
+from windlass.kernel.problem_types import FileReleased, StillRunning
 from windlass.processing.job_run import UNFINISHED_FILES
 
 #: Files of each kind that one call of ``apply_retention`` handles.

@@ -11,8 +11,8 @@ from typing import Any
 
 from windlass.kernel import filenames
 from windlass.kernel.clock import rfc3339
-from windlass.kernel.errors import BadRequest, BodyTooLarge, InvalidField
-from windlass.protocols import description_fields, heads, json_fields, media_types
+from windlass.kernel.problem_types import BadRequest, BodyTooLarge, InvalidField
+from windlass.protocols import description_fields, json_fields, media_types, request_heads
 from windlass.protocols.intents import NO_STORE, ChunkProgress, CreateInChunks, Description, Head, PutChunk, Reply
 
 #: A chunk in JSON is kept in memory: this is the most bytes once decoded. ``PUT`` streams and has no such limit.
@@ -61,11 +61,11 @@ def parse_chunk(body: bytes) -> tuple[PutChunk, bytes]:
 
 def parse_put(head: Head, upload_id: str, index: str) -> PutChunk:
     """Parse the head of a raw chunk. Raises BadRequest, InvalidField, NotFound, UnsupportedMediaType."""
-    heads.refuse_content_encoding(head)
+    request_heads.refuse_content_encoding(head)
     if not INDEX.fullmatch(index):
         raise BadRequest(f"{index[:40]!r} is not a chunk number.")
     return PutChunk(
-        json_fields.parse_upload_id(upload_id), int(index), heads.body_length(head), _announced_sha256(head)
+        json_fields.parse_upload_id(upload_id), int(index), request_heads.body_length(head), _announced_sha256(head)
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from windlass.kernel import json_text
-from windlass.kernel.errors import BadRequest, MetadataTooLarge
+from windlass.kernel.problem_types import BadRequest, MetadataTooLarge
 from windlass.kernel.stored_text import is_storable
 
 MAX_REFERENCE = 255

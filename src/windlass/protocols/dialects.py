@@ -8,11 +8,11 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Literal
 
-from windlass.kernel.errors import BadRequest, MethodNotAllowed, UnsupportedMediaType
+from windlass.kernel.problem_types import BadRequest, MethodNotAllowed, UnsupportedMediaType
 from windlass.protocols import media_types, structured_fields
-from windlass.protocols.heads import effective_method, media_type
 from windlass.protocols.ietf import NEWEST, OLDEST
 from windlass.protocols.intents import Head
+from windlass.protocols.request_heads import effective_method, media_type
 
 
 class Dialect(StrEnum):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from windlass.kernel import filenames
-from windlass.kernel.errors import BadRequest, BodyTooLarge, InvalidField
+from windlass.kernel.problem_types import BadRequest, BodyTooLarge, InvalidField
 from windlass.protocols import description_fields, media_types
 from windlass.protocols.form_parser import FormEvent, PartBegan, PartData, PartEnded
 from windlass.protocols.intents import Description

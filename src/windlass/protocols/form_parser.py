@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from windlass.kernel import filenames
-from windlass.kernel.errors import BadRequest, BodyTooLarge, UnsupportedMediaType
+from windlass.kernel.problem_types import BadRequest, BodyTooLarge, UnsupportedMediaType
 from windlass.protocols import header_parameters, media_types
-from windlass.protocols.heads import refuse_content_encoding
 from windlass.protocols.intents import Head
+from windlass.protocols.request_heads import refuse_content_encoding
 
 MAX_PARTS = 1000
 MAX_PART_HEADERS = 16

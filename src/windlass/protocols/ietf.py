@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from windlass.kernel import filenames, urls
-from windlass.kernel.errors import (
+from windlass.kernel.problem_types import (
     BadRequest,
     BodyDigestMismatch,
     ChecksumMismatch,
@@ -27,7 +27,6 @@ from windlass.kernel.errors import (
     UploadComplete,
 )
 from windlass.protocols import description_fields, media_types, raw, structured_fields, upload_metadata
-from windlass.protocols.heads import announces_body, body_length, effective_method, media_type, refuse_content_encoding
 from windlass.protocols.intents import (
     Abort,
     Append,
@@ -39,6 +38,13 @@ from windlass.protocols.intents import (
     Query,
     Reply,
     UploadState,
+)
+from windlass.protocols.request_heads import (
+    announces_body,
+    body_length,
+    effective_method,
+    media_type,
+    refuse_content_encoding,
 )
 
 #: The status of the interim response that says where the upload can be resumed.

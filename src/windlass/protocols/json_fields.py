@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from windlass.kernel import json_text
-from windlass.kernel.errors import BadRequest, InvalidField, NotFound
 from windlass.kernel.ids import parse_id
+from windlass.kernel.problem_types import BadRequest, InvalidField, NotFound
 from windlass.kernel.stored_text import is_storable
 from windlass.protocols import description_fields
 

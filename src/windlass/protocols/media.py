@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from windlass.kernel import filenames
-from windlass.kernel.errors import InvalidField
+from windlass.kernel.problem_types import InvalidField
 from windlass.protocols import json_fields, media_types
 from windlass.protocols.chunks import INDEX, chunk_size
 from windlass.protocols.intents import NO_STORE, ChunkProgress, CreateInChunks, Description, PutChunk, Reply

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from windlass.kernel import filenames
-from windlass.kernel.errors import BadRequest, MethodNotAllowed
+from windlass.kernel.problem_types import BadRequest, MethodNotAllowed
 from windlass.protocols import description_fields, header_parameters, media_types
-from windlass.protocols.heads import body_length, effective_method, refuse_content_encoding
 from windlass.protocols.intents import Create, Description, Head
+from windlass.protocols.request_heads import body_length, effective_method, refuse_content_encoding
 
 #: The type that ``curl --data-binary`` sends for any file.
 _CURL_DEFAULT = "application/x-www-form-urlencoded"

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from windlass.kernel import filenames, urls
-from windlass.kernel.errors import BadRequest, InvalidField, NotFound, Problem
+from windlass.kernel.problem_types import BadRequest, InvalidField, NotFound, Problem
 from windlass.protocols import description_fields, json_fields, media_types
 from windlass.protocols.intents import NO_STORE, CreateDirect, Description, NamedPart, Reply
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import http_sf
 
-from windlass.kernel.errors import BadRequest
+from windlass.kernel.problem_types import BadRequest
 from windlass.protocols.digests import Checksum
 from windlass.protocols.intents import Head
 

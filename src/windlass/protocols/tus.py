@@ -9,7 +9,8 @@ from email.utils import format_datetime
 from urllib.parse import unquote, urlsplit
 
 from windlass.kernel import urls
-from windlass.kernel.errors import (
+from windlass.kernel.ids import parse_id
+from windlass.kernel.problem_types import (
     BadRequest,
     MethodNotAllowed,
     PastDeclaredLength,
@@ -17,17 +18,8 @@ from windlass.kernel.errors import (
     UnsupportedMediaType,
     WrongProtocolVersion,
 )
-from windlass.kernel.ids import parse_id
 from windlass.protocols import description_fields, media_types, upload_metadata
 from windlass.protocols.digests import ALGORITHMS, Checksum
-from windlass.protocols.heads import (
-    announces_body,
-    body_length,
-    effective_method,
-    media_type,
-    number,
-    refuse_content_encoding,
-)
 from windlass.protocols.intents import (
     Abort,
     Append,
@@ -40,6 +32,14 @@ from windlass.protocols.intents import (
     Query,
     Reply,
     UploadState,
+)
+from windlass.protocols.request_heads import (
+    announces_body,
+    body_length,
+    effective_method,
+    media_type,
+    number,
+    refuse_content_encoding,
 )
 
 VERSION = "1.0.0"

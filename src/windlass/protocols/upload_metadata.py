@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 
 from windlass.kernel import filenames
-from windlass.kernel.errors import BadRequest
+from windlass.kernel.problem_types import BadRequest
 from windlass.kernel.stored_text import is_storable
 from windlass.protocols import description_fields, media_types
 from windlass.protocols.intents import Description

@@ -10,10 +10,10 @@ from functools import partial as partial_of
 
 from windlass.accounts import api as accounts
 from windlass.files import api as files
-from windlass.kernel.errors import FileTooLarge, InvalidField, UnsupportedMediaType
 from windlass.kernel.filenames import extension, is_placeholder
 from windlass.kernel.media_types import is_text, matches
 from windlass.kernel.principals import Principal
+from windlass.kernel.problem_types import FileTooLarge, InvalidField, UnsupportedMediaType
 from windlass.protocols.intents import Description
 
 #: ``concat`` of a session that is a partial upload.

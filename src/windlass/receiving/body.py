@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, Protocol
 
 from windlass import conf
 from windlass.executors import in_thread
-from windlass.kernel.errors import BodyTooLarge, ReceiveTimeout
+from windlass.kernel.problem_types import BodyTooLarge, ReceiveTimeout
 from windlass.storage.contract import Buffer
 
 #: Bytes collected before a write starts: few enough to stay in the CPU cache, enough to make a thread hop cheap.

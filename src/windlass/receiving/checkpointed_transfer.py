@@ -16,7 +16,7 @@ from windlass import conf
 from windlass.executors import in_thread, in_transaction
 from windlass.files import api as files
 from windlass.kernel.clock import monotonic, now
-from windlass.kernel.errors import QuotaExceeded
+from windlass.kernel.problem_types import QuotaExceeded
 from windlass.protocols.digests import Proof
 from windlass.receiving.body import BATCH_SIZE, LINGER_SECONDS, ByteSource, ClientGone
 from windlass.receiving.digest import RunningDigest

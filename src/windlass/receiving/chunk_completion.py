@@ -17,8 +17,8 @@ from windlass import conf
 from windlass.executors import in_database, in_thread, in_transaction
 from windlass.files import api as files
 from windlass.kernel.clock import monotonic
-from windlass.kernel.errors import ChecksumMismatch, Conflict, Problem
 from windlass.kernel.principals import Caller
+from windlass.kernel.problem_types import ChecksumMismatch, Conflict, Problem
 from windlass.receiving import completion
 from windlass.receiving import lease as leases
 from windlass.receiving.checkpointed_transfer import syncs_complete_files

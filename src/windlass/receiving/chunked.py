@@ -16,7 +16,8 @@ from windlass.executors import in_database, in_thread, in_transaction
 from windlass.files import api as files
 from windlass.kernel.chunk_layout import ChunkLayout
 from windlass.kernel.clock import monotonic, now
-from windlass.kernel.errors import (
+from windlass.kernel.principals import Caller, Principal
+from windlass.kernel.problem_types import (
     BadRequest,
     ChecksumMismatch,
     Conflict,
@@ -27,7 +28,6 @@ from windlass.kernel.errors import (
     UploadGone,
     UploadLocked,
 )
-from windlass.kernel.principals import Caller, Principal
 from windlass.protocols.intents import ChunkProgress, CreateInChunks, PutChunk
 from windlass.receiving import lease as leases
 from windlass.receiving.admission import admit

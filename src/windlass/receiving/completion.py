@@ -16,7 +16,7 @@ from windlass.events.api import recording
 from windlass.executors import in_database, in_thread, in_transaction
 from windlass.files import api as files
 from windlass.jobs import api as jobs
-from windlass.kernel.errors import (
+from windlass.kernel.problem_types import (
     BodyDigestMismatch,
     ChecksumMismatch,
     PastDeclaredLength,

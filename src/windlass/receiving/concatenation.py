@@ -19,8 +19,8 @@ from windlass import conf
 from windlass.executors import in_database, in_thread, in_transaction
 from windlass.files import api as files
 from windlass.kernel.clock import monotonic
-from windlass.kernel.errors import Forbidden, InvalidField, NotFound, Problem, UploadGone
 from windlass.kernel.principals import Principal
+from windlass.kernel.problem_types import Forbidden, InvalidField, NotFound, Problem, UploadGone
 from windlass.protocols.intents import Concatenate
 from windlass.receiving import lease as leases
 from windlass.receiving.admission import admit, check_size

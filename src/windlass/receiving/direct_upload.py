@@ -21,7 +21,8 @@ from windlass import conf
 from windlass.executors import in_database, in_thread, in_transaction
 from windlass.files import api as files
 from windlass.kernel.clock import monotonic
-from windlass.kernel.errors import (
+from windlass.kernel.principals import Caller, Principal
+from windlass.kernel.problem_types import (
     BadRequest,
     Conflict,
     FileTooLarge,
@@ -32,7 +33,6 @@ from windlass.kernel.errors import (
     QuotaExceeded,
     UploadGone,
 )
-from windlass.kernel.principals import Caller, Principal
 from windlass.protocols.dialects import Dialect
 from windlass.protocols.intents import CreateDirect, NamedPart
 from windlass.receiving import lease as leases

@@ -11,7 +11,7 @@ from pathlib import Path
 from windlass import conf
 from windlass.executors import in_thread
 from windlass.kernel.clock import monotonic
-from windlass.kernel.errors import StorageFull
+from windlass.kernel.problem_types import StorageFull
 
 #: How long a measurement is used again (seconds), so that the disk is not asked for each upload.
 CACHE_SECONDS = 1.0

@@ -18,8 +18,8 @@ from django.db import DatabaseError
 from windlass.executors import in_database, in_transaction
 from windlass.files import api as files
 from windlass.kernel.clock import monotonic
-from windlass.kernel.errors import UploadLocked
 from windlass.kernel.ids import new_id
+from windlass.kernel.problem_types import UploadLocked
 
 #: A lease expires this long after its process stopped renewing it (seconds).
 LEASE_SECONDS = 10.0

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 
 from windlass.executors import in_database, in_thread, in_transaction
 from windlass.files import api as files
-from windlass.kernel.errors import (
+from windlass.kernel.principals import Caller, Principal
+from windlass.kernel.problem_types import (
     BodyDigestMismatch,
     Forbidden,
     InconsistentLength,
@@ -18,7 +19,6 @@ from windlass.kernel.errors import (
     UploadComplete,
     UploadLocked,
 )
-from windlass.kernel.principals import Caller, Principal
 from windlass.protocols.digests import Proof
 from windlass.protocols.intents import Append, Create, UploadState
 from windlass.receiving import concatenation

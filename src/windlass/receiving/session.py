@@ -13,10 +13,10 @@ import structlog
 
 from windlass.executors import in_thread, in_transaction
 from windlass.files import api as files
-from windlass.kernel.errors import Conflict, PastDeclaredLength, Problem, UploadGone, UploadLocked
 from windlass.kernel.ids import new_id
 from windlass.kernel.object_keys import object_key
 from windlass.kernel.principals import Caller
+from windlass.kernel.problem_types import Conflict, PastDeclaredLength, Problem, UploadGone, UploadLocked
 from windlass.protocols.intents import UploadState
 from windlass.receiving.checkpointed_transfer import TransferEnd, syncs_complete_files
 from windlass.receiving.disk_space import require_free_space

@@ -15,9 +15,9 @@ from windlass.events.api import recording
 from windlass.executors import in_thread, in_transaction
 from windlass.files import api as files
 from windlass.jobs import api as jobs
-from windlass.kernel.errors import FileTooLarge, ReceiveTimeout, Unavailable, UploadGone
 from windlass.kernel.ids import new_id
 from windlass.kernel.object_keys import object_key
+from windlass.kernel.problem_types import FileTooLarge, ReceiveTimeout, Unavailable, UploadGone
 from windlass.receiving import completion
 from windlass.receiving import lease as leases
 from windlass.receiving.admission import check_size

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from windlass.kernel import object_keys
-from windlass.storage import posix
+from windlass.storage import posix_files
 from windlass.storage.contract import (
     Buffer,
     Capabilities,
@@ -61,7 +61,7 @@ class LocalStore(Store):
 
     def __init__(self, root: Path) -> None:
         self._root = str(root)
-        with posix.store_errors(""):
+        with posix_files.store_errors(""):
             os.makedirs(self._root, mode=0o700, exist_ok=True)
 
     def create(
@@ -88,7 +88,7 @@ class LocalStore(Store):
             if os.fstat(descriptor).st_nlink == 0:
                 raise ObjectMissing(f"{key}: it was deleted a moment ago")
             if region is not None:
-                posix.lock_region(descriptor, *region)
+                posix_files.lock_region(descriptor, *region)
         except BlockingIOError:
             os.close(descriptor)
             raise WriterBusy(f"{key}: another writer has it open") from None
@@ -100,21 +100,21 @@ class LocalStore(Store):
     def complete(
         self, key: str, state: State, size: int, *, durable: bool = True, chunks: Sequence[State] = ()
     ) -> None:
-        with posix.closing(self._open(key, os.O_RDWR)) as descriptor:
-            with posix.store_errors(key):
+        with posix_files.closing(self._open(key, os.O_RDWR)) as descriptor:
+            with posix_files.store_errors(key):
                 _cut_at(size, descriptor, key)
             if durable:
-                posix.sync_data(descriptor)
+                posix_files.sync_data(descriptor)
         if durable and state.get(ENTRY_UNSYNCED):
             self.sync_entry(key)
 
     def put_whole(self, key: str, buffers: Sequence[Buffer], *, durable: bool = True) -> State:
         """Take no lock: nobody else knows the key yet."""
-        with posix.closing(self._create_file(*_split(key), key)) as descriptor:
-            with posix.store_errors(key):
-                posix.write_all(descriptor, 0, buffers)
+        with posix_files.closing(self._create_file(*_split(key), key)) as descriptor:
+            with posix_files.store_errors(key):
+                posix_files.write_all(descriptor, 0, buffers)
             if durable:
-                posix.sync_data(descriptor)
+                posix_files.sync_data(descriptor)
         if not durable:
             return {ENTRY_UNSYNCED: True}
         self.sync_entry(key)
@@ -128,31 +128,31 @@ class LocalStore(Store):
         parents, name = _split(key)
         temporary = f".put-{secrets.token_hex(8)}"  # an ordinary key: the sweep finds it after a crash
         with (
-            posix.closing(self._create_file(parents, temporary, key)) as descriptor,
-            posix.store_errors(key),
-            posix.directory(self._root, parents) as parent,
+            posix_files.closing(self._create_file(parents, temporary, key)) as descriptor,
+            posix_files.store_errors(key),
+            posix_files.directory(self._root, parents) as parent,
         ):
             try:
                 _write_from(descriptor, source, size, key)
-                posix.sync_data(descriptor)
+                posix_files.sync_data(descriptor)
                 os.rename(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
             except BaseException:  # also of the source, whatever it raises
                 with suppress(OSError):
                     os.unlink(temporary, dir_fd=parent)
                 raise
-            posix.sync_directory(parent)
+            posix_files.sync_directory(parent)
 
     def open(self, key: str) -> BinaryIO:
         return os.fdopen(self._open(key, os.O_RDONLY), "rb")
 
     def info(self, key: str) -> ObjectInfo:
-        with posix.closing(self._open(key, os.O_RDONLY)) as descriptor:
+        with posix_files.closing(self._open(key, os.O_RDONLY)) as descriptor:
             return _info(key, os.fstat(descriptor))
 
     def delete(self, key: str) -> int:
         parents, name = _split(key)
         try:
-            with posix.store_errors(key), posix.directory(self._root, parents) as parent:
+            with posix_files.store_errors(key), posix_files.directory(self._root, parents) as parent:
                 status = os.stat(name, dir_fd=parent, follow_symlinks=False)
                 if not stat.S_ISREG(status.st_mode):
                     return 0
@@ -160,7 +160,7 @@ class LocalStore(Store):
         except ObjectMissing:
             return 0
         if parents:
-            with suppress(OSError), posix.directory(self._root, parents[:-1]) as above:
+            with suppress(OSError), posix_files.directory(self._root, parents[:-1]) as above:
                 os.rmdir(parents[-1], dir_fd=above)  # refused while anything is in it
         return status.st_size
 
@@ -169,7 +169,7 @@ class LocalStore(Store):
         top = prefix.rpartition("/")[0]
         parents = check_key(top).split("/") if top else []
         try:
-            with posix.store_errors(prefix), posix.directory(self._root, parents) as here:
+            with posix_files.store_errors(prefix), posix_files.directory(self._root, parents) as here:
                 for info in _walk(here, f"{top}/" if top else ""):
                     if info.key.startswith(prefix) and not (unless and unless(info.key)):
                         yield info
@@ -192,23 +192,23 @@ class LocalStore(Store):
     def sync_entry(self, key: str) -> None:
         """Make the object's directory entry durable; the directories above were made durable when they were created."""
         parents, _ = _split(key)
-        with posix.store_errors(key), posix.directory(self._root, parents) as parent:
-            posix.sync_directory(parent)
+        with posix_files.store_errors(key), posix_files.directory(self._root, parents) as parent:
+            posix_files.sync_directory(parent)
 
     def _create_file(self, parents: Sequence[str], name: str, key: str) -> int:
         """Create an empty file and its missing directories; return its descriptor."""
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
-        with posix.store_errors(key):
+        with posix_files.store_errors(key):
             for _ in range(_ATTEMPTS):
                 # A concurrent delete may remove the directory while it is still empty.
-                with suppress(FileNotFoundError), posix.directory(self._root, parents, make=True) as parent:
-                    return posix.open_regular(name, flags, parent)
+                with suppress(FileNotFoundError), posix_files.directory(self._root, parents, make=True) as parent:
+                    return posix_files.open_regular(name, flags, parent)
         raise StoreUnavailable(f"{key}: its directory was removed each time it was created")
 
     def _open(self, key: str, flags: int) -> int:
         parents, name = _split(key)
-        with posix.store_errors(key), posix.directory(self._root, parents) as parent:
-            return posix.open_regular(name, flags, parent)
+        with posix_files.store_errors(key), posix_files.directory(self._root, parents) as parent:
+            return posix_files.open_regular(name, flags, parent)
 
 
 @dataclass(eq=False)
@@ -228,28 +228,28 @@ class LocalWriter(Writer):
 
     def write(self, offset: int, buffers: Sequence[Buffer]) -> int:
         self._require_sound()
-        with posix.store_errors(self.key):
-            return posix.write_all(self.descriptor, offset, buffers)
+        with posix_files.store_errors(self.key):
+            return posix_files.write_all(self.descriptor, offset, buffers)
 
     def copy(self, offset: int, source: str, start: int, size: int) -> int:
         """The kernel copies, or shares the blocks if the file system can."""
         self._require_sound()
-        with posix.closing(self.open_source(source)) as descriptor, posix.store_errors(self.key):
-            copied = posix.copy_range(descriptor, start, self.descriptor, offset, size)
+        with posix_files.closing(self.open_source(source)) as descriptor, posix_files.store_errors(self.key):
+            copied = posix_files.copy_range(descriptor, start, self.descriptor, offset, size)
         if copied < size:
             raise StoreError(f"{source}: it ends {size - copied} bytes too early")
         return copied
 
     def truncate(self, size: int) -> bool:
         self._require_sound()
-        with posix.store_errors(self.key):
+        with posix_files.store_errors(self.key):
             if os.fstat(self.descriptor).st_size > size:
                 os.ftruncate(self.descriptor, size)
         return True
 
     def finish(self, size: int, *, durable: bool = True) -> State:
         self._require_sound()
-        with posix.store_errors(self.key):
+        with posix_files.store_errors(self.key):
             if os.fstat(self.descriptor).st_nlink == 0:
                 raise ObjectMissing(f"{self.key}: it was deleted while it was written")
             _cut_at(size, self.descriptor, self.key)
@@ -260,7 +260,7 @@ class LocalWriter(Writer):
         if not durable:
             return dict(self.state)
         try:
-            posix.sync_data(self.descriptor)
+            posix_files.sync_data(self.descriptor)
             if self.state.pop(ENTRY_UNSYNCED, False):
                 self.sync_entry(self.key)
         except StoreError as error:
@@ -273,7 +273,7 @@ class LocalWriter(Writer):
             return
         self.closed = True
         with suppress(OSError):  # closing the descriptor unlocks in any case
-            posix.unlock_regions(self.descriptor)
+            posix_files.unlock_regions(self.descriptor)
             fcntl.flock(self.descriptor, fcntl.LOCK_UN)
         os.close(self.descriptor)
 
@@ -307,7 +307,7 @@ def _write_from(descriptor: int, source: BinaryIO, size: int, key: str) -> None:
         block = source.read(min(_COPY_SIZE, size - done))
         if not block:
             raise StoreError(f"{key}: the source ended after {done} of {size} bytes")
-        done += posix.write_all(descriptor, done, [block])
+        done += posix_files.write_all(descriptor, done, [block])
 
 
 def _walk(here: int, prefix: str) -> Iterator[ObjectInfo]:
@@ -320,5 +320,5 @@ def _walk(here: int, prefix: str) -> Iterator[ObjectInfo]:
                 if entry.is_file(follow_symlinks=False):
                     yield _info(key, entry.stat(follow_symlinks=False))
                 elif entry.is_dir(follow_symlinks=False):
-                    with posix.closing(posix.open_directory(here, entry.name)) as below:
+                    with posix_files.closing(posix_files.open_directory(here, entry.name)) as below:
                         yield from _walk(below, f"{key}/")

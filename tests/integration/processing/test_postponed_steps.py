@@ -14,7 +14,7 @@ from windlass.files.api import FileAsset, FileStatus, StepRun, StepState
 from windlass.http.file_records import file_record, file_status
 from windlass.jobs import api as jobs
 from windlass.kernel.clock import now
-from windlass.kernel.errors import StillRunning
+from windlass.kernel.problem_types import StillRunning
 from windlass.operations.sweep import sweep
 from windlass.processing import api as processing
 from windlass.processing import registry

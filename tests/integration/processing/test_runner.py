@@ -32,9 +32,9 @@ from tests.integration.processing.received_files import (
 from windlass.events.api import recording
 from windlass.files.api import Blob, FileAsset, FileStatus, Rendition, StepRun, StepState
 from windlass.jobs import api as jobs
-from windlass.kernel.errors import FileReleased, StillRunning
+from windlass.kernel.problem_types import FileReleased, StillRunning
 from windlass.processing import api as processing
-from windlass.processing import runner
+from windlass.processing import job_runner
 
 READY = FileStatus.READY
 Stage = jobs.Stage
@@ -84,7 +84,7 @@ def test_the_steps_of_all_stages_share_one_child() -> None:
 
 def test_stages_of_one_run_are_recorded_in_one_transaction(monkeypatch) -> None:
     """A small file that one worker takes through costs a transaction for its claim and one for all that came of it."""
-    monkeypatch.setattr(runner, "SAVE_INTERVAL", 60)  # a busy machine takes its time
+    monkeypatch.setattr(job_runner, "SAVE_INTERVAL", 60)  # a busy machine takes its time
     asset = received(samples.jpeg(), "a.jpg")
     Blob.objects.filter(id=asset.blob_id).update(sha256=hashlib.sha256(samples.jpeg()).hexdigest())
     with CaptureQueriesContext(connection) as asked:
@@ -101,7 +101,7 @@ def test_stages_of_one_run_are_recorded_in_one_transaction(monkeypatch) -> None:
 
 def test_an_internal_error_repeats_the_steps_since_the_last_save(monkeypatch) -> None:
     """The stages that were gone through since the last record are done again, from the first step that is not done."""
-    monkeypatch.setattr(runner, "SAVE_INTERVAL", 60)
+    monkeypatch.setattr(job_runner, "SAVE_INTERVAL", 60)
     asset = received(samples.jpeg(), "a.jpg")
 
     def fail(run: Any, last: Any) -> None:
@@ -109,7 +109,7 @@ def test_an_internal_error_repeats_the_steps_since_the_last_save(monkeypatch) ->
             raise RuntimeError("there is a hole in the boat")
 
     with monkeypatch.context() as patched:
-        patched.setattr(runner, "_delete_stale_renditions", fail)
+        patched.setattr(job_runner, "_delete_stale_renditions", fail)
         processing.run_job(job_of(asset, Stage.INTAKE).id, "test")
     job = job_of(asset, Stage.INTAKE)
     assert (job.state, job.attempts) == (jobs.JobState.QUEUED, 1)

@@ -28,8 +28,8 @@ from windlass.files.api import (
 from windlass.http.file_records import file_record
 from windlass.jobs import api as jobs
 from windlass.kernel.clock import now
-from windlass.kernel.errors import NotFound
 from windlass.kernel.principals import Principal
+from windlass.kernel.problem_types import NotFound
 from windlass.operations import sweep
 from windlass.processing import api as processing
 

@@ -35,7 +35,7 @@ from windlass.files.api import (
 from windlass.http.downloads.files import servable_blob
 from windlass.http.file_records import file_record
 from windlass.kernel.clock import monotonic, now
-from windlass.kernel.errors import ContentDamaged
+from windlass.kernel.problem_types import ContentDamaged
 from windlass.operations import sweep, verify
 from windlass.operations.throttle import Throttle
 from windlass.operations.verify import Report, Verification

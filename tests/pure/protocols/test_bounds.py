@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from windlass.kernel.errors import BadRequest, MetadataTooLarge
+from windlass.kernel.problem_types import BadRequest, MetadataTooLarge
 from windlass.protocols import description_fields, ietf, raw, s3multipart, tus
 from windlass.protocols.form_fields import FormFields
 from windlass.protocols.intents import Concatenate, Head

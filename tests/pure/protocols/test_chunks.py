@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from windlass.kernel.chunk_layout import ChunkLayout
-from windlass.kernel.errors import BadRequest, BodyTooLarge, InvalidField, NotFound, Problem
+from windlass.kernel.problem_types import BadRequest, BodyTooLarge, InvalidField, NotFound, Problem
 from windlass.protocols import chunks
 from windlass.protocols.intents import ChunkProgress, CreateInChunks, Description, Head, PutChunk
 

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from windlass.kernel.errors import BadRequest, MethodNotAllowed, Problem, UnsupportedMediaType
+from windlass.kernel.problem_types import BadRequest, MethodNotAllowed, Problem, UnsupportedMediaType
 from windlass.protocols import form_parser, ietf, raw, tus
 from windlass.protocols.dialects import Dialect, recognise_dialect, resumable_dialect
 from windlass.protocols.form_fields import FormFields
-from windlass.protocols.heads import effective_method
 from windlass.protocols.intents import Abort, Append, Concatenate, Create, Discover, Head, Query
+from windlass.protocols.request_heads import effective_method
 
 FORM = "multipart/form-data; boundary=b"
 OFFSET = "application/offset+octet-stream"

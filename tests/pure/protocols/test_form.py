@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from windlass.kernel.errors import BadRequest, BodyTooLarge, InvalidField, UnsupportedMediaType
+from windlass.kernel.problem_types import BadRequest, BodyTooLarge, InvalidField, UnsupportedMediaType
 from windlass.protocols.form_fields import MAX_ALL_FIELDS_BYTES, MAX_FIELD_BYTES, FieldCollector, FormFields, LateFields
 from windlass.protocols.form_parser import (
     MAX_HEAD_BYTES,

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from windlass.kernel.errors import (
+from windlass.kernel.problem_types import (
     BadRequest,
     BodyDigestMismatch,
     ChecksumMismatch,

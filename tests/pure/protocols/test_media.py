@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from windlass.kernel.errors import InvalidField, Problem
+from windlass.kernel.problem_types import InvalidField, Problem
 from windlass.protocols import media
 from windlass.protocols.intents import ChunkProgress, CreateInChunks, Description, PutChunk
 

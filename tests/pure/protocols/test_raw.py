@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from windlass.kernel.errors import BadRequest, MethodNotAllowed, UnsupportedMediaType
+from windlass.kernel.problem_types import BadRequest, MethodNotAllowed, UnsupportedMediaType
 from windlass.protocols import header_parameters, media_types, raw
 from windlass.protocols.intents import Create, Description, Head
 

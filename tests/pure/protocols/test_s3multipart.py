@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from windlass.kernel import urls
-from windlass.kernel.errors import BadRequest, FileTooLarge, InvalidField, NotFound, Problem
+from windlass.kernel.problem_types import BadRequest, FileTooLarge, InvalidField, NotFound, Problem
 from windlass.protocols import s3multipart
 from windlass.protocols.intents import CreateDirect, Description, NamedPart
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from windlass.kernel.errors import (
+from windlass.kernel.problem_types import (
     BadRequest,
     Conflict,
     MethodNotAllowed,

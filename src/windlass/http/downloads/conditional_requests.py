@@ -8,7 +8,7 @@ from email.utils import format_datetime, parsedate_to_datetime
 
 from starlette.requests import Request
 
-from windlass.kernel.errors import PreconditionFailed
+from windlass.kernel.problem_types import PreconditionFailed
 
 _ENTITY_TAG = re.compile(r'(?:W/)?("[^"]*")')
 _WHOLE_TAG = re.compile(r'(?:W/)?"[^"]*"')

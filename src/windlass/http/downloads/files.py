@@ -18,8 +18,8 @@ from windlass.http.downloads.stored_object_response import StoredObject, stored_
 from windlass.http.endpoints import ANY_BYTES, ByteEndpoints, Parameter, header, query
 from windlass.http.file_records import parse_file_id
 from windlass.kernel import charsets, filenames, urls
-from windlass.kernel.errors import Conflict, FileRefused, FileReleased, NotFound, NotReady
 from windlass.kernel.principals import CredentialKind, Principal
+from windlass.kernel.problem_types import Conflict, FileRefused, FileReleased, NotFound, NotReady
 from windlass.storage.contract import ObjectInfo, ObjectMissing
 from windlass.storage.registry import store
 

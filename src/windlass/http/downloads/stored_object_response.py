@@ -19,8 +19,8 @@ from windlass.executors import in_thread
 from windlass.http.downloads.conditional_requests import check_preconditions, http_date, if_range_holds, is_not_modified
 from windlass.http.downloads.object_streaming import ObjectReader, ObjectResponse
 from windlass.kernel.byte_ranges import ByteRange, UnsatisfiableRange, parse_range
-from windlass.kernel.errors import RangeNotSatisfiable
 from windlass.kernel.filenames import content_disposition
+from windlass.kernel.problem_types import RangeNotSatisfiable
 from windlass.storage.contract import presigning_store
 from windlass.storage.registry import store
 

@@ -26,10 +26,10 @@ from windlass.http.downloads.files import servable_blob
 from windlass.http.downloads.object_streaming import SMALLEST_BLOCK, BlockReader, ObjectResponse
 from windlass.http.endpoints import BINARY, ByteEndpoints, Content, query
 from windlass.kernel import filenames
-from windlass.kernel.errors import InvalidField, NotFound
 from windlass.kernel.filenames import clean, content_disposition
 from windlass.kernel.ids import parse_id
 from windlass.kernel.principals import Principal
+from windlass.kernel.problem_types import InvalidField, NotFound
 from windlass.protocols import json_fields
 from windlass.receiving.body import RequestBody
 from windlass.storage.contract import StoreError

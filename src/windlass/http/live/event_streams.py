@@ -24,8 +24,8 @@ from windlass.http.callers import PRINCIPAL, principal_of
 from windlass.http.endpoints import ByteEndpoints, Content, header, query
 from windlass.http.live.journal_follower import Subscriber, follower, setter
 from windlass.http.live.progress import Topic
-from windlass.kernel.errors import NotFound, Problem
 from windlass.kernel.ids import parse_id
+from windlass.kernel.problem_types import NotFound, Problem
 
 RETRY_MILLISECONDS = 2000
 HEARTBEAT_SECONDS = 15.0

@@ -7,7 +7,7 @@ from starlette.responses import JSONResponse
 from windlass.accounts import api as accounts
 from windlass.executors import in_database
 from windlass.http.middleware import Receive, Scope, Send
-from windlass.kernel.errors import NotFound, Problem
+from windlass.kernel.problem_types import NotFound, Problem
 
 #: The ASGI extension by which a handshake is answered with an HTTP response.
 DENIAL_RESPONSE = "websocket.http.response"

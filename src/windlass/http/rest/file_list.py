@@ -19,9 +19,9 @@ from windlass.files.api import FileAsset, FileStatus, trashed_files, visible_fil
 from windlass.http.file_records import with_parts
 from windlass.http.json_models import within
 from windlass.kernel import filenames
-from windlass.kernel.errors import InvalidField
 from windlass.kernel.ids import parse_id
 from windlass.kernel.principals import Principal
+from windlass.kernel.problem_types import InvalidField
 
 MAX_LIMIT = 200
 #: Bytes that the metadata and facts of a page's files may have together. A page has at least one file.
@@ -99,11 +99,8 @@ def _next_query(query: FileQuery, last: FileAsset) -> str:
     parameters = query.model_dump(mode="json", exclude_none=True, exclude={"cursor"})
     if query.trashed is not None:
         parameters["trashed"] = str(query.trashed).lower()
-    return urlencode(parameters | {"cursor": _encode(last)})
-
-
-def _encode(asset: FileAsset) -> str:
-    return base64.urlsafe_b64encode(f"{asset.created_at.isoformat()} {asset.id}".encode()).decode().rstrip("=")
+    cursor = base64.urlsafe_b64encode(f"{last.created_at.isoformat()} {last.id}".encode()).decode().rstrip("=")
+    return urlencode(parameters | {"cursor": cursor})
 
 
 def _decode(cursor: str) -> tuple[datetime, uuid.UUID]:

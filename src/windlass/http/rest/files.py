@@ -30,8 +30,8 @@ from windlass.http.rest.file_list import FileQuery, list_page
 from windlass.http.rest.problems import request_id
 from windlass.kernel import urls
 from windlass.kernel.clock import rfc3339
-from windlass.kernel.errors import FileRefused, FileReleased
 from windlass.kernel.principals import Principal
+from windlass.kernel.problem_types import FileRefused, FileReleased
 from windlass.processing import api as processing
 
 router = Router(tags=["Files"])

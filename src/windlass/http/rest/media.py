@@ -15,8 +15,8 @@ from windlass.http.json_models import ReplyModel
 from windlass.http.media_records import MediaOut, media_out, rules_of
 from windlass.http.rest.files import on_file
 from windlass.http.uploads.media_api import MAX_IMAGES
-from windlass.kernel.errors import NotFound
 from windlass.kernel.principals import Principal
+from windlass.kernel.problem_types import NotFound
 from windlass.processing import api as processing
 from windlass.protocols.media import PROFILE
 from windlass.receiving.chunked import DEFAULT_CHUNK_SIZE

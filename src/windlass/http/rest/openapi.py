@@ -14,7 +14,7 @@ from ninja.schema import NinjaGenerateJsonSchema
 from pydantic import BaseModel, TypeAdapter
 
 import windlass
-from windlass.http.byte_plane import BYTE_ENDPOINTS
+from windlass.http.byte_endpoints import BYTE_ENDPOINTS
 from windlass.http.endpoints import ByteEndpoint, Content, Parameter, Shape
 from windlass.http.json_models import ProblemDocument
 from windlass.http.rest import files, grants, media, problems, profiles, quota

@@ -12,7 +12,7 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from ninja.errors import HttpError, ValidationError
 
 from windlass.http import problem_responses
-from windlass.kernel.errors import BadRequest, BodyTooLarge, Forbidden, InvalidField, NotFound, Problem
+from windlass.kernel.problem_types import BadRequest, BodyTooLarge, Forbidden, InvalidField, NotFound, Problem
 
 #: Pydantic's type of an error -> what the field must be, with the figures of its context.
 _SENTENCES = {

@@ -13,7 +13,7 @@ from windlass import conf
 from windlass.files.api import Profile, profiles
 from windlass.http.callers import OWNER
 from windlass.http.json_models import ReplyModel
-from windlass.kernel.errors import NotFound, all_problems
+from windlass.kernel.problem_types import NotFound, all_problems
 from windlass.processing import api as processing
 
 router = Router(tags=["Rules"])

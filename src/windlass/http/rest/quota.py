@@ -10,7 +10,7 @@ from windlass.executors import in_database
 from windlass.files.api import quota_usage
 from windlass.http.callers import OWNER, caller
 from windlass.http.json_models import ReplyModel
-from windlass.kernel.errors import Forbidden
+from windlass.kernel.problem_types import Forbidden
 
 router = Router(tags=["Files"])
 

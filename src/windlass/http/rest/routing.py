@@ -21,11 +21,11 @@ from ninja.operation import Operation
 from windlass.accounts.api import PUBLIC, Access
 from windlass.database.outage import is_outage
 from windlass.http import query_parameters
-from windlass.http.byte_plane import BYTE_ENDPOINTS
+from windlass.http.byte_endpoints import BYTE_ENDPOINTS
 from windlass.http.callers import Credential, admit_call
 from windlass.http.rest import problems
 from windlass.http.rest.openapi import api
-from windlass.kernel.errors import MethodNotAllowed, NoBytePlane, NotFound, Problem
+from windlass.kernel.problem_types import MethodNotAllowed, NoBytePlane, NotFound, Problem
 from windlass.kernel.stored_text import is_storable
 
 #: Windlass's paths, which a catch-all of another project must not answer.

@@ -16,7 +16,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from windlass.http.memory_budget import FREE_PER_CONNECTION, budget
 from windlass.http.server import zero_copy
 from windlass.kernel import process_counters
-from windlass.kernel.errors import Unavailable
+from windlass.kernel.problem_types import Unavailable
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGIReceiveEvent, ASGISendEvent, HTTPRequestEvent

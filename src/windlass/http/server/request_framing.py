@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from windlass.kernel.errors import (
+from windlass.kernel.problem_types import (
     BadRequest,
     BodyTooLarge,
     HeadTooLarge,

@@ -30,8 +30,8 @@ from windlass.http.server.connections import LINGER_SECONDS, LINGER_SILENCE, MAX
 from windlass.http.server.request_cycle import ReplyTransport, RequestCycle
 from windlass.http.server.request_framing import HeadLimits, RequestFraming, RequestHead
 from windlass.kernel import process_counters
-from windlass.kernel.errors import Problem, ReceiveTimeout, TooManyConnections
 from windlass.kernel.ids import request_id
+from windlass.kernel.problem_types import Problem, ReceiveTimeout, TooManyConnections
 from windlass.resilience.minimum_rate import MinimumRate
 
 #: Seconds beyond RECEIVE_TIMEOUT after which a body is cut off here. The endpoint has the shorter deadline, because its

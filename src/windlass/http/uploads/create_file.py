@@ -18,14 +18,14 @@ from windlass.http.uploads import resumable
 from windlass.http.uploads.multipart_intake import FormIntake
 from windlass.http.uploads.upload_request import UploadEndpoints, UploadRequest
 from windlass.kernel import urls
-from windlass.kernel.errors import BodyTooLarge, FileTooLarge
 from windlass.kernel.principals import Principal
+from windlass.kernel.problem_types import BodyTooLarge, FileTooLarge
 from windlass.protocols import raw
 from windlass.protocols.dialects import Dialect, recognise_dialect
 from windlass.protocols.form_fields import FormFields, LateFields
 from windlass.protocols.form_parser import PartBegan
-from windlass.protocols.heads import body_length
 from windlass.protocols.intents import Description, Reply
+from windlass.protocols.request_heads import body_length
 from windlass.receiving.admission import admit
 from windlass.receiving.single import SingleRequestUpload
 

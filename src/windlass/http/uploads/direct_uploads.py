@@ -28,8 +28,8 @@ from windlass.http.json_models import ReplyModel
 from windlass.http.upload_status import file_of
 from windlass.http.uploads.upload_request import UploadEndpoints, UploadRequest, response_of
 from windlass.kernel import urls
-from windlass.kernel.errors import Conflict
 from windlass.kernel.principals import Caller
+from windlass.kernel.problem_types import Conflict
 from windlass.protocols import s3multipart as protocol
 from windlass.protocols.intents import CreateDirect, Reply
 from windlass.protocols.json_fields import parse_upload_id

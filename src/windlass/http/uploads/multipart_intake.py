@@ -14,8 +14,8 @@ from windlass.files import api as files
 from windlass.http.file_records import new_file_record
 from windlass.http.problem_responses import problem_of
 from windlass.http.uploads.upload_request import UploadRequest
-from windlass.kernel.errors import FileTooLarge, Problem
 from windlass.kernel.principals import Principal
+from windlass.kernel.problem_types import FileTooLarge, Problem
 from windlass.protocols.dialects import require_whole_body
 from windlass.protocols.form_fields import FieldCollector, LateFields
 from windlass.protocols.form_parser import FormEvent, PartBegan, PartData, PartEnded, parser_of

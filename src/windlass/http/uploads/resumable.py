@@ -24,7 +24,8 @@ from windlass.http.server.asgi_extensions import send_interim_response
 from windlass.http.upload_status import UploadStatusOut, upload_status
 from windlass.http.uploads.upload_request import UploadEndpoints, UploadRequest, client_gone_response, response_of
 from windlass.kernel.clock import now
-from windlass.kernel.errors import (
+from windlass.kernel.principals import Principal
+from windlass.kernel.problem_types import (
     BadRequest,
     Conflict,
     FileTooLarge,
@@ -37,7 +38,6 @@ from windlass.kernel.errors import (
     Unavailable,
     UploadLocked,
 )
-from windlass.kernel.principals import Principal
 from windlass.protocols import ietf, tus
 from windlass.protocols.dialects import Dialect, ResumableDialect, recognise_dialect
 from windlass.protocols.intents import Abort, Append, Concatenate, Create, Head, Query, Reply, UploadState

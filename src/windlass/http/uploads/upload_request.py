@@ -22,13 +22,13 @@ from windlass.http.callers import PRINCIPAL, admit, principal_of
 from windlass.http.endpoints import ByteEndpoint, ByteEndpoints, RequestHandler
 from windlass.http.problem_responses import problem_of, problem_response
 from windlass.kernel import urls
-from windlass.kernel.errors import Problem
 from windlass.kernel.ids import parse_id
 from windlass.kernel.principals import Caller, Principal
+from windlass.kernel.problem_types import Problem
 from windlass.protocols import ietf, media_types, tus
 from windlass.protocols.dialects import Dialect, resumable_dialect
-from windlass.protocols.heads import effective_method
 from windlass.protocols.intents import Head, Reply
+from windlass.protocols.request_heads import effective_method
 from windlass.receiving import lease as leases
 from windlass.receiving.body import ClientGone, RequestBody
 

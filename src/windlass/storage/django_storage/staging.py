@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from django.core.files import File
 
-from windlass.storage import posix
+from windlass.storage import posix_files
 from windlass.storage.contract import ObjectMissing, State, StoreError, StoreUnavailable
 from windlass.storage.copying import WrappingWriter
 from windlass.storage.django_storage.gateway import Gateway
@@ -140,12 +140,12 @@ def _save(gateway: Gateway, key: str, staged: Path) -> str:
 
 def _make_durable(path: Path, key: str) -> None:
     """Sync the file and the directories that were created for it. Raises SyncFailed."""
-    with posix.store_errors(key):
-        _sync(path, posix.sync_data)
+    with posix_files.store_errors(key):
+        _sync(path, posix_files.sync_data)
         for directory, _ in zip(path.parents, key.split("/"), strict=False):
-            _sync(directory, posix.sync_directory)
+            _sync(directory, posix_files.sync_directory)
 
 
-def _sync(path: Path, sync: posix.Sync) -> None:
-    with posix.closing(os.open(path, os.O_RDONLY)) as descriptor:
+def _sync(path: Path, sync: posix_files.Sync) -> None:
+    with posix_files.closing(os.open(path, os.O_RDONLY)) as descriptor:
         sync(descriptor)

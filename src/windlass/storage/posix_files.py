@@ -9,7 +9,8 @@ import stat
 import struct
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import BinaryIO
 
 from windlass.storage.contract import Buffer, ObjectMissing, StoreError, StoreFull, StoreUnavailable, SyncFailed
 
@@ -204,3 +205,16 @@ def sync_directory(descriptor: int) -> None:
     except OSError as error:
         if error.errno != errno.EINVAL:  # this file system cannot sync directories
             raise SyncFailed(f"A directory could not be made durable: {error.strerror}") from error
+
+
+def drop_from_page_cache(file: BinaryIO, start: int = 0, length: int = 0) -> None:
+    """Drop these bytes from the system's page cache, so that reading everything does not displace what is in use.
+
+    ``length`` 0: up to the end. Does nothing for objects that are not files of this machine, and on systems without
+    ``posix_fadvise``.
+    """
+    # The file of an encrypted object: its bytes are offset by the header, which is less than a page.
+    stored: BinaryIO = getattr(getattr(file, "raw", None), "stored", file)
+    if hasattr(os, "posix_fadvise"):
+        with suppress(OSError):  # io.UnsupportedOperation is one
+            os.posix_fadvise(stored.fileno(), start, length, os.POSIX_FADV_DONTNEED)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from windlass.kernel.errors import BadRequest, UnsupportedMediaType
+from windlass.kernel.problem_types import BadRequest, UnsupportedMediaType
 from windlass.protocols import media_types
 from windlass.protocols.intents import Head
 

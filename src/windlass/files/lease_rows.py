@@ -14,7 +14,7 @@ from windlass.files import quota
 from windlass.files.models import UploadChunk, UploadSession
 from windlass.files.states import UNFINISHED_UPLOADS, UploadStatus
 from windlass.kernel.clock import now
-from windlass.kernel.errors import UploadGone
+from windlass.kernel.problem_types import UploadGone
 
 
 class LeaseLost(Exception):
