@@ -119,8 +119,9 @@ def _run_steps(run: JobRun, workspace: StepWorkspace, lost: threading.Event) -> 
 
 
 def _may_block(run: JobRun, step: PlannedStep) -> bool:
-    """A step outside the sandbox may wait for a service, and during which nothing is saved. What earlier stages found,
-    with which the file may be served, is saved before.
+    """Whether what earlier stages found, with which the file may be served, must be saved before the step.
+
+    A step outside the sandbox may wait for a service, and nothing is saved meanwhile.
     """
     return run.has_moved_on and not step.isolated
 
