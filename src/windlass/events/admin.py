@@ -26,7 +26,10 @@ class CircuitBreakerAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     list_filter = ["state"]
     actions = ["reset"]
 
-    @admin.action(description="Reset: close the selected circuit breakers")
+    def has_reset_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("windlass_events.change_circuitbreaker")
+
+    @admin.action(description="Reset: close the selected circuit breakers", permissions=["reset"])
     def reset(self, request: HttpRequest, selected: QuerySet[CircuitBreaker]) -> None:
         names = [row.name for row in selected]
         for name in names:

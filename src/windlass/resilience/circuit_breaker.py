@@ -11,6 +11,7 @@ unless another process has changed the circuit.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import threading
@@ -78,7 +79,7 @@ class Breaker:
         self.name = name
         self._policy, self._clock, self._changed = policy, clock, changed
         self._shared, self._ticks = shared, ticks
-        self._lock = threading.Lock()
+        self._lock, self._read_lock = threading.Lock(), threading.Lock()
         self._circuit = Circuit()
         #: The shared circuit as it was last read or written; behind ``_circuit`` while changes wait to be written.
         self._known = Circuit()
@@ -109,8 +110,7 @@ class Breaker:
         self._move(lambda circuit: succeeded(circuit, self._policy(), generation))
 
     def _admit(self) -> int:
-        if self._is_read_due():
-            self._read()
+        self._read_if_due()
         policy = self._policy()
         after = self._move(lambda circuit: admitted(circuit, policy, self._clock(), _holder()))
         if after is None:
@@ -148,14 +148,15 @@ class Breaker:
         except CircuitsUnavailable:
             return None
 
-    def _is_read_due(self) -> bool:
-        """Whether the caller is to read the shared circuit; one caller in each period is."""
-        with self._lock:
-            moment = self._ticks()
-            if self._read_at is not None and moment < self._read_at + READ_SECONDS:
-                return False
-            self._read_at = moment
-            return True
+    def _read_if_due(self) -> None:
+        """Read the shared circuit if the last read is too old. Callers wait for one another's read, which is bounded,
+        so that the first calls of a process know the state; an event loop never waits."""
+        if _runs_event_loop():
+            return
+        with self._read_lock:
+            if self._read_at is None or self._ticks() >= self._read_at + READ_SECONDS:
+                self._read()
+                self._read_at = self._ticks()
 
     def _read(self) -> None:
         """Take over the shared circuit if another process changed it; else write what waits to be written."""
@@ -226,6 +227,14 @@ def reset() -> None:
     """Drop every breaker, so that new ones start with the shared circuits. For tests and forked processes."""
     with _lock:
         _breakers.clear()
+
+
+def _runs_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _holder() -> str:
