@@ -50,6 +50,7 @@ class TableCircuits:
         self._lock = threading.Lock()
         self._thread: _DatabaseThread | None = None
         self._paused_until = 0.0
+        self._has_failed = False
 
     def read(self, name: str) -> Circuit:
         return self._run(partial(read_circuit, name))
@@ -70,14 +71,21 @@ class TableCircuits:
             return _run_inline(work)
         future = self._current_thread().submit(work)
         try:
-            return future.result(self._wait_seconds)
+            result = future.result(self._wait_seconds)
         except (TimeoutError, Error) as error:
             future.cancel()
-            self._paused_until = monotonic() + self._pause_seconds
-            log.warning(
-                "breaker.state_not_shared", error=" ".join(str(error).split()) or "the database does not answer"
-            )
+            self._pause(error)
             raise CircuitsUnavailable from error
+        self._has_failed = False
+        return result
+
+    def _pause(self, error: Exception) -> None:
+        """Leave the database alone for a while. The first failure in a row is logged."""
+        self._paused_until = monotonic() + self._pause_seconds
+        if not self._has_failed:
+            reason = " ".join(str(error).split()) or "the database does not answer"
+            log.warning("breaker.state_not_shared", error=reason)
+        self._has_failed = True
 
     def _current_thread(self) -> _DatabaseThread:
         with self._lock:
