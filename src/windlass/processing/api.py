@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from windlass.jobs import api as jobs
-from windlass.processing import breaker_events, job_run
+from windlass.processing import breaker_events, dead_letters, job_run
+from windlass.processing.dead_letters import find_dead_letters
 from windlass.processing.file_actions import apply_retention, delete, delete_or_trash, release, reprocess, restore
 from windlass.processing.job_runner import run_job
 from windlass.processing.plan import PlannedStep, plan_for
@@ -31,6 +32,7 @@ __all__ = [
     "configured_scanner",
     "delete",
     "delete_or_trash",
+    "find_dead_letters",
     "gate_steps",
     "plan_for",
     "release",
@@ -47,6 +49,7 @@ __all__ = [
 ]
 
 breaker_events.record_breaker_changes()
+jobs.resume_files_by(dead_letters.resume_file)
 
 
 def gate_steps() -> frozenset[str]:
