@@ -174,19 +174,21 @@ def has_type(mime_type: str) -> Q:
     return Q(mime_type__startswith=f"{kind}/") if wildcard else Q(mime_type=kind)
 
 
-def resume_failed_stage(recorder: Recorder, asset: FileAsset, stage: str) -> None:
-    """Let the steps of this stage that failed run again, and those that were left out because of it.
+def resume_failed_stage(recorder: Recorder, asset: FileAsset, stage: str, step: str) -> None:
+    """Let the step of this stage that failed run again, and those that were left out because of it.
 
-    A failed file is pending again, in the same run; what is done stays. In a ready file the steps are owed, and it
-    stays in service. Raises IllegalTransition if the file is neither.
+    A failed file is pending again, in the same run; what is done stays. In a ready file the step is owed, and the file
+    stays in service. ``step`` is empty if the stage failed outside a step. Raises IllegalTransition if the file is
+    neither.
     """
     steps = StepRun.objects.filter(file=asset, run=asset.run)
     if asset.status == FileStatus.READY:
-        steps.filter(stage=stage, state=StepState.FAILED).update(state=StepState.OWED, progress=0)
+        failed = steps.filter(stage=stage, state=StepState.FAILED)
+        (failed.filter(step=step) if step else failed).update(state=StepState.OWED, progress=0)
         return
     change_status(recorder, asset, FileStatus.PENDING, of=[FileStatus.FAILED], message="")
-    of_stage, failed = steps.filter(stage=stage), Q(state=StepState.FAILED)
-    first = of_stage.aggregate(failed=Min("position", filter=failed), of_stage=Min("position"))
+    of_stage = steps.filter(stage=stage)
+    first = of_stage.aggregate(failed=Min("position", filter=Q(step=step)), of_stage=Min("position"))
     position = first["of_stage"] if first["failed"] is None else first["failed"]
     if position is not None:
         again = steps.filter(position__gte=position, state__in=[StepState.FAILED, StepState.SKIPPED])

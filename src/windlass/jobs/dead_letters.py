@@ -189,9 +189,6 @@ def _queue_again(job_id: uuid.UUID, due_at: datetime, request_id: str) -> bool:
         "due_at": due_at,
         "notified_at": moment if due_at <= moment else None,
         "lease_holder": "",
-        "dead_at": None,
-        "dead_step": "",
-        "dead_error_class": "",
         "updated_at": moment,
     }
     if request_id:

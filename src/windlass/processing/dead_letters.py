@@ -40,7 +40,7 @@ def resume_file(recorder: Recorder, job: Job) -> RetryResult:
     if asset.run != job.run or asset.blob is None or asset.status not in (FileStatus.FAILED, FileStatus.READY):
         return RetryResult.NOT_DEAD
     try:
-        resume_failed_stage(recorder, asset, job.stage)
+        resume_failed_stage(recorder, asset, job.stage, job.dead_step)
     except IllegalTransition:
         return RetryResult.NOT_DEAD
     return RetryResult.QUEUED

@@ -12,7 +12,14 @@ from urllib.parse import urlencode
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from ninja import Query, Router, Schema
-from pydantic import Field, StrictBool, field_validator
+from pydantic import (
+    Field,
+    StrictBool,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    field_validator,
+)
 
 from windlass.executors import in_database
 from windlass.http.callers import STAFF
@@ -36,9 +43,21 @@ MAX_RETRIED = 5000
 LISTED_MESSAGE = 500
 #: Attempts are kept as long as their jobs, which by default is 30 days.
 MAX_WINDOW_HOURS = 31 * 24
-_CENTURY_HOURS = 876_000
+#: A century.
+MAX_AGE_HOURS = 876_000
 
-_Hours = Annotated[float, Field(ge=0, le=_CENTURY_HOURS)]
+
+def _checked_hours(value: Any, handler: ValidatorFunctionWrapHandler) -> float:
+    try:
+        hours = float(handler(value))
+        if 0 <= hours <= MAX_AGE_HOURS:
+            return hours
+    except ValidationError:
+        pass
+    raise ValueError(f"must be a number from 0 to {MAX_AGE_HOURS} hours")
+
+
+_Hours = Annotated[float, Field(ge=0, le=MAX_AGE_HOURS), WrapValidator(_checked_hours)]
 
 
 class FailedTaskQuery(Schema):
