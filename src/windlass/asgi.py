@@ -69,7 +69,20 @@ BYTE_ROUTES: list[Route] = [
 
 #: First segments of the paths that may be Windlass's. Every other path is passed to the wrapped project unchanged.
 OWN_SEGMENTS = frozenset(
-    {"files", "uploads", "events", "profiles", "api", "livez", "readyz", "healthz", "metrics", "problems", "s3"}
+    {
+        "files",
+        "uploads",
+        "events",
+        "error-handling",
+        "profiles",
+        "api",
+        "livez",
+        "readyz",
+        "healthz",
+        "metrics",
+        "problems",
+        "s3",
+    }
 )
 
 
