@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from windlass.jobs import api as jobs
-from windlass.processing import job_run
+from windlass.processing import dead_letters, job_run
 from windlass.processing.circuit_breakers import (
     BreakerStatus,
     UnknownBreaker,
@@ -13,6 +13,7 @@ from windlass.processing.circuit_breakers import (
     breaker_statuses,
     reset_breaker,
 )
+from windlass.processing.dead_letters import find_dead_letters
 from windlass.processing.file_actions import apply_retention, delete, delete_or_trash, release, reprocess, restore
 from windlass.processing.job_runner import run_job
 from windlass.processing.plan import PlannedStep, plan_for
@@ -42,6 +43,7 @@ __all__ = [
     "configured_scanner",
     "delete",
     "delete_or_trash",
+    "find_dead_letters",
     "gate_steps",
     "plan_for",
     "release",
@@ -57,6 +59,8 @@ __all__ = [
     "warm_up",
     "warn_of_weak_sandbox",
 ]
+
+jobs.resume_files_by(dead_letters.resume_file)
 
 
 def gate_steps() -> frozenset[str]:

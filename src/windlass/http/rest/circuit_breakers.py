@@ -16,7 +16,7 @@ from windlass.kernel.problem_types import NotFound
 from windlass.processing import api as processing
 from windlass.resilience.circuits import State
 
-router = Router(tags=["Operation"])
+router = Router(tags=["Error handling"])
 
 
 class BreakerOut(ReplyModel):
@@ -35,13 +35,15 @@ class BreakersOut(ReplyModel):
     circuit_breakers: dict[str, BreakerOut]
 
 
-@router.get("/circuit-breakers", auth=STAFF, response=BreakersOut, summary="All circuit breakers, by name")
+@router.get(
+    "/circuit-breakers", auth=STAFF, response=BreakersOut, summary="All circuit breakers, by name; for staff only"
+)
 async def list_circuit_breakers(request: HttpRequest) -> HttpResponse:
     statuses = await in_database(processing.breaker_statuses)
     return JsonResponse({"circuit_breakers": {status.name: BreakerOut.of(status) for status in statuses}})
 
 
-@router.get("/circuit-breakers/{name}", auth=STAFF, response=BreakerOut, summary="One circuit breaker")
+@router.get("/circuit-breakers/{name}", auth=STAFF, response=BreakerOut, summary="A circuit breaker; for staff only")
 async def read_circuit_breaker(request: HttpRequest, name: str) -> HttpResponse:
     return await _answer(processing.breaker_status, name)
 
@@ -50,7 +52,7 @@ async def read_circuit_breaker(request: HttpRequest, name: str) -> HttpResponse:
     "/circuit-breakers/{name}/reset",
     auth=STAFF,
     response=BreakerOut,
-    summary="Close a circuit breaker; other processes follow within a second",
+    summary="Close a circuit breaker in all processes, within a second; for staff only",
 )
 async def reset_circuit_breaker(request: HttpRequest, name: str) -> HttpResponse:
     return await _answer(processing.reset_breaker, name)
