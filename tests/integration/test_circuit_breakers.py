@@ -355,6 +355,22 @@ def test_the_admin_lists_breakers_and_resets_the_selected_ones(configured: None,
     assert read_circuit("scanner").state is State.CLOSED
 
 
+def test_staff_who_may_only_view_breakers_may_not_reset_them(configured: None) -> None:
+    from django.contrib.auth import get_user_model
+    from django.contrib.auth.models import Permission
+    from django.test import Client
+
+    open_breaker("scanner")
+    viewer: Any = get_user_model().objects.create(username=f"viewer-{uuid.uuid4().hex[:8]}", is_staff=True)
+    viewer.user_permissions.add(Permission.objects.get(codename="view_circuitbreaker"))
+    client = Client(headers={"host": "localhost"})
+    client.force_login(viewer)
+    page = "/admin/windlass_events/circuitbreaker/"
+    assert "scanner" in client.get(page).content.decode()
+    client.post(page, {"action": "reset", "_selected_action": ["scanner"]})
+    assert read_circuit("scanner").state is State.OPEN
+
+
 @pytest.fixture
 def admin(records_home: Path) -> Any:
     """A superuser's browser."""

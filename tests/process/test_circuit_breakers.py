@@ -275,3 +275,36 @@ def test_four_processes_make_one_trial(database: str, tmp_path: Path, request: p
         assert Counter(line for _, line in site.results(12)) == {"called": 12}, "two trials succeeded: it is closed"
         site.release()
     assert do(PRINT) == "['open', 'half_open', 'closed']\n"
+
+
+#: Opens the breaker, and says whether it is open.
+FAIL = """
+import django
+
+django.setup()
+from windlass.resilience.circuit_breaker import BreakerOpen, breaker
+
+for _ in range(5):
+    try:
+        with breaker("scanner").call(OSError):
+            raise OSError
+    except OSError:
+        pass
+try:
+    with breaker("scanner").call(OSError):
+        print("admitted")
+except BreakerOpen:
+    print("refused")
+"""
+
+
+@pytest.mark.parametrize("database", ["refuses", "hangs"])
+def test_a_database_that_cannot_be_reached_does_not_hold_calls_up(database: str, tmp_path: Path) -> None:
+    """The breaker opens in the process alone. A connection that hangs would take minutes."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = 1 if database == "refuses" else silent.getsockname()[1]
+        url = f"postgres://windlass@127.0.0.1:{port}/windlass"
+        variables = environment(tmp_path / "home", DJANGO_SETTINGS_MODULE="windlass.settings", DATABASE_URL=url)
+        ended = subprocess.run([sys.executable, "-c", FAIL], env=variables, capture_output=True, text=True, timeout=60)
+    assert "refused" in ended.stdout.splitlines(), ended.stderr
+    assert ended.stdout.count("breaker.state_not_shared") == 1
