@@ -208,6 +208,15 @@ class Settings:
     breaker_scanner_recovery_seconds: float | None = setting(
         None, "BREAKER_RECOVERY_SECONDS of the malware scanner.", check=valid.positive
     )
+    breaker_storage_failure_threshold: int | None = setting(
+        None, "BREAKER_FAILURE_THRESHOLD of stores that are reached over a network.", check=valid.positive
+    )
+    breaker_storage_success_threshold: int | None = setting(
+        None, "BREAKER_SUCCESS_THRESHOLD of stores that are reached over a network.", check=valid.positive
+    )
+    breaker_storage_recovery_seconds: float | None = setting(
+        None, "BREAKER_RECOVERY_SECONDS of stores that are reached over a network.", check=valid.positive
+    )
     # Limits of files
     max_upload_size: int = setting(
         0,
@@ -421,7 +430,7 @@ class Settings:
         return self.scanner or ("clamd" if self.clamav_url else "")
 
     def breaker(self, name: str) -> tuple[int, int, float]:
-        """Failure threshold, success threshold and recovery seconds of the circuit breaker of this name."""
+        """Failure threshold, success threshold and recovery seconds of the circuit breaker of this service."""
         return (
             getattr(self, f"breaker_{name}_failure_threshold", None) or self.breaker_failure_threshold,
             getattr(self, f"breaker_{name}_success_threshold", None) or self.breaker_success_threshold,

@@ -124,6 +124,7 @@ from windlass.files.profiles import MediaRules, Profile, profile, profiles
 from windlass.files.quota import Usage, quota_owners, quota_usage, recount_quota, set_quota_limits
 from windlass.files.retention import restorable_until
 from windlass.files.states import UNFINISHED_UPLOADS, FileStatus, StepState, UploadStatus
+from windlass.files.store_breaker import store_breaker_names
 from windlass.files.trash import get_file_or_trashed, put_into_trash, restore_from_trash, trash_totals, trashed_files
 from windlass.files.uploads import (
     NewUpload,
@@ -266,6 +267,7 @@ __all__ = [
     "start_assembly",
     "start_new_run",
     "steps_of_file",
+    "store_breaker_names",
     "store_of_file",
     "stores_in_service",
     "stores_in_use",

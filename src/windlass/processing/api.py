@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from windlass.jobs import api as jobs
-from windlass.processing import breaker_events, dead_letters, job_run
+from windlass.processing import dead_letters, job_run
+from windlass.processing.circuit_breakers import (
+    BreakerStatus,
+    UnknownBreaker,
+    breaker_status,
+    breaker_statuses,
+    reset_breaker,
+)
 from windlass.processing.dead_letters import find_dead_letters
 from windlass.processing.file_actions import apply_retention, delete, delete_or_trash, release, reprocess, restore
 from windlass.processing.job_runner import run_job
@@ -23,12 +30,16 @@ from windlass.processing.scanners.contract import ScannerAway
 from windlass.processing.worker_sandbox import sandbox_level, shut_down, warm_up, warn_of_weak_sandbox
 
 __all__ = [
+    "BreakerStatus",
     "BrokenScanner",
     "CapabilityLevel",
     "PlannedStep",
     "ScannerAway",
+    "UnknownBreaker",
     "apply_retention",
     "backfill",
+    "breaker_status",
+    "breaker_statuses",
     "configured_scanner",
     "delete",
     "delete_or_trash",
@@ -37,6 +48,7 @@ __all__ = [
     "plan_for",
     "release",
     "reprocess",
+    "reset_breaker",
     "restore",
     "revoke_claims",
     "run_job",
@@ -48,7 +60,6 @@ __all__ = [
     "warn_of_weak_sandbox",
 ]
 
-breaker_events.record_breaker_changes()
 jobs.resume_files_by(dead_letters.resume_file)
 
 
