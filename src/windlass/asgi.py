@@ -50,10 +50,7 @@ from windlass.kernel.memory_allocator import keep_freed_buffers
 from windlass.kernel.problem_types import NotFound
 from windlass.kernel.stored_text import is_storable
 from windlass.operations import health, metrics
-from windlass.processing import breaker_events
 from windlass.receiving import chunked, lease
-
-breaker_events.record_breaker_changes()
 
 #: The handlers of the endpoints that ``windlass.http`` declares and ``windlass.operations`` answers.
 _SERVICE_HANDLERS = {
@@ -69,7 +66,10 @@ BYTE_ROUTES: list[Route] = [
 
 #: First segments of the paths that may be Windlass's. Every other path is passed to the wrapped project unchanged.
 OWN_SEGMENTS = frozenset(
-    {"files", "uploads", "events", "profiles", "api", "livez", "readyz", "healthz", "metrics", "problems", "s3"}
+    {
+        *("files", "uploads", "s3", "events", "profiles", "api", "problems"),
+        *("livez", "readyz", "healthz", "metrics", "error-handling"),
+    }
 )
 
 

@@ -10,7 +10,7 @@ import os
 import signal
 import time
 
-from windlass.processing.contract import About, StepResult
+from windlass.processing.contract import About, StepResult, TransientError
 
 SLEEPS = 3.0
 
@@ -36,17 +36,31 @@ class Poison:
         if context.file.read(6) == b"POISON":
             os.kill(os.getpid(), signal.SIGKILL)
         return StepResult()
+
+
+class Stubborn:
+    """Fails every time on files that begin with STUBBORN, until the file exists that the environment names."""
+
+    about = About(name="stubborn", stage="describe", title="Failing", order=95, isolated=False)
+
+    def run(self, context):
+        if context.file.read(8) == b"STUBBORN" and not os.path.exists(os.environ["HAWSER_MENDED"]):
+            raise TransientError("Not mended yet.")
+        return StepResult()
 '''
+#: The entry point of ``Stubborn``, for tests that want it.
+STUBBORN = "stubborn = hawser_steps:Stubborn\n"
 ENTRY_POINTS = "[windlass.steps]\nslow = hawser_steps:Slow\npoison = hawser_steps:Poison\n"
 METADATA = "Metadata-Version: 2.1\nName: hawser-steps\nVersion: 1.0\n"
 
 
-def install(directory: Path) -> dict[str, str]:
-    """Write the package into ``directory``; returns the environment variables that install it."""
+def install(directory: Path, more: str = "") -> dict[str, str]:
+    """Write the package into ``directory``, with ``more`` entry points; returns the environment variables that install
+    it."""
     described = directory / "hawser_steps-1.0.dist-info"
     described.mkdir(parents=True)
     (directory / "hawser_steps.py").write_text(MODULE)
     (described / "METADATA").write_text(METADATA)
-    (described / "entry_points.txt").write_text(ENTRY_POINTS)
+    (described / "entry_points.txt").write_text(ENTRY_POINTS + more)
     path = [str(directory), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {"PYTHONPATH": os.pathsep.join(path)}

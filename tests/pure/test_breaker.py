@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from windlass.conf import BadSetting, Settings
+from windlass.conf import BadSetting, Settings, breaker_thresholds
 from windlass.conf.reader import read
-from windlass.resilience import circuit_breaker as transitions
-from windlass.resilience.circuit_breaker import Breaker, BreakerOpen, Change, Circuit, Policy, State
+from windlass.resilience import circuits as transitions
+from windlass.resilience.circuit_breaker import Breaker, BreakerOpen, Change
+from windlass.resilience.circuits import TRIAL_LEASE_SECONDS, Circuit, Policy, State
 
 POLICY = Policy(failure_threshold=3, success_threshold=2, recovery_seconds=30)
 
@@ -166,29 +169,40 @@ MOVES: dict[str, Callable[[Circuit, int, float], Circuit | None]] = {
 
 
 @example([("fail", 0, 0.0)] * 4)
+@example([*([("fail", 0, 0.0)] * 3), ("admit", 0, 30.0), ("admit", 0, 0.0)])
 @example([("fail", 0, 0.0)] * 3 + [("succeed", 0, 0.0)])
 @given(st.lists(st.tuples(st.sampled_from(sorted(MOVES)), st.integers(0, 3), st.floats(0, 40)), max_size=60))
 def test_the_circuit_keeps_its_invariants_under_any_history(history: list[tuple[str, int, float]]) -> None:
     """Open says since when; a closed one has fewer failures than open it; a trial is made in half open only; nothing
-    keeps it from ever being tried again; each change of state is a new turn."""
+    keeps it from ever being tried again; each change but the counts of a closed one is a new generation."""
     circuit, now = Circuit(), 0.0
     for name, age, passed in history:
         now += passed
         before = circuit
         circuit = MOVES[name](circuit, circuit.generation - age, now) or circuit
-        assert (circuit.state == before.state) == (circuit.generation == before.generation)
+        counts_only = circuit == replace(before, failures=circuit.failures)
+        assert circuit.generation - before.generation == (0 if counts_only else 1)
         match circuit.state:
             case State.CLOSED:
                 assert circuit.failures < POLICY.failure_threshold
-                assert not circuit.trial
+                assert circuit.trial_until is None
             case State.OPEN:
                 assert circuit.opened_at is not None
-                assert not circuit.trial
+                assert circuit.trial_until is None
                 later = now + POLICY.recovery_seconds
                 assert transitions.admitted(circuit, POLICY, later) is not None
             case State.HALF_OPEN:
                 assert circuit.successes < POLICY.success_threshold
                 assert transitions.admitted(transitions.abandoned(circuit, circuit.generation), POLICY, now) is not None
+                assert transitions.admitted(circuit, POLICY, now + TRIAL_LEASE_SECONDS) is not None
+
+
+def test_a_clock_that_was_set_back_does_not_keep_it_open_for_long() -> None:
+    site = Site()
+    site.fails(3)
+    site.now -= 3600
+    site.succeed()
+    assert site.state == State.HALF_OPEN
 
 
 def test_each_breaker_may_have_its_own_settings() -> None:
@@ -199,3 +213,26 @@ def test_each_breaker_may_have_its_own_settings() -> None:
         read(Settings, {}, {"BREAKER_SCANNER_FAILURE_THRESHOLD": "0"})
     with pytest.raises(BadSetting, match="Did you mean WINDLASS_BREAKER_SCANNER_RECOVERY_SECONDS"):
         read(Settings, {}, {"WINDLASS_BREAKER_SCANER_RECOVERY_SECONDS": "3"})
+
+
+def test_each_store_may_have_its_own_thresholds(tmp_path: Path) -> None:
+    (tmp_path / "stores.toml").write_text(
+        f"""
+        [near]
+        storage_backend = "local"
+        media_root = "{tmp_path / "near"}"
+        [far]
+        storage_backend = "local"
+        media_root = "{tmp_path / "far"}"
+        breaker_storage_failure_threshold = 2
+        """
+    )
+    given = {"WINDLASS_STORES": str(tmp_path / "stores.toml"), "BREAKER_STORAGE_RECOVERY_SECONDS": "4"}
+    found = read(Settings, {}, given | {"MEDIA_ROOT": str(tmp_path / "media")})
+    assert breaker_thresholds(found, "storage") == (5, 2, 4.0)
+    assert breaker_thresholds(found, "storage.near") == (5, 2, 4.0)
+    assert breaker_thresholds(found, "storage.far") == (2, 2, 4.0)
+    assert breaker_thresholds(found, "storage.unknown") == (5, 2, 4.0)
+    assert breaker_thresholds(found, "scanner") == (5, 2, 30.0)
+    named_default = read(Settings, {}, given | {"MEDIA_ROOT": str(tmp_path / "media"), "DEFAULT_STORE": "far"})
+    assert breaker_thresholds(named_default, "storage") == (2, 2, 4.0)

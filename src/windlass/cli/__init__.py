@@ -8,6 +8,8 @@ import typer
 
 from windlass import __version__
 from windlass.cli.accounts import token_group, user_group
+from windlass.cli.circuit_breakers import breaker_group
+from windlass.cli.dead_letters import dead_group
 from windlass.cli.files import files_group, trash_group
 from windlass.cli.move import move
 from windlass.cli.processes import scheduler, web, worker
@@ -54,3 +56,5 @@ app.add_typer(token_group, name="token")
 app.add_typer(files_group, name="files")
 app.add_typer(trash_group, name="trash")
 app.add_typer(quota_group, name="quota")
+app.add_typer(breaker_group, name="breaker")
+app.add_typer(dead_group, name="dead")

@@ -3,12 +3,13 @@
 from windlass.conf.loading import get, reload
 from windlass.conf.reader import BadSetting
 from windlass.conf.setting_definitions import MB, Settings
-from windlass.conf.stores import default_store, known_stores, named_stores, store_settings
+from windlass.conf.stores import breaker_thresholds, default_store, known_stores, named_stores, store_settings
 
 __all__ = [
     "MB",
     "BadSetting",
     "Settings",
+    "breaker_thresholds",
     "default_store",
     "get",
     "known_stores",

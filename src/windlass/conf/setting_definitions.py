@@ -146,6 +146,11 @@ class Settings:
     job_backoff_seconds: float = setting(
         2.0, "Delay before the second attempt; it doubles with each further one.", check=valid.positive
     )
+    dead_retry_per_minute: float = setting(
+        60.0,
+        "How many dead letters become due again in a minute when many are retried, so that new uploads do not wait.",
+        check=valid.positive,
+    )
     sweep_seconds: float = setting(
         5.0, "How often the scheduler looks for jobs that no notification announced.", check=valid.positive
     )
@@ -202,6 +207,15 @@ class Settings:
     )
     breaker_scanner_recovery_seconds: float | None = setting(
         None, "BREAKER_RECOVERY_SECONDS of the malware scanner.", check=valid.positive
+    )
+    breaker_storage_failure_threshold: int | None = setting(
+        None, "BREAKER_FAILURE_THRESHOLD of stores that are reached over a network.", check=valid.positive
+    )
+    breaker_storage_success_threshold: int | None = setting(
+        None, "BREAKER_SUCCESS_THRESHOLD of stores that are reached over a network.", check=valid.positive
+    )
+    breaker_storage_recovery_seconds: float | None = setting(
+        None, "BREAKER_RECOVERY_SECONDS of stores that are reached over a network.", check=valid.positive
     )
     # Limits of files
     max_upload_size: int = setting(
@@ -278,7 +292,9 @@ class Settings:
         check=valid.not_negative,
     )
     event_retention_days: float = setting(30.0, "How long events are kept.", check=valid.positive)
-    dead_job_retention_days: float = setting(30.0, "How long dead letters are kept.", check=valid.positive)
+    dead_job_retention_days: float = setting(
+        30.0, "How long dead letters and records of ended jobs are kept.", check=valid.positive
+    )
     # Limits of connections and requests
     max_request_line_bytes: int = setting(
         8 * 1024, "Longest request line (method, target and version); a longer one is 414.", check=valid.positive
@@ -414,7 +430,7 @@ class Settings:
         return self.scanner or ("clamd" if self.clamav_url else "")
 
     def breaker(self, name: str) -> tuple[int, int, float]:
-        """Failure threshold, success threshold and recovery seconds of the circuit breaker of this name."""
+        """Failure threshold, success threshold and recovery seconds of the circuit breaker of this service."""
         return (
             getattr(self, f"breaker_{name}_failure_threshold", None) or self.breaker_failure_threshold,
             getattr(self, f"breaker_{name}_success_threshold", None) or self.breaker_success_threshold,

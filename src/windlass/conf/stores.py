@@ -31,6 +31,7 @@ _STORE_SETTINGS = (
     "encryption_",
     "sendfile_root",
     "downloads",
+    "breaker_storage_",
 )
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 #: Names of the plain stores, one per back end: they are configured by the settings themselves.
@@ -66,6 +67,16 @@ def named_stores(settings: Settings) -> Mapping[str, Settings]:
     stores = {name: _store(name, table, settings, path) for name, table in _tables(path).items()} if path else {}
     _require_separate(settings, stores)
     return MappingProxyType(stores)
+
+
+def breaker_thresholds(settings: Settings, name: str) -> tuple[int, int, float]:
+    """Failure threshold, success threshold and recovery seconds of a circuit breaker.
+
+    ``storage`` is the default store's, ``storage.NAME`` that of another store, which may have thresholds of its own.
+    """
+    service, _, store = name.partition(".")
+    of_store = store_settings(settings, store or default_store(settings)) if service == "storage" else None
+    return (of_store or settings).breaker(service)
 
 
 def check_stores(settings: Settings) -> None:

@@ -1,9 +1,14 @@
-"""The event journal in the Django admin, read-only."""
+"""The event journal and the circuit breakers in the Django admin, read-only. A circuit breaker can be reset."""
+
+from __future__ import annotations
 
 from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
 
 from windlass.database.read_only_admin import ReadOnly
-from windlass.events.models import Event
+from windlass.events.circuit_breakers import reset_circuit
+from windlass.events.models import CircuitBreaker, Event
 
 
 @admin.register(Event)
@@ -11,3 +16,22 @@ class EventAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes
     list_display = ["id", "type", "owner", "file_id", "upload_id", "at"]
     list_filter = ["type", "at"]
     search_fields = ["file_id", "upload_id", "owner"]
+
+
+@admin.register(CircuitBreaker)
+class CircuitBreakerAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
+    """A breaker that never opened has no row."""
+
+    list_display = ["name", "state", "failures", "successes", "opened_at", "trial_holder", "updated_at"]
+    list_filter = ["state"]
+    actions = ["reset"]
+
+    def has_reset_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("windlass_events.change_circuitbreaker")
+
+    @admin.action(description="Reset: close the selected circuit breakers", permissions=["reset"])
+    def reset(self, request: HttpRequest, selected: QuerySet[CircuitBreaker]) -> None:
+        names = [row.name for row in selected]
+        for name in names:
+            reset_circuit(name)
+        self.message_user(request, f"Closed: {', '.join(names)}. All processes follow within a second.")

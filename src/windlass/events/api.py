@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
+from windlass.events.circuit_breakers import read_circuit, read_circuits, reset_circuit
 from windlass.events.journal import Recorder, add_listener, recording
-from windlass.events.models import Event
+from windlass.events.models import CircuitBreaker, Event
 from windlass.events.types import SYSTEM, EventType
 from windlass.kernel.clock import now, rfc3339
 
 __all__ = [
     "SYSTEM",
+    "CircuitBreaker",
     "Event",
     "EventType",
     "Recorder",
@@ -22,7 +24,10 @@ __all__ = [
     "events_after",
     "last_id",
     "prune",
+    "read_circuit",
+    "read_circuits",
     "recording",
+    "reset_circuit",
 ]
 
 

@@ -11,5 +11,7 @@ class EventsConfig(AppConfig):
     def ready(self) -> None:
         # Settings have no app of their own; every other app depends on events.
         from windlass.conf.system_checks import check_settings
+        from windlass.events.shared_circuits import share_circuits
 
         register(check_settings, Tags.compatibility)
+        share_circuits()

@@ -3,6 +3,7 @@ from __future__ import annotations
 from django.db import models
 
 from windlass.events.types import EventType
+from windlass.resilience.circuits import State
 
 
 class Event(models.Model):
@@ -26,3 +27,24 @@ class Event(models.Model):
 
     def __str__(self) -> str:
         return f"{self.id} {self.type}"
+
+
+class CircuitBreaker(models.Model):
+    """The shared circuit of one name (``resilience.circuits``). Written on changes only: a breaker that never opened
+    has no row."""
+
+    name = models.CharField(max_length=100, primary_key=True)
+    state = models.CharField(max_length=16, choices=[(state.value, state.value) for state in State])
+    generation = models.BigIntegerField()
+    failures = models.PositiveIntegerField(default=0)
+    successes = models.PositiveIntegerField(default=0)
+    trial_holder = models.CharField(max_length=200, default="", blank=True)
+    trial_until = models.DateTimeField(null=True, blank=True)
+    opened_at = models.DateTimeField(null=True, blank=True)
+    updated_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.state})"

@@ -9,8 +9,11 @@ from windlass.files.assets import (
     find_original_file,
     get_file,
     has_owed_step,
+    has_type,
     load_file,
     owed_steps,
+    resume_failed_stage,
+    running_step,
     start_new_run,
     steps_of_file,
     visible_files,
@@ -121,6 +124,7 @@ from windlass.files.profiles import MediaRules, Profile, profile, profiles
 from windlass.files.quota import Usage, quota_owners, quota_usage, recount_quota, set_quota_limits
 from windlass.files.retention import restorable_until
 from windlass.files.states import UNFINISHED_UPLOADS, FileStatus, StepState, UploadStatus
+from windlass.files.store_breaker import store_breaker_names
 from windlass.files.trash import get_file_or_trashed, put_into_trash, restore_from_trash, trash_totals, trashed_files
 from windlass.files.uploads import (
     NewUpload,
@@ -212,6 +216,7 @@ __all__ = [
     "has_blob",
     "has_moved",
     "has_owed_step",
+    "has_type",
     "is_complete_partial",
     "is_extendable",
     "is_in_processing",
@@ -253,13 +258,16 @@ __all__ = [
     "reserve_for_lease",
     "restorable_until",
     "restore_from_trash",
+    "resume_failed_stage",
     "retain_object",
+    "running_step",
     "selected_bytes",
     "set_quota_limits",
     "share_blob",
     "start_assembly",
     "start_new_run",
     "steps_of_file",
+    "store_breaker_names",
     "store_of_file",
     "stores_in_service",
     "stores_in_use",

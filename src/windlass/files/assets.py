@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, Min, Q, QuerySet
 
 from windlass.database import rows
 from windlass.events.api import EventType, Recorder
@@ -143,6 +143,12 @@ def steps_of_file(asset: FileAsset) -> Sequence[StepRun]:
     return list(StepRun.objects.filter(file=asset, run=asset.run).order_by("position"))
 
 
+def running_step(file_id: uuid.UUID, run: int, stage: str) -> str:
+    """The step of this stage that is recorded as running; empty if there is none."""
+    running = StepRun.objects.filter(file_id=file_id, run=run, stage=stage, state=StepState.RUNNING)
+    return running.order_by("position").values_list("step", flat=True).first() or ""
+
+
 def has_owed_step(step: str) -> bool:
     """Whether any file, whatever its status, has this step postponed."""
     return StepRun.objects.filter(state=StepState.OWED, step=step).exists()
@@ -160,6 +166,33 @@ def owed_steps(steps: Iterable[str], *, after: int, at_most: int) -> Sequence[St
         run=F("file__run"),
     )
     return list(query.order_by("id")[:at_most])
+
+
+def has_type(mime_type: str) -> Q:
+    """Condition of files of this detected type; ``image/*`` matches all images."""
+    kind, wildcard, _ = mime_type.lower().partition("/*")
+    return Q(mime_type__startswith=f"{kind}/") if wildcard else Q(mime_type=kind)
+
+
+def resume_failed_stage(recorder: Recorder, asset: FileAsset, stage: str, step: str) -> None:
+    """Let the step of this stage that failed run again, and those that were left out because of it.
+
+    A failed file is pending again, in the same run; what is done stays. In a ready file the step is owed, and the file
+    stays in service. ``step`` is empty if the stage failed outside a step. Raises IllegalTransition if the file is
+    neither.
+    """
+    steps = StepRun.objects.filter(file=asset, run=asset.run)
+    if asset.status == FileStatus.READY:
+        failed = steps.filter(stage=stage, state=StepState.FAILED)
+        (failed.filter(step=step) if step else failed).update(state=StepState.OWED, progress=0)
+        return
+    change_status(recorder, asset, FileStatus.PENDING, of=[FileStatus.FAILED], message="")
+    of_stage = steps.filter(stage=stage)
+    first = of_stage.aggregate(failed=Min("position", filter=Q(step=step)), of_stage=Min("position"))
+    position = first["of_stage"] if first["failed"] is None else first["failed"]
+    if position is not None:
+        again = steps.filter(position__gte=position, state__in=[StepState.FAILED, StepState.SKIPPED])
+        again.update(state=StepState.PENDING, progress=0)
 
 
 def start_new_run(recorder: Recorder, asset: FileAsset) -> None:

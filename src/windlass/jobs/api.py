@@ -1,11 +1,24 @@
 """Public interface of the jobs app."""
 
 from windlass.jobs.claims import Claim, LeaseLost, acquire, find_claimable, is_held, renew_lease, renew_leases
+from windlass.jobs.dead_letters import (
+    DeadLetterFilter,
+    RetryResult,
+    dead_letter_document,
+    dead_letters,
+    delete_dead_letters,
+    delete_old_dead_letters,
+    job_state,
+    resume_files_by,
+    retry_dead_letters,
+)
 from windlass.jobs.enqueue import any_open, cancel_of_file, delete_of_file, enqueue, prune, reopen, resume_of_file
+from windlass.jobs.failure_statistics import failure_statistics
 from windlass.jobs.models import Attempt, Job
 from windlass.jobs.notify import check_broker, connect_broker
 from windlass.jobs.outcomes import StartedStage, dead_letter, finish, finish_and_continue, postpone, retry_later
 from windlass.jobs.recovery import (
+    WORKER_LOST,
     expired_claims,
     last_unanswered_notification,
     notify_due_jobs,
@@ -15,12 +28,15 @@ from windlass.jobs.recovery import (
 from windlass.jobs.states import AttemptOutcome, JobState, Stage
 
 __all__ = [
+    "WORKER_LOST",
     "Attempt",
     "AttemptOutcome",
     "Claim",
+    "DeadLetterFilter",
     "Job",
     "JobState",
     "LeaseLost",
+    "RetryResult",
     "Stage",
     "StartedStage",
     "acquire",
@@ -29,13 +45,19 @@ __all__ = [
     "check_broker",
     "connect_broker",
     "dead_letter",
+    "dead_letter_document",
+    "dead_letters",
+    "delete_dead_letters",
     "delete_of_file",
+    "delete_old_dead_letters",
     "enqueue",
     "expired_claims",
+    "failure_statistics",
     "find_claimable",
     "finish",
     "finish_and_continue",
     "is_held",
+    "job_state",
     "last_unanswered_notification",
     "notify_due_jobs",
     "postpone",
@@ -43,7 +65,9 @@ __all__ = [
     "renew_lease",
     "renew_leases",
     "reopen",
+    "resume_files_by",
     "resume_of_file",
+    "retry_dead_letters",
     "retry_later",
     "revoke_claim",
     "running_jobs_of",

@@ -33,6 +33,7 @@ class Claim:
     max_attempts: int
     holder: str
     request_id: str
+    retries: int = 0
 
     @property
     def last_attempt(self) -> bool:
@@ -49,7 +50,16 @@ def find_claimable(job_id: uuid.UUID, holder: str) -> Claim | None:
         return None
     epoch, attempt = job.lease_epoch + 1, job.attempts + 1
     return Claim(
-        job.id, job.file_id, Stage(job.stage), job.run, epoch, attempt, job.max_attempts, holder, job.request_id
+        job.id,
+        job.file_id,
+        Stage(job.stage),
+        job.run,
+        epoch,
+        attempt,
+        job.max_attempts,
+        holder,
+        job.request_id,
+        job.retries,
     )
 
 
@@ -68,7 +78,13 @@ def acquire(claim: Claim) -> None:
     if not rows.update(Job, expected, values):
         raise LeaseLost(f"job {claim.job_id} was claimed by another worker")
     attempt = Attempt(
-        job_id=claim.job_id, number=claim.attempt, epoch=claim.epoch, worker=claim.holder, started_at=moment
+        job_id=claim.job_id,
+        number=claim.attempt,
+        retry=claim.retries,
+        epoch=claim.epoch,
+        worker=claim.holder,
+        request_id=claim.request_id,
+        started_at=moment,
     )
     rows.insert([attempt])
 

@@ -54,13 +54,17 @@ def reopen(stage: Stage, file_id: uuid.UUID, *, run: int, after: float) -> bool:
     return bool(changed)
 
 
-def cancel_of_file(file_id: uuid.UUID) -> int:
-    """Cancel every open job of a file; a worker that runs one loses its lease. Return how many."""
-    open_jobs = Job.objects.filter(file_id=file_id, state__in=[JobState.QUEUED, JobState.RUNNING])
-    Attempt.objects.filter(job__in=open_jobs, outcome=AttemptOutcome.RUNNING).update(
+def cancel_of_file(file_id: uuid.UUID, *, dead_letters: bool = False) -> int:
+    """Cancel every open job of a file; a worker that runs one loses its lease. Return how many.
+
+    ``dead_letters``: its dead letters too, which then can no longer be retried.
+    """
+    states = [JobState.QUEUED, JobState.RUNNING, *([JobState.DEAD] if dead_letters else [])]
+    cancelled = Job.objects.filter(file_id=file_id, state__in=states)
+    Attempt.objects.filter(job__in=cancelled, outcome=AttemptOutcome.RUNNING).update(
         outcome=AttemptOutcome.CANCELLED, ended_at=now()
     )
-    return open_jobs.update(state=JobState.CANCELLED, lease_epoch=F("lease_epoch") + 1, lease_until=None)
+    return cancelled.update(state=JobState.CANCELLED, lease_epoch=F("lease_epoch") + 1, lease_until=None)
 
 
 def resume_of_file(file_id: uuid.UUID, run: int) -> int:
@@ -87,7 +91,7 @@ def any_open(file_ids: Iterable[uuid.UUID]) -> bool:
 
 
 def prune(days: float) -> int:
-    """Delete jobs that ended more than ``days`` ago; return how many."""
-    ended = [JobState.DONE, JobState.CANCELLED, JobState.DEAD]
+    """Delete jobs that were done or cancelled more than ``days`` ago; return how many."""
+    ended = [JobState.DONE, JobState.CANCELLED]
     deleted, _ = Job.objects.filter(state__in=ended, updated_at__lt=now() - timedelta(days=days)).delete()
     return deleted

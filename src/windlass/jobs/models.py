@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.db import models
 
-from windlass.jobs.states import AttemptOutcome, JobState, Stage
+from windlass.jobs.states import FAILED_OUTCOMES, AttemptOutcome, JobState, Stage
 from windlass.kernel.ids import new_id
 
 
@@ -11,6 +11,9 @@ class Job(models.Model):
 
     ``attempts`` counts the claims that used up an attempt; ``lease_epoch`` rises with each claim and fences earlier
     ones. ``notified_at`` is when workers were last notified of it.
+
+    ``retries`` counts how often the job was retried as a dead letter, ``retry_due_at`` is when the last retry becomes
+    due. ``dead_at``, ``dead_step`` and ``dead_error_class`` say when and of what it last became a dead letter.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -27,6 +30,11 @@ class Job(models.Model):
     lease_until = models.DateTimeField(null=True, blank=True)
     last_error = models.TextField(default="", blank=True)
     request_id = models.CharField(max_length=128, default="", blank=True)
+    retries = models.PositiveIntegerField(default=0)
+    retry_due_at = models.DateTimeField(null=True, blank=True)
+    dead_at = models.DateTimeField(null=True, blank=True)
+    dead_step = models.CharField(max_length=64, default="", blank=True)
+    dead_error_class = models.CharField(max_length=200, default="", blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -35,6 +43,8 @@ class Job(models.Model):
         indexes = [
             models.Index(fields=["state", "due_at"], name="job_by_due"),
             models.Index(fields=["state", "lease_until"], name="job_by_lease"),
+            models.Index(fields=["dead_at", "id"], condition=models.Q(state=JobState.DEAD), name="dead_letters"),
+            models.Index(fields=["retry_due_at"], condition=models.Q(retries__gt=0), name="retried_jobs"),
         ]
 
     def __str__(self) -> str:
@@ -42,22 +52,37 @@ class Job(models.Model):
 
 
 class Attempt(models.Model):
-    """One claim of a job and how it ended."""
+    """One claim of a job and how it ended.
+
+    ``number`` starts again with each retry of a dead letter; ``retry`` is the job's ``retries`` at the time, and
+    ``request_id`` the request that caused the attempt.
+    """
 
     id = models.BigAutoField(primary_key=True)
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="attempt_log")
     number = models.PositiveIntegerField()
+    retry = models.PositiveIntegerField(default=0)
     epoch = models.BigIntegerField()
     worker = models.CharField(max_length=200)
     outcome = models.CharField(max_length=16, choices=AttemptOutcome.choices, default=AttemptOutcome.RUNNING)
     step = models.CharField(max_length=64, default="", blank=True)
     error_class = models.CharField(max_length=200, default="", blank=True)
     message = models.TextField(default="", blank=True)
+    request_id = models.CharField(max_length=128, default="", blank=True)
     started_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ["id"]
+        indexes = [
+            models.Index(fields=["ended_at"], condition=models.Q(outcome__in=FAILED_OUTCOMES), name="failed_attempts"),
+            models.Index(fields=["started_at"], condition=models.Q(retry__gt=0), name="attempts_of_retries"),
+        ]
 
     def __str__(self) -> str:
         return f"attempt {self.number} of {self.job_id} ({self.outcome})"
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took; None while it runs."""
+        return None if self.ended_at is None else round((self.ended_at - self.started_at).total_seconds(), 3)

@@ -63,8 +63,21 @@ def postpone(claim: Claim, reason: str, seconds: float, *, step: str = "") -> No
 
 def dead_letter(claim: Claim, error: BaseException | str, *, step: str = "") -> None:
     """End the job for good: it cannot succeed, or its attempts are used up."""
-    update_claimed(claim, state=JobState.DEAD, lease_until=None, last_error=str(error))
+    update_claimed(
+        claim,
+        state=JobState.DEAD,
+        lease_until=None,
+        last_error=str(error),
+        dead_at=now(),
+        dead_step=step,
+        dead_error_class=error_class(error),
+    )
     _end_attempt(claim, AttemptOutcome.FAILED, error, step)
+
+
+def error_class(error: BaseException | str) -> str:
+    """The name by which failures are counted and filtered; empty if only a text is known."""
+    return type(error).__name__[:200] if isinstance(error, BaseException) else ""
 
 
 def _finish(claim: Claim) -> None:
@@ -85,7 +98,7 @@ def _create_jobs(claim: Claim, started: Sequence[StartedStage], *, finished: boo
     jobs = [_job(claim, each, end) for each, end in zip(started, ends, strict=True)]
     rows.insert(jobs)
     rows.insert([_attempt(job, each, end) for job, each, end in zip(jobs, started, ends, strict=True)])
-    return replace(claim, job_id=jobs[-1].id, stage=started[-1].stage, epoch=1, attempt=1)
+    return replace(claim, job_id=jobs[-1].id, stage=started[-1].stage, epoch=1, attempt=1, retries=0)
 
 
 def _job(claim: Claim, started: StartedStage, end: datetime | None) -> Job:
@@ -111,6 +124,7 @@ def _attempt(job: Job, started: StartedStage, end: datetime | None) -> Attempt:
         number=1,
         epoch=1,
         worker=job.lease_holder,
+        request_id=job.request_id,
         outcome=AttemptOutcome.DONE if end else AttemptOutcome.RUNNING,
         started_at=started.at,
         ended_at=end,
@@ -122,7 +136,7 @@ def _end_attempt(claim: Claim, outcome: AttemptOutcome, error: BaseException | s
         "outcome": outcome,
         "ended_at": now(),
         "step": step,
-        "error_class": type(error).__name__ if isinstance(error, BaseException) else "",
+        "error_class": error_class(error),
         "message": str(error),
     }
     rows.update(Attempt, {"job_id": claim.job_id, "epoch": claim.epoch}, ended)

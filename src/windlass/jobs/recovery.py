@@ -12,6 +12,8 @@ from windlass.jobs.models import Attempt, Job
 from windlass.jobs.states import AttemptOutcome, JobState, Stage
 from windlass.kernel.clock import now
 
+#: The error class of an attempt whose worker died or stopped.
+WORKER_LOST = "WorkerLost"
 #: The longest time between two notifications for one job.
 LONGEST_PAUSE = timedelta(minutes=2)
 
@@ -28,27 +30,33 @@ def running_jobs_of(holder: str) -> list[Job]:
     return list(Job.objects.filter(state=JobState.RUNNING, lease_holder=holder))
 
 
-def revoke_claim(job: Job) -> bool | None:
-    """Undo the claim of a worker that died, inside the caller's transaction.
+def revoke_claim(job: Job, step: str = "") -> bool | None:
+    """Undo the claim of a worker that died in ``step``, inside the caller's transaction.
 
     Return True if the job is queued again, False if its attempts are used up and it is a dead letter, None if the job
     changed meanwhile.
     """
-    dead = job.attempts >= job.max_attempts
+    moment, dead = now(), job.attempts >= job.max_attempts
+    reason = {"dead_at": moment, "dead_step": step, "dead_error_class": WORKER_LOST} if dead else {}
     changed = Job.objects.filter(id=job.id, state=JobState.RUNNING, lease_epoch=job.lease_epoch).update(
         state=JobState.DEAD if dead else JobState.QUEUED,
         lease_epoch=F("lease_epoch") + 1,
         lease_until=None,
         lease_holder="",
-        due_at=now(),
+        due_at=moment,
         notified_at=None,
         last_error="The worker that ran the job died or stopped.",
-        updated_at=now(),
+        updated_at=moment,
+        **reason,
     )
     if not changed:
         return None
     Attempt.objects.filter(job=job, epoch=job.lease_epoch, outcome=AttemptOutcome.RUNNING).update(
-        outcome=AttemptOutcome.LOST, ended_at=now(), message="The lease expired."
+        outcome=AttemptOutcome.LOST,
+        ended_at=moment,
+        step=step,
+        error_class=WORKER_LOST,
+        message="The lease expired.",
     )
     return not dead
 

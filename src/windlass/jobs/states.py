@@ -13,7 +13,7 @@ class JobState(models.TextChoices):
     QUEUED = "queued"  # due at due_at; workers may have been notified
     RUNNING = "running"  # claimed under a lease
     DONE = "done"  # its results are recorded
-    CANCELLED = "cancelled"  # its file was released or deleted
+    CANCELLED = "cancelled"  # its file was released, deleted or processed again from the start
     DEAD = "dead"  # a dead letter: its attempts are used up, or it cannot succeed
 
 
@@ -24,3 +24,7 @@ class AttemptOutcome(models.TextChoices):
     LOST = "lost"  # its lease expired: the worker died or stopped
     POSTPONED = "postponed"  # a service that it needs is unavailable; not counted as an attempt
     CANCELLED = "cancelled"  # its file was released or deleted while it ran
+
+
+#: Outcomes that count as failures.
+FAILED_OUTCOMES = (AttemptOutcome.FAILED, AttemptOutcome.LOST)

@@ -42,6 +42,7 @@ from windlass.kernel import process_counters
 from windlass.kernel.clock import monotonic, now
 from windlass.processing import api as processing
 from windlass.processing.sandbox.capability_level import NAMES
+from windlass.resilience.circuits import State
 
 #: Figures that read a whole table are computed at most this often (seconds).
 TABLE_SECONDS = 60.0
@@ -74,6 +75,7 @@ class Records(Collector):
     def collect(self) -> Iterable[Metric]:
         yield _gauge("windlass_info", "Which version runs.", ["version"], {(__version__,): 1})
         yield _sandbox()
+        yield _breakers()
         yield from _work()
         yield from tables()
 
@@ -113,6 +115,17 @@ def _sandbox() -> Metric:
     level = processing.sandbox_level().name
     levels = {(name,): int(name == level) for name in NAMES}
     return _gauge("windlass_sandbox_level", "How much of the sandbox this machine gives.", ["level"], levels)
+
+
+def _breakers() -> Metric:
+    figures = {
+        (status.name, state.value): int(status.state is state)
+        for status in processing.breaker_statuses()
+        for state in State
+    }
+    return _gauge(
+        "windlass_breaker_state", "Which state each circuit breaker is in: 1 for it.", ["name", "state"], figures
+    )
 
 
 def _work() -> Iterable[Metric]:

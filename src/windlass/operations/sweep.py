@@ -35,6 +35,7 @@ LABELS = {
     "files_deleted": "files past their time, or their time in the trash",
     "files_released": "files past their time, or their time in the trash",
     "retained_objects_deleted": "places that files were moved away from",
+    "dead_letters_deleted": "dead letters past their retention",
     "references_corrected": "wrong reference counts",
     "orphans_deleted": "objects and parts that no row names",
     "stores_skipped": "stores passed over: away, not set up any more, or unable to list what they have",
@@ -164,6 +165,11 @@ def _old_records(_: bool) -> Iterator[Cleaned]:
     yield Cleaned("jobs_pruned", jobs.prune(conf.get().dead_job_retention_days))
 
 
+def _dead_letters(dry_run: bool) -> Iterator[Cleaned]:
+    count = jobs.delete_old_dead_letters(conf.get().dead_job_retention_days, dry_run=dry_run)
+    yield Cleaned("dead_letters_deleted", count)
+
+
 def _references(dry_run: bool) -> Iterator[Cleaned]:
     yield Cleaned("references_corrected", *files.repair_reference_counts(dry_run=dry_run))
 
@@ -197,6 +203,7 @@ TASKS = (
     CleanupTask("retained_objects", _retained_objects, by_hand=True),
     CleanupTask("abandoned_concatenations", _abandoned_concatenations),
     CleanupTask("old_records", _old_records, hourly=True),
+    CleanupTask("dead_letters", _dead_letters, hourly=True, by_hand=True),
     CleanupTask("references", _references, hourly=True, by_hand=True),
     CleanupTask("orphans", _orphans, hourly=True, by_hand=True),
     CleanupTask("duplicates", _duplicates, hourly=True, by_hand=True),

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from windlass.jobs import api as jobs
-from windlass.processing import breaker_events, job_run
+from windlass.processing import dead_letters, job_run
+from windlass.processing.circuit_breakers import (
+    BreakerStatus,
+    UnknownBreaker,
+    breaker_status,
+    breaker_statuses,
+    reset_breaker,
+)
+from windlass.processing.dead_letters import find_dead_letters
 from windlass.processing.file_actions import apply_retention, delete, delete_or_trash, release, reprocess, restore
 from windlass.processing.job_runner import run_job
 from windlass.processing.plan import PlannedStep, plan_for
@@ -22,19 +30,25 @@ from windlass.processing.scanners.contract import ScannerAway
 from windlass.processing.worker_sandbox import sandbox_level, shut_down, warm_up, warn_of_weak_sandbox
 
 __all__ = [
+    "BreakerStatus",
     "BrokenScanner",
     "CapabilityLevel",
     "PlannedStep",
     "ScannerAway",
+    "UnknownBreaker",
     "apply_retention",
     "backfill",
+    "breaker_status",
+    "breaker_statuses",
     "configured_scanner",
     "delete",
     "delete_or_trash",
+    "find_dead_letters",
     "gate_steps",
     "plan_for",
     "release",
     "reprocess",
+    "reset_breaker",
     "restore",
     "revoke_claims",
     "run_job",
@@ -46,7 +60,7 @@ __all__ = [
     "warn_of_weak_sandbox",
 ]
 
-breaker_events.record_breaker_changes()
+jobs.resume_files_by(dead_letters.resume_file)
 
 
 def gate_steps() -> frozenset[str]:

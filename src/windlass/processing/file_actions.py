@@ -43,6 +43,8 @@ def reprocess(asset: FileAsset, request_id: str = "") -> None:
     if asset.blob is not None:
         require_intact(asset.blob)
     with recording() as recorder:
+        # A job of the last run may be backfilling. Jobs change before their file, here as in a worker.
+        jobs.cancel_of_file(asset.id, dead_letters=True)
         try:
             start_new_run(recorder, asset)
         except IllegalTransition:
@@ -50,14 +52,13 @@ def reprocess(asset: FileAsset, request_id: str = "") -> None:
             if asset.status == FileStatus.RELEASED:
                 raise FileReleased("The bytes of this file were deleted; there is nothing to process.") from None
             raise StillRunning("This file is being processed; ask again when it has ended.") from None
-        jobs.cancel_of_file(asset.id)  # a job of the last run may be backfilling
         jobs.enqueue(jobs.Stage.INTAKE, asset.id, run=asset.run, request_id=request_id)
 
 
 def release(asset: FileAsset) -> None:
     """Delete the bytes and renditions, keep the record; stop jobs that run on it. Repeatable."""
     with recording():
-        jobs.cancel_of_file(asset.id)
+        jobs.cancel_of_file(asset.id, dead_letters=True)
         to_delete = release_file(asset)
         on_commit(partial(delete_objects, to_delete))
 

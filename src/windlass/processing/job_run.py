@@ -258,7 +258,14 @@ class JobRun:
             self._end_current(StepState.FAILED, reason)
             title = self.current.title if self.current else "Processing"
             attempts = f" after {self.claim.attempt} attempts" if self.claim.attempt > 1 else ""
-            _fail(self.record, self.claim.stage, self.claim.attempt, f"{title} failed{attempts}. {reason}")
+            dead_letter = {
+                "task_id": str(self.claim.job_id),
+                "stage": self.claim.stage.value,
+                "step": self._current_name() or None,
+                "error_class": type(error).__name__,
+                "attempts": self.claim.attempt,
+            }
+            _fail(self.record, dead_letter, f"{title} failed{attempts}. {reason}")
 
     def discard_unsaved(self) -> None:
         """Read the record again: a transaction may have failed. What was not saved did not happen, and is redone."""
@@ -309,7 +316,8 @@ def revoke_claim(job: jobs.Job) -> bool:
     Return False if the job changed meanwhile.
     """
     with recording() as recorder:
-        is_due_again = jobs.revoke_claim(job)
+        step = files.running_step(job.file_id, job.run, job.stage)
+        is_due_again = jobs.revoke_claim(job, step)
         asset = load_file(job.file_id) if is_due_again is False else None
         if asset is not None and asset.run == job.run and asset.status in RUNNABLE_FILES:
             record = ProcessingRecord(asset)
@@ -317,13 +325,21 @@ def revoke_claim(job: jobs.Job) -> bool:
             for row in list(record.steps.values()):
                 if row.state == StepState.RUNNING:
                     record.end_step(StepOutcome(row.step, StepState.FAILED, 0, reason))
-            _fail(record, job.stage, job.attempts, reason)
+            dead_letter = {
+                "task_id": str(job.id),
+                "stage": job.stage,
+                "step": step or None,
+                "error_class": jobs.WORKER_LOST,
+                "attempts": job.attempts,
+            }
+            _fail(record, dead_letter, reason)
             record.save(recorder)
     return is_due_again is not None
 
 
-def _fail(record: ProcessingRecord, stage: str, attempts: int, message: str) -> None:
+def _fail(record: ProcessingRecord, dead_letter: Mapping[str, Any], message: str) -> None:
+    """``dead_letter``: what the event says of the job. Owed steps stay owed: they are run after a retry of the job."""
     if not is_backfilling(record.asset):
-        record.skip_steps(owed=True)
+        record.skip_steps()
         record.set_status(FileStatus.FAILED, message=message[:500])
-    record.add_event(EventType.JOB_DEAD, {"stage": stage, "attempts": attempts, "message": message})
+    record.add_event(EventType.JOB_DEAD, {**dead_letter, "message": message})

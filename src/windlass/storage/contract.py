@@ -94,6 +94,8 @@ class Capabilities:
     whose bytes are not those that its states describe."""
     encrypted: bool = False
     """This process encrypts the bytes. A small plain copy of an object should stay off the disk."""
+    remote: bool = False
+    """The store is reached over a network: each request to it enters the registry's guard, a circuit breaker."""
     presigns: bool = False
     """The store is a PresigningStore: clients can fetch an object from the store itself."""
     direct: bool = False

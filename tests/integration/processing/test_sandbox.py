@@ -75,7 +75,9 @@ def test_a_file_that_always_kills_its_sandbox_fails_with_the_reason(command: str
     job = job_of(asset, jobs.Stage.DESCRIBE)
     assert (job.state, job.attempts) == (jobs.JobState.DEAD, 2)
     assert [attempt.step for attempt in job.attempt_log.all()] == ["trial", "trial"]
-    assert events(asset, "job.dead") == [{"stage": "describe", "attempts": 2, "message": asset.message}]
+    (dead,) = events(asset, "job.dead")
+    assert (dead["task_id"], dead["step"]) == (str(job.id), "trial")
+    assert (dead["stage"], dead["attempts"], dead["message"]) == ("describe", 2, asset.message)
     assert processed(samples.jpeg(), "after.jpg").status == FileStatus.READY
     assert scratch() == []
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 import re
 import uuid
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -15,13 +13,12 @@ from django.db.models.functions import Cast, Length
 from ninja import Schema
 from pydantic import Field, StringConstraints, field_validator
 
-from windlass.files.api import FileAsset, FileStatus, trashed_files, visible_files
+from windlass.files.api import FileAsset, FileStatus, has_type, trashed_files, visible_files
 from windlass.http.file_records import with_parts
 from windlass.http.json_models import within
+from windlass.http.rest import cursors
 from windlass.kernel import filenames
-from windlass.kernel.ids import parse_id
 from windlass.kernel.principals import Principal
-from windlass.kernel.problem_types import InvalidField
 
 MAX_LIMIT = 200
 #: Bytes that the metadata and facts of a page's files may have together. A page has at least one file.
@@ -32,6 +29,13 @@ _SIZES: dict[str, Any] = {
 
 _Text = Annotated[str, StringConstraints(max_length=255)]
 _TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]*/(?:[a-z0-9][a-z0-9!#$&^_.+-]*|\*)")
+
+
+def checked_type(value: str | None) -> str | None:
+    """Validate a query parameter. Raises ValueError."""
+    if value and not _TYPE.fullmatch(value.lower()):
+        raise ValueError("must be a type such as image/png, or all of a kind such as image/*")
+    return value
 
 
 class FileQuery(Schema):
@@ -47,12 +51,7 @@ class FileQuery(Schema):
     q: _Text | None = Field(None, description="Part of the file name; case and Unicode composition are ignored.")
     trashed: bool | None = Field(None, description="True: only files in the trash. Else only files outside it.")
 
-    @field_validator("mime_type")
-    @classmethod
-    def _is_type(cls, value: str | None) -> str | None:
-        if value and not _TYPE.fullmatch(value.lower()):
-            raise ValueError("must be a type such as image/png, or all of a kind such as image/*")
-        return value
+    _is_type = field_validator("mime_type")(checked_type)
 
 
 def list_page(query: FileQuery, principal: Principal) -> tuple[Sequence[FileAsset], str | None]:
@@ -60,7 +59,7 @@ def list_page(query: FileQuery, principal: Principal) -> tuple[Sequence[FileAsse
     Raises InvalidField for an ill-formed cursor."""
     selected = _filtered((trashed_files if query.trashed else visible_files)(principal), query)
     if query.cursor:
-        moment, file_id = _decode(query.cursor)
+        moment, file_id = cursors.decode(query.cursor)
         # The first condition is implied by the second; it is the one that an index can follow.
         selected = selected.filter(created_at__lte=moment).filter(Q(created_at__lt=moment) | Q(id__lt=file_id))
     ordered = selected.order_by("-created_at", "-id")
@@ -86,8 +85,7 @@ def _filtered(files: QuerySet[FileAsset], query: FileQuery) -> QuerySet[FileAsse
     if query.status:
         files = files.filter(status=query.status)
     if query.mime_type:
-        kind, wildcard, _ = query.mime_type.lower().partition("/*")
-        files = files.filter(mime_type__startswith=f"{kind}/") if wildcard else files.filter(mime_type=kind)
+        files = files.filter(has_type(query.mime_type))
     if query.reference is not None:
         files = files.filter(reference=query.reference)
     if query.q:
@@ -99,16 +97,4 @@ def _next_query(query: FileQuery, last: FileAsset) -> str:
     parameters = query.model_dump(mode="json", exclude_none=True, exclude={"cursor"})
     if query.trashed is not None:
         parameters["trashed"] = str(query.trashed).lower()
-    cursor = base64.urlsafe_b64encode(f"{last.created_at.isoformat()} {last.id}".encode()).decode().rstrip("=")
-    return urlencode(parameters | {"cursor": cursor})
-
-
-def _decode(cursor: str) -> tuple[datetime, uuid.UUID]:
-    try:
-        moment, _, id_text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().partition(" ")
-        when, file_id = datetime.fromisoformat(moment).astimezone(UTC), parse_id(id_text)
-    except (ValueError, OverflowError):
-        when, file_id = None, None
-    if when is None or file_id is None:
-        raise InvalidField("The cursor is ill-formed: take it from `next` of the page before.", field="cursor")
-    return when, file_id
+    return urlencode(parameters | {"cursor": cursors.encode(last.created_at, last.id)})

@@ -29,7 +29,9 @@ from windlass.kernel.problem_types import MethodNotAllowed, NoBytePlane, NotFoun
 from windlass.kernel.stored_text import is_storable
 
 #: Windlass's paths, which a catch-all of another project must not answer.
-_OWN_PATHS = r"^(?:files|uploads|events|profiles|s3|livez|readyz|healthz|api/v1/upload|api/v1/media)(?:/.*)?$"
+_OWN_PATHS = (
+    r"^(?:files|uploads|events|profiles|s3|error-handling|livez|readyz|healthz|api/v1/upload|api/v1/media)(?:/.*)?$"
+)
 
 
 ErrorHandler = Callable[[HttpRequest, Exception], HttpResponse]

@@ -43,7 +43,9 @@ class DjangoStore(Store):
         self._staging = Staging(staging)
         self._staging_directory = staging
         self._gateway = Gateway(storage, lambda: guard(self.name))
-        self.capabilities = replace(LocalStore.capabilities, local_files=self._gateway.is_local)
+        self.capabilities = replace(
+            LocalStore.capabilities, local_files=self._gateway.is_local, remote=not self._gateway.is_local
+        )
 
     def create(
         self, key: str, *, durable: bool = True, at_most: int | None = None, chunk_size: int | None = None

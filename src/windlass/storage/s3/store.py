@@ -41,6 +41,7 @@ class S3Store(DirectUpload, Store):
         max_chunks=MAX_PARTS,
         reads_unfinished=False,
         locks=False,
+        remote=True,
         presigns=True,
         direct=True,
     )

@@ -1,0 +1,84 @@
+"""Every circuit breaker that this installation can have, by name, with its thresholds; also before its first call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from windlass import conf
+from windlass.events import api as events
+from windlass.files.api import store_breaker_names
+from windlass.processing.scanners.configured_scanner import BREAKER
+from windlass.resilience.circuit_breaker import policy_of
+from windlass.resilience.circuits import Circuit, State
+
+
+class UnknownBreaker(LookupError):
+    """The settings name no service with a breaker of this name. The message says which there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerStatus:
+    """The circuit that all processes share. ``failure_count``: failures in a row when it opened, 0 if it is closed.
+
+    ``retry_at``: when an open one admits the next call.
+    """
+
+    name: str
+    state: State
+    failure_count: int
+    success_count: int
+    failure_threshold: int
+    success_threshold: int
+    recovery_seconds: float
+    opened_at: datetime | None
+    retry_at: datetime | None
+
+
+def breaker_statuses() -> list[BreakerStatus]:
+    """Return the status of each breaker. Reads the database."""
+    known = events.read_circuits()
+    return [_status(name, known.get(name, Circuit())) for name in _names()]
+
+
+def breaker_status(name: str) -> BreakerStatus:
+    """Raises UnknownBreaker."""
+    _require(name)
+    return _status(name, events.read_circuit(name))
+
+
+def reset_breaker(name: str) -> BreakerStatus:
+    """Close the breaker in every process, within a second. Raises UnknownBreaker."""
+    _require(name)
+    return _status(name, events.reset_circuit(name))
+
+
+def _names() -> list[str]:
+    scanner = [BREAKER] if conf.get().scanner_name else []
+    return [*scanner, *store_breaker_names()]
+
+
+def _require(name: str) -> None:
+    names = _names()
+    if name not in names:
+        there = (
+            f"There are: {', '.join(names)}." if names else "Neither a scanner nor a store over a network is set up."
+        )
+        raise UnknownBreaker(f"There is no circuit breaker {name!r}. {there}")
+
+
+def _status(name: str, circuit: Circuit) -> BreakerStatus:
+    policy = policy_of(name)
+    opened_at = None if circuit.opened_at is None else datetime.fromtimestamp(circuit.opened_at, UTC)
+    is_open = circuit.state is State.OPEN and opened_at is not None
+    return BreakerStatus(
+        name=name,
+        state=circuit.state,
+        failure_count=circuit.failures,
+        success_count=circuit.successes,
+        failure_threshold=policy.failure_threshold,
+        success_threshold=policy.success_threshold,
+        recovery_seconds=policy.recovery_seconds,
+        opened_at=opened_at,
+        retry_at=opened_at + timedelta(seconds=policy.recovery_seconds) if is_open and opened_at else None,
+    )
