@@ -60,22 +60,19 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if len(body) < length:  # the page was closed
             self.close_connection = True
             return
-        to = http.client.HTTPConnection("127.0.0.1", self.s3.port, timeout=60)
-        to.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
-        for name, value in self.headers.items():
-            to.putheader(name, value)  # the Host that was signed, too
-        to.endheaders(body)
-        reply = to.getresponse()
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.s3.port, timeout=60)) as to:
+            to.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+            for name, value in self.headers.items():
+                to.putheader(name, value)  # the Host that was signed, too
+            to.endheaders(body)
+            reply = to.getresponse()
+            content = reply.read()
         self.send_response(reply.status)
-        content = reply.read()
         for name, value in reply.getheaders():
             if name.lower() not in ("content-length", "connection"):
                 self.send_header(name, value)
         self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(content)
-        to.close()
+        self._end(content if self.command != "HEAD" else b"")
 
     do_PUT = do_GET = do_HEAD = do_DELETE = do_OPTIONS = _pass_on
 
@@ -100,8 +97,15 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         allow["Access-Control-Expose-Headers"] = "ETag, Location"
         for name, value in {**headers, **allow, "Content-Length": str(len(body))}.items():
             self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
+        self._end(body)
+
+    def _end(self, body: bytes) -> None:
+        """Send the headers and the body; the page may have been closed."""
+        try:
+            self.end_headers()
+            self.wfile.write(body)
+        except ConnectionError:
+            self.close_connection = True
 
 
 def allowed(s3: S3Server, fields: dict[str, str], data: bytes) -> dict[str, str]:

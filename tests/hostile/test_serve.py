@@ -72,7 +72,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         Serve(directory / "home", JOB_MAX_ATTEMPTS="1", RATE_LIMIT_PER_MINUTE="0", **limits) as server,
         httpx.Client(base_url=server.ready().url, timeout=TIMEOUT) as http,
     ):
-        site = Site(server, canary, http, server.children()["worker"].pid, 0)
+        worker = until(lambda: server.children().get("worker"), "the worker, which starts after the web process")
+        site = Site(server, canary, http, worker.pid, 0)
         site.ended(site.post("first.txt", samples.text()))
         site.sandbox = sandbox_below(site.worker)
         yield site
