@@ -153,6 +153,7 @@ class Callers:
     def __init__(self, count: int, variables: dict[str, str]) -> None:
         self.lines: Queue[tuple[int, str]] = Queue()
         self.done: set[int] = set()
+        self._unanswered = 0
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self._connections: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
@@ -196,6 +197,7 @@ class Callers:
                 self.done.add(number)
             else:
                 found.append((number, line))
+                self._unanswered += line == "called"
         return found
 
     def wait_until_done(self, *numbers: int) -> None:
@@ -207,6 +209,11 @@ class Callers:
 
     def release(self) -> None:
         """Answer each call, and return when all processes have seen that."""
+        until(
+            lambda: len(self._connections) >= self._unanswered,
+            "the connections, of which the last may not be accepted yet",
+        )
+        self._unanswered = 0
         for connection in self._connections:
             connection.close()
         self._connections.clear()
