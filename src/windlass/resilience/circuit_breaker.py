@@ -5,7 +5,7 @@ damaged file or a client that gave up says nothing about the service.
 
 All processes share the circuit of a name, if ``share`` has been called: each change is written there first, and the
 circuit is read at most once a second, when a call asks. Failures below the threshold are counted in each process. While
-the shared circuits are unavailable, each process goes on with its own; what it changed meanwhile is written afterwards,
+the shared circuits are unavailable, each process uses its own; what it changed meanwhile is written afterwards,
 unless another process has changed the circuit.
 """
 

@@ -238,7 +238,7 @@ class Session:
             return result_or_raise(self._limits, *self._wait(channel, cancelled, meanwhile))
         except StepFailed:
             raise  # the child may run the next step
-        except BaseException as error:
+        except BaseException as error:  # also if the caller is interrupted: the child may still run the step
             if isinstance(error, ParentGone):
                 self._sandbox.abandon(channel.process)
             self.close()

@@ -76,8 +76,8 @@ class AudioPreview:
 
 
 class VideoPreview:
-    """MP4 with H.264 and AAC, upright, with square pixels, at most 30 frames per second and as high as the profile
-    says, the index in front. A recording without video becomes an audio preview.
+    """MP4 with H.264 and AAC, rotated for display, with square pixels, at most 30 frames per second and as high as the
+    profile says, the index in front. A recording without video becomes an audio preview.
     """
 
     about = _about("video_preview", "video", VIDEO_TYPES, ("video/mp4", "audio/mp4"), weight=20)

@@ -66,8 +66,8 @@ class _ThumbnailStep:
 
 
 class Thumbnail(_ThumbnailStep):
-    """Fits into a square of each of the profile's widths, upright, in sRGB, without metadata, never enlarged. Of an
-    animation it is a picture that is not blank; of a damaged picture, what can be decoded.
+    """Fits into a square of each of the profile's widths, rotated for display, in sRGB, without metadata, never
+    enlarged. Of an animation it is a picture that is not blank; of a damaged picture, what can be decoded.
     """
 
     about = _about("thumbnail", "Making the thumbnail", (*RASTER_IMAGES, *BITMAP_IMAGES, *RAW_IMAGES), ("av", "pyvips"))
@@ -98,8 +98,8 @@ class AudioThumbnail(_ThumbnailStep):
 
 
 class VideoThumbnail(_ThumbnailStep):
-    """A frame that is neither black nor blank, upright, with square pixels; high dynamic range is mapped to sRGB. Of a
-    recording without video: its cover art, else its waveform.
+    """A frame that is neither black nor blank, rotated for display, with square pixels; high dynamic range is mapped to
+    sRGB. Of a recording without video: its cover art, else its waveform.
     """
 
     about = _about("video_thumbnail", "Making the thumbnail", recordings.VIDEO_TYPES, ("av", "pyvips"))

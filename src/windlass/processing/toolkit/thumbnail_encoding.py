@@ -1,4 +1,4 @@
-"""Shrink and encode thumbnails with libvips: upright, in sRGB, without metadata, never enlarged."""
+"""Shrink and encode thumbnails with libvips: rotated for display, in sRGB, without metadata, never enlarged."""
 
 from __future__ import annotations
 
