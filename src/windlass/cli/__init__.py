@@ -20,6 +20,7 @@ from windlass.cli.server_setup import check, encryption_key, migrate
 from windlass.cli.sweep import sweep
 from windlass.cli.transfers import download, upload
 from windlass.cli.verify import verify
+from windlass.cli.webhooks import webhook_group
 
 app = typer.Typer(
     name="windlass",
@@ -58,3 +59,4 @@ app.add_typer(trash_group, name="trash")
 app.add_typer(quota_group, name="quota")
 app.add_typer(breaker_group, name="breaker")
 app.add_typer(dead_group, name="dead")
+app.add_typer(webhook_group, name="webhook")

@@ -13,7 +13,9 @@ from windlass.cli.output import JsonOption, json_line
 if TYPE_CHECKING:
     from windlass.processing.api import BreakerStatus
 
-breaker_group = typer.Typer(help="Circuit breakers of the scanner and the stores.", no_args_is_help=True)
+breaker_group = typer.Typer(
+    help="Circuit breakers of the scanner, the stores and the targets of webhooks.", no_args_is_help=True
+)
 
 
 @breaker_group.command("list")

@@ -1,4 +1,5 @@
-"""The event journal and the circuit breakers in the Django admin, read-only. A circuit breaker can be reset."""
+"""The event journal, the circuit breakers, and webhooks with their deliveries in the Django admin, read-only. A circuit
+breaker can be reset."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from django.http import HttpRequest
 
 from windlass.database.read_only_admin import ReadOnly
 from windlass.events.circuit_breakers import reset_circuit
-from windlass.events.models import CircuitBreaker, Event
+from windlass.events.models import CircuitBreaker, Delivery, Event, WebhookEndpoint
 
 
 @admin.register(Event)
@@ -35,3 +36,21 @@ class CircuitBreakerAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
         for name in names:
             reset_circuit(name)
         self.message_user(request, f"Closed: {', '.join(names)}. All processes follow within a second.")
+
+
+@admin.register(WebhookEndpoint)
+class WebhookEndpointAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
+    """Without the secrets: they are shown to the owner once."""
+
+    list_display = ["id", "owner", "url", "enabled", "disabled_reason", "created_at"]
+    list_filter = ["enabled"]
+    search_fields = ["id", "owner", "url"]
+    exclude = ["secret", "old_secret"]
+
+
+@admin.register(Delivery)
+class DeliveryAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
+    list_display = ["id", "endpoint", "event_id", "event_type", "state", "attempts", "created_at", "finished_at"]
+    list_filter = ["state", "event_type"]
+    list_select_related = ["endpoint"]
+    search_fields = ["id", "endpoint__id", "file_id", "upload_id"]

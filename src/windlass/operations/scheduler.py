@@ -1,4 +1,4 @@
-"""The scheduler process: sweep every SWEEP_SECONDS, do housekeeping every hour, verify stored files.
+"""The scheduler process: sweep every SWEEP_SECONDS, do housekeeping every hour, verify stored files, deliver webhooks.
 
 Several schedulers may run at once.
 """
@@ -18,6 +18,7 @@ from windlass import conf
 from windlass.operations import verify
 from windlass.operations.sweep import housekeeping, sweep
 from windlass.operations.wal_checkpoint import Checkpointer
+from windlass.operations.webhooks import delivery
 
 log = structlog.get_logger(__name__)
 
@@ -30,7 +31,7 @@ FIRST_HOUSEKEEPING_SECONDS = 60.0
 VERIFY_SECONDS = 60.0
 #: Seconds after which files that could not be read, such as those of an unavailable store, are tried again.
 UNREAD_SECONDS = 600.0
-#: Seconds that the end waits for a block that is being read.
+#: Seconds that the end waits for a block that is being read, and for webhooks that are being sent.
 STOP_SECONDS = 5.0
 
 
@@ -39,6 +40,8 @@ def run(stop: threading.Event) -> None:
     threading.Thread(target=_housekeep, name="windlass-housekeeping", daemon=True).start()
     verifying = threading.Thread(target=_verify, args=(stop,), name="windlass-verify", daemon=True)
     verifying.start()
+    delivering = threading.Thread(target=delivery.run, args=(stop,), name="windlass-webhooks", daemon=True)
+    delivering.start()
     checkpointer = Checkpointer()
     log.info("scheduler.started", every_seconds=conf.get().sweep_seconds)
     while not stop.is_set():
@@ -46,6 +49,7 @@ def run(stop: threading.Event) -> None:
         _run_once(checkpointer.run)
         stop.wait(conf.get().sweep_seconds)
     verifying.join(STOP_SECONDS)
+    delivering.join(STOP_SECONDS)
 
 
 def _housekeep() -> None:

@@ -1,4 +1,5 @@
-"""Every circuit breaker that this installation can have, by name, with its thresholds; also before its first call."""
+"""Every circuit breaker that this installation can have, by name, with its thresholds; also before its first call: of
+the services that the settings name, and of the targets of webhooks."""
 
 from __future__ import annotations
 
@@ -55,15 +56,13 @@ def reset_breaker(name: str) -> BreakerStatus:
 
 def _names() -> list[str]:
     scanner = [BREAKER] if conf.get().scanner_name else []
-    return [*scanner, *store_breaker_names()]
+    return [*scanner, *store_breaker_names(), *events.webhook_breaker_names()]
 
 
 def _require(name: str) -> None:
     names = _names()
     if name not in names:
-        there = (
-            f"There are: {', '.join(names)}." if names else "Neither a scanner nor a store over a network is set up."
-        )
+        there = f"There are: {', '.join(names)}." if names else "No scanner, store over a network or webhook is set up."
         raise UnknownBreaker(f"There is no circuit breaker {name!r}. {there}")
 
 
