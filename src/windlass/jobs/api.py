@@ -1,5 +1,6 @@
 """Public interface of the jobs app."""
 
+from windlass.jobs.backfills import Backfill, queue_backfills
 from windlass.jobs.claims import Claim, LeaseLost, acquire, find_claimable, is_held, renew_lease, renew_leases
 from windlass.jobs.dead_letters import (
     DeadLetterFilter,
@@ -31,6 +32,7 @@ __all__ = [
     "WORKER_LOST",
     "Attempt",
     "AttemptOutcome",
+    "Backfill",
     "Claim",
     "DeadLetterFilter",
     "Job",
@@ -62,6 +64,7 @@ __all__ = [
     "notify_due_jobs",
     "postpone",
     "prune",
+    "queue_backfills",
     "renew_lease",
     "renew_leases",
     "reopen",

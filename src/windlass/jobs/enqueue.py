@@ -35,20 +35,19 @@ def enqueue(stage: Stage, file_id: uuid.UUID, *, run: int = 1, request_id: str =
     return job
 
 
-def reopen(stage: Stage, file_id: uuid.UUID, *, run: int, after: float) -> bool:
-    """Queue a finished job again, for its postponed steps, inside the caller's transaction.
+def reopen(stage: Stage, file_id: uuid.UUID, *, run: int) -> bool:
+    """Queue a finished job again, inside the caller's transaction. Return False if the job is open or dead.
 
-    Return False if the job is open or dead, or ended less than ``after`` seconds ago. A job that was pruned is created
-    anew.
+    A job that was pruned is created anew.
     """
     job = Job.objects.filter(file_id=file_id, run=run, stage=stage).first()
     if job is None:
         enqueue(stage, file_id, run=run)
         return True
     moment = now()
-    changed = Job.objects.filter(
-        id=job.id, state=JobState.DONE, updated_at__lt=moment - timedelta(seconds=after)
-    ).update(state=JobState.QUEUED, attempts=0, due_at=moment, notified_at=moment, updated_at=moment)
+    changed = Job.objects.filter(id=job.id, state=JobState.DONE).update(
+        state=JobState.QUEUED, attempts=0, due_at=moment, notified_at=moment, updated_at=moment
+    )
     if changed:
         on_commit(lambda: notify.notify_workers(job.id, stage))
     return bool(changed)

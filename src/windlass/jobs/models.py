@@ -13,7 +13,8 @@ class Job(models.Model):
     ones. ``notified_at`` is when workers were last notified of it.
 
     ``retries`` counts how often the job was retried as a dead letter, ``retry_due_at`` is when the last retry becomes
-    due. ``dead_at``, ``dead_step`` and ``dead_error_class`` say when and of what it last became a dead letter.
+    due. ``backfill_due_at`` is when the last backfill of the file's postponed steps becomes due. ``dead_at``,
+    ``dead_step`` and ``dead_error_class`` say when and of what it last became a dead letter.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -32,6 +33,7 @@ class Job(models.Model):
     request_id = models.CharField(max_length=128, default="", blank=True)
     retries = models.PositiveIntegerField(default=0)
     retry_due_at = models.DateTimeField(null=True, blank=True)
+    backfill_due_at = models.DateTimeField(null=True, blank=True)
     dead_at = models.DateTimeField(null=True, blank=True)
     dead_step = models.CharField(max_length=64, default="", blank=True)
     dead_error_class = models.CharField(max_length=200, default="", blank=True)
@@ -45,6 +47,16 @@ class Job(models.Model):
             models.Index(fields=["state", "lease_until"], name="job_by_lease"),
             models.Index(fields=["dead_at", "id"], condition=models.Q(state=JobState.DEAD), name="dead_letters"),
             models.Index(fields=["retry_due_at"], condition=models.Q(retries__gt=0), name="retried_jobs"),
+            models.Index(
+                fields=["backfill_due_at"], condition=models.Q(backfill_due_at__isnull=False), name="backfilled_jobs"
+            ),
+            models.Index(
+                fields=["backfill_due_at"],
+                condition=models.Q(
+                    backfill_due_at__isnull=False, state__in=[JobState.QUEUED.value, JobState.RUNNING.value]
+                ),
+                name="open_backfills",
+            ),
         ]
 
     def __str__(self) -> str:
