@@ -217,6 +217,17 @@ class Settings:
     breaker_storage_recovery_seconds: float | None = setting(
         None, "BREAKER_RECOVERY_SECONDS of stores that are reached over a network.", check=valid.positive
     )
+    # Health checks
+    clock_skew_limit_seconds: float = setting(
+        2.0,
+        "Most difference between this machine's clock and the database's. With more, the check `clock` says so.",
+        check=valid.positive,
+    )
+    queue_age_limit_seconds: float = setting(
+        600.0,
+        "How long a due job may wait for a worker. If one waits longer, the check `queue` says so.",
+        check=valid.positive,
+    )
     # Limits of files
     max_upload_size: int = setting(
         0,

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.db import models
 
-from windlass.jobs.states import FAILED_OUTCOMES, AttemptOutcome, JobState, Stage
+from windlass.jobs.states import FAILED_OUTCOMES, AttemptOutcome, JobState, ProcessRole, Stage
 from windlass.kernel.ids import new_id
 
 
@@ -89,3 +89,18 @@ class Attempt(models.Model):
     def seconds(self) -> float | None:
         """How long it took; None while it runs."""
         return None if self.ended_at is None else round((self.ended_at - self.started_at).total_seconds(), 3)
+
+
+class ProcessHeartbeat(models.Model):
+    """A running worker or scheduler, by the name under which it claims jobs. ``seen_at`` is the database's time.
+
+    ``stages``: those that a worker processes, separated by commas.
+    """
+
+    name = models.CharField(primary_key=True, max_length=200)
+    role = models.CharField(max_length=16, choices=ProcessRole.choices)
+    stages = models.CharField(max_length=200, default="", blank=True)
+    seen_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.role} {self.name}"
