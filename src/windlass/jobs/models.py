@@ -12,6 +12,8 @@ class Job(models.Model):
     ``attempts`` counts the claims that used up an attempt; ``lease_epoch`` rises with each claim and fences earlier
     ones. ``notified_at`` is when workers were last notified of it.
 
+    ``trace_context`` is the ``traceparent`` of the span that queued it, empty if none was recorded.
+
     ``retries`` counts how often the job was retried as a dead letter, ``retry_due_at`` is when the last retry becomes
     due. ``dead_at``, ``dead_step`` and ``dead_error_class`` say when and of what it last became a dead letter.
     """
@@ -30,6 +32,7 @@ class Job(models.Model):
     lease_until = models.DateTimeField(null=True, blank=True)
     last_error = models.TextField(default="", blank=True)
     request_id = models.CharField(max_length=128, default="", blank=True)
+    trace_context = models.CharField(max_length=55, default="", db_default="", blank=True, editable=False)
     retries = models.PositiveIntegerField(default=0)
     retry_due_at = models.DateTimeField(null=True, blank=True)
     dead_at = models.DateTimeField(null=True, blank=True)
