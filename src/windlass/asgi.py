@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, cast
 
 import django
@@ -24,7 +26,7 @@ django.setup(set_prefix=False)
 
 # ruff: noqa: E402  Django's apps must be loaded before the modules below
 from windlass import conf
-from windlass.http import byte_endpoints, cors, query_parameters, request_head
+from windlass.http import byte_endpoints, cors, query_parameters, request_head, request_spans
 from windlass.http.callers import admit
 from windlass.http.endpoints import answering
 from windlass.http.forwarded import as_client_sees, base_of, path_of
@@ -60,6 +62,7 @@ _SERVICE_HANDLERS = {
     byte_endpoints.LIVEZ: health.livez,
     byte_endpoints.READYZ: health.readyz,
     byte_endpoints.HEALTHZ: health.readyz,
+    byte_endpoints.HEALTH: health.health,
     byte_endpoints.METRICS_PAGE: metrics.metrics,
 }
 BYTE_ROUTES: list[Route] = [
@@ -74,6 +77,9 @@ OWN_SEGMENTS = frozenset(
         *("livez", "readyz", "healthz", "metrics", "error-handling"),
     }
 )
+
+
+_DJANGO_PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
 
 
 class WindlassApplication:
@@ -104,10 +110,13 @@ class WindlassApplication:
                 await self._inner(scope, receive, send)
             else:
                 receive, send = _draining_body(routed, receive, send)
-                await self._answer(route, routed, receive, identify(routed, cors.permitting(routed, send)))
+                send = identify(routed, cors.permitting(routed, send))
+                template = partial(_template, route, routed)
+                await request_spans.recorded(routed, receive, send, partial(self._answer, route, routed), template)
         elif scope["type"] == "http" and self._alone:
             receive, send = _draining_body(scope, receive, send)
-            await self._answer_page(scope, receive, identify(scope, send))
+            send, template = identify(scope, send), partial(_template, None, scope)
+            await request_spans.recorded(scope, receive, send, partial(self._answer_page, scope), template)
         elif scope["type"] == "websocket" and isinstance(self._inner, ASGIHandler):
             await websockets.refuse(seen, receive, send)  # Django has none
         else:
@@ -258,6 +267,18 @@ def _with_common_headers(scope: Scope, send: Send) -> Send:
         return headers
 
     return with_headers(send, complete)
+
+
+def _template(route: Route | None, scope: Scope) -> str:
+    """The path of a byte route or of Django's view with its parameters in braces; empty where there is neither."""
+    if route is not None:
+        return route.path
+    try:
+        pattern = resolve(path_of(scope) or "/").route
+    except Resolver404:
+        return ""
+    is_regular_expression = "^" in pattern or "(?" in pattern
+    return "" if is_regular_expression else "/" + _DJANGO_PARAMETER.sub(r"{\1}", pattern)
 
 
 def _view(path: str) -> Callable[..., Any] | None:

@@ -16,6 +16,7 @@ from windlass.database.connection import atomic, on_commit
 from windlass.jobs import notify
 from windlass.jobs.models import Job
 from windlass.jobs.states import JobState, Stage
+from windlass.kernel import spans
 from windlass.kernel.clock import now
 
 #: Seconds between two backfills of the same stage of a file.
@@ -83,6 +84,7 @@ def _queue(backfill: Backfill, due_at: datetime) -> bool:
         "backfill_due_at": due_at,
         "notified_at": moment if is_due else None,
         "updated_at": moment,
+        "trace_context": spans.traceparent(),
     }
     of_stage = {"file_id": backfill.file_id, "run": backfill.run, "stage": backfill.stage}
     job = Job.objects.filter(**of_stage).first()

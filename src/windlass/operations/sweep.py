@@ -139,6 +139,10 @@ def _direct_uploads(_: bool) -> Iterator[Cleaned]:
     yield Cleaned("direct_uploads_completed", completed)
 
 
+def _old_heartbeats(_: bool) -> Iterator[Cleaned]:
+    yield Cleaned("heartbeats_deleted", jobs.delete_old_heartbeats())
+
+
 def _uploads(dry_run: bool) -> Iterator[Cleaned]:
     cleaned = files.clean_up_uploads(dry_run=dry_run)
     yield Cleaned("uploads_expired", cleaned.expired, cleaned.bytes_freed)
@@ -198,6 +202,7 @@ TASKS = (
     CleanupTask("lost_notifications", _lost_notifications),
     CleanupTask("postponed_steps", _postponed_steps),
     CleanupTask("direct_uploads", _direct_uploads),
+    CleanupTask("old_heartbeats", _old_heartbeats),
     CleanupTask("uploads", _uploads, by_hand=True),
     CleanupTask("retention", _retention, by_hand=True, batched=True),
     CleanupTask("retained_objects", _retained_objects, by_hand=True),

@@ -6,7 +6,8 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('windlass_jobs', '0003_dead_letters'),
+        ('windlass_jobs', '0004_process_heartbeats'),
+        ('windlass_jobs', '0004_trace_context'),
     ]
 
     operations = [
