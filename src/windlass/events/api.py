@@ -19,6 +19,7 @@ from windlass.events.models import CircuitBreaker, Event
 from windlass.events.service_level import (
     LevelStatus,
     claim_evaluation,
+    read_level,
     release_evaluation,
 )
 from windlass.events.types import SYSTEM, EventType
@@ -40,6 +41,7 @@ __all__ = [
     "prune",
     "read_circuit",
     "read_circuits",
+    "read_level",
     "record_evaluation",
     "recording",
     "release_evaluation",

@@ -26,7 +26,7 @@ from windlass.storage.registry import default_name
 log = structlog.get_logger(__name__)
 
 #: Seconds from the end of an evaluation to the start of the next.
-EVALUATE_SECONDS = 1.5
+EVALUATE_SECONDS = 1.0
 #: Seconds that a web process leaves to the scheduler.
 SPARE_SECONDS = 2.0
 #: Seconds after its start for which a process ignores absent workers and schedulers: they start at the same time.

@@ -1,7 +1,8 @@
 """Service levels: how much of the server works, computed from the states of its components. Pure.
 
-A component's state counts only once it has lasted: a worse one for FALL_SECONDS and so in two evaluations, a better one
-for RISE_SECONDS. So one failed check lowers nothing, and a component that comes and goes keeps the level low.
+A component's state counts only once it has lasted: a worse one for its time in FALL_SECONDS, and so in two evaluations;
+a better one for RISE_SECONDS. So one failed check lowers nothing, and a component that comes and goes keeps the level
+low.
 """
 
 from __future__ import annotations
@@ -36,8 +37,10 @@ _ORDER = tuple(ServiceLevel)
 
 OK, IMPAIRED, FAILED, OFF = "ok", "impaired", "failed", "off"
 
-#: How long a worse state must last before it counts (seconds): less than the time between two evaluations.
-FALL_SECONDS = 1.0
+#: How long a worse state must last before it counts (seconds): less than the time between two evaluations, but longer
+#: where a disk that is slow for a moment looks like one that is away.
+FALL_SECONDS: Mapping[str, float] = MappingProxyType({"database": 3.0, "store": 3.0})
+USUAL_FALL_SECONDS = 0.8
 #: How long a better state must last before it counts (seconds).
 RISE_SECONDS = 10.0
 
@@ -144,7 +147,8 @@ def _must_count(name: str, health: ComponentHealth, at: float) -> bool:
     change = _level(name, health.observed).rank - _level(name, health.counts).rank
     if change == 0:
         return True
-    return at - health.since >= (FALL_SECONDS if change > 0 else RISE_SECONDS)
+    fall = FALL_SECONDS.get(name, USUAL_FALL_SECONDS)
+    return at - health.since >= (fall if change > 0 else RISE_SECONDS)
 
 
 def _counted(health: ComponentHealth, at: float) -> ComponentHealth:
