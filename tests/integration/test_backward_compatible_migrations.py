@@ -1,0 +1,128 @@
+"""Migrations since the previous release let its processes go on: web processes are replaced one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.db import migrations, models
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.operations.base import Operation
+from django.db.migrations.state import ProjectState
+
+from tests import django_home
+from tests.upgrade.compatibility import incompatibilities
+from tests.upgrade.previous_release import migrations_since, previous_release
+
+APP = "windlass_trial"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _django() -> None:
+    django_home.set_up()
+
+
+def after(state: ProjectState, *operations: Operation) -> ProjectState:
+    """The state after these operations; the given one stays as it is."""
+    changed = state.clone()
+    for operation in operations:
+        operation.state_forwards(APP, changed)
+    return changed
+
+
+@pytest.fixture
+def old() -> ProjectState:
+    fields: list[tuple[str, models.Field[Any, Any]]] = [
+        ("id", models.BigAutoField(primary_key=True)),
+        ("name", models.CharField(max_length=20, null=True)),
+        ("count", models.PositiveIntegerField(db_default=0)),
+    ]
+    options = {"constraints": [models.UniqueConstraint(fields=["name"], name="one_name")]}
+    return after(ProjectState(), migrations.CreateModel("Thing", fields, options))
+
+
+def unique(name: str, *fields: str) -> models.UniqueConstraint:
+    return models.UniqueConstraint(fields=fields, name=name)
+
+
+@pytest.mark.parametrize(
+    ("operations", "reason"),
+    [
+        ([migrations.DeleteModel("Thing")], "table windlass_trial_thing is gone"),
+        ([migrations.RenameModel("Thing", "Other")], "table windlass_trial_thing is gone"),
+        ([migrations.AlterModelTable("Thing", "things")], "table windlass_trial_thing is gone"),
+        ([migrations.RemoveField("Thing", "count")], "thing.count is gone"),
+        ([migrations.RenameField("Thing", "count", "number")], "thing.count is gone"),
+        ([migrations.AddField("Thing", "more", models.IntegerField(default=0))], "thing.more is new, and is neither"),
+        ([migrations.AddField("Thing", "more", models.IntegerField(null=True, unique=True))], "new and unique"),
+        ([migrations.AlterField("Thing", "name", models.CharField(max_length=20, default=""))], "no longer be null"),
+        ([migrations.AlterField("Thing", "name", models.CharField(max_length=9, null=True))], "is shorter: 9"),
+        (
+            [migrations.AlterField("Thing", "name", models.CharField(max_length=20, null=True, unique=True))],
+            "is unique",
+        ),
+        ([migrations.AlterField("Thing", "name", models.IntegerField(null=True))], "was a CharField"),
+        ([migrations.AlterField("Thing", "count", models.BigIntegerField())], "has no db_default any more"),
+        ([migrations.AddConstraint("Thing", unique("one_count", "count"))], "constraint one_count"),
+        ([migrations.AlterUniqueTogether("Thing", {("name", "count")})], "unique_together"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_breaks_old_processes_is_found(old: ProjectState, operations: list[Operation], reason: str) -> None:
+    found = incompatibilities(old, after(old, *operations))
+    assert any(reason in each for each in found), found
+
+
+@pytest.mark.parametrize(
+    "operations",
+    [
+        [migrations.CreateModel("Other", [("id", models.BigAutoField(primary_key=True))])],
+        [migrations.AddField("Thing", "more", models.IntegerField(null=True))],
+        [migrations.AddField("Thing", "more", models.CharField(max_length=5, default="", db_default=""))],
+        [migrations.AlterField("Thing", "name", models.TextField(null=True))],
+        [migrations.AlterField("Thing", "count", models.PositiveBigIntegerField(db_default=0))],
+        [migrations.AddIndex("Thing", models.Index(fields=["count"], name="by_count"))],
+        [
+            migrations.RemoveConstraint("Thing", "one_name"),
+            migrations.AddConstraint("Thing", unique("one_per_name", "name")),
+        ],
+        [
+            migrations.RenameField("Thing", "count", "number"),
+            migrations.AlterField("Thing", "number", models.PositiveIntegerField(db_default=0, db_column="count")),
+        ],
+    ],
+    ids=["table", "null", "db_default", "text", "bigger", "index", "constraint renamed", "field renamed"],
+)
+def test_what_does_not_break_them_is_allowed(old: ProjectState, operations: list[Operation]) -> None:
+    assert incompatibilities(old, after(old, *operations)) == []
+
+
+def test_code_of_the_previous_release_can_run_on_every_schema_since() -> None:
+    """Also on those in between: its processes run while each migration is applied."""
+    loader, release = MigrationLoader(None), previous_release()
+    since = migrations_since(release, loader)
+    apps = {app for app, _ in loader.graph.leaf_nodes() if app.startswith("windlass_")}
+    assert release.migrations.keys() <= apps
+    state = loader.project_state(release.nodes)
+    before = state.clone()
+    for node in since:
+        state = loader.get_migration(*node).mutate_state(state)
+        assert incompatibilities(before, state) == [], f"after {node[0]}.{node[1]}"
+
+
+def test_migrations_hide_no_change_of_the_schema() -> None:
+    """Their operations say what they do: SQL of their own says nothing of it, and one transaction applies each."""
+    loader = MigrationLoader(None)
+    for node in migrations_since(previous_release(), loader):
+        migration = loader.get_migration(*node)
+        assert migration.atomic, f"{node}: killed in the middle, it could not be applied again"
+        hidden = [each for each in operations_of(migration.operations) if isinstance(each, migrations.RunSQL)]
+        assert not hidden, f"{node}: use operations on models, or RunPython for data"
+
+
+def operations_of(operations: list[Operation]) -> Iterator[Operation]:
+    for operation in operations:
+        yield operation
+        if isinstance(operation, migrations.SeparateDatabaseAndState):
+            yield from operations_of(operation.database_operations)
