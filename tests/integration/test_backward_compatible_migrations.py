@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import migrations, models
+from django.db import IntegrityError, connections, migrations, models
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.operations.base import Operation
+from django.db.migrations.recorder import MigrationRecorder
 from django.db.migrations.state import ProjectState
 
 from tests import django_home
 from tests.upgrade.compatibility import incompatibilities
 from tests.upgrade.previous_release import migrations_since, previous_release
+from windlass.kernel.clock import now
+from windlass.kernel.ids import new_id
 
 APP = "windlass_trial"
+REPAIR = "0004_defaults_for_previous_version"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -126,3 +134,40 @@ def operations_of(operations: list[Operation]) -> Iterator[Operation]:
         yield operation
         if isinstance(operation, migrations.SeparateDatabaseAndState):
             yield from operations_of(operation.database_operations)
+
+
+@pytest.fixture
+def scratch_database(tmp_path: Path) -> Iterator[BaseDatabaseWrapper]:
+    """An empty SQLite database beside the one of the settings."""
+    connections.databases["scratch"] = connections.databases["default"] | {"NAME": str(tmp_path / "scratch.sqlite3")}
+    connection = connections["scratch"]
+    yield connection
+    connection.close()
+    del connections["scratch"], connections.databases["scratch"]
+
+
+def test_databases_that_applied_0003_without_defaults_get_them(scratch_database: BaseDatabaseWrapper) -> None:
+    """0003_dead_letters has set none at first; 0004 repairs what it left."""
+    release, loader = previous_release(), MigrationLoader(None)
+    at_0003 = loader.project_state(("windlass_jobs", "0003_dead_letters")).apps
+    executor = MigrationExecutor(scratch_database)
+    executor.migrate([("windlass_jobs", "0003_dead_letters")])
+    with scratch_database.schema_editor() as editor:
+        for name, columns in import_module(f"windlass.jobs.migrations.{REPAIR}").COLUMNS.items():
+            model = at_0003.get_model("windlass_jobs", name)
+            for column in columns:
+                field = model._meta.get_field(column)
+                without = field.clone()
+                without.db_default = models.NOT_PROVIDED
+                without.set_attributes_from_name(column)
+                without.model = model
+                editor.alter_field(model, field, without)
+
+    old_job = loader.project_state(release.nodes).apps.get_model("windlass_jobs", "Job")
+    values = {"stage": "intake", "due_at": now(), "max_attempts": 5}
+    with pytest.raises(IntegrityError):
+        old_job.objects.using("scratch").create(file_id=new_id(), **values)
+    for _ in range(2):  # the second time there is nothing to do
+        MigrationExecutor(scratch_database).migrate([("windlass_jobs", REPAIR)])
+        old_job.objects.using("scratch").create(file_id=new_id(), **values)
+        MigrationRecorder(scratch_database).record_unapplied("windlass_jobs", REPAIR)
