@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,10 @@ import httpx
 import pytest
 
 from tests.process.chunk_client import API
-from tests.process.conftest import ServerProcess
-from tests.process.serving import TIMEOUT, environment, run, until
-from tests.process.wire import connect, offset, patch, wait_until_processed
+from tests.process.conftest import ServerProcess, free_port
+from tests.process.serving import TIMEOUT, Running, environment, run, until
+from tests.process.wire import connect, create, offset, patch, wait_until_processed
+from tests.upgrade import old_source as old_source_files
 from tests.upgrade.old_installation import CHUNKS, RECEIVED, TOKEN, UNFINISHED, Installed
 
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
@@ -164,3 +165,102 @@ def assert_dead_letters(http: httpx.Client, installed: Installed, written: list[
     answer = http.post("/error-handling/retry-tasks", json={"task_ids": [installed.dead_job]})
     assert answer.json()["results"] == {installed.dead_job: "queued"}
     assert wait_until_processed(http, tasks[installed.dead_job]["file_id"])["status"] == "READY"
+
+
+@pytest.fixture(scope="module")
+def old_source(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment in which ``windlass`` is the source of the previous release."""
+    variables = old_source_files.extract(tmp_path_factory.mktemp("previous") / "release")
+    if variables is None:
+        pytest.skip("the history of the previous release is not here")
+    return variables
+
+
+def upload(http: httpx.Client, text: str) -> tuple[str, str]:
+    """Upload a text; returns its file and its SHA-256."""
+    answer = http.post("/files/", params={"filename": "a.txt"}, content=text.encode())
+    assert answer.status_code == 201, answer.text
+    return answer.json()["id"], hashlib.sha256(text.encode()).hexdigest()
+
+
+def assert_served(http: httpx.Client, files: Iterable[tuple[str, str]]) -> None:
+    for file, sha256 in files:
+        assert wait_until_processed(http, file)["status"] == "READY"
+        assert hashlib.sha256(http.get(f"/files/{file}/download/").content).hexdigest() == sha256
+
+
+class Uploads:
+    """Uploads one small file after the other, in a thread."""
+
+    def __init__(self, http: httpx.Client) -> None:
+        self.files: list[tuple[str, str]] = []
+        self._http, self._ended, self._error = http, threading.Event(), ""
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            while not self._ended.wait(0.05):
+                self.files.append(upload(self._http, f"during the migration: {len(self.files)}"))
+        except (AssertionError, httpx.HTTPError) as error:
+            self._error = str(error) or type(error).__name__
+
+    def end(self) -> list[tuple[str, str]]:
+        self._ended.set()
+        self._thread.join(TIMEOUT)
+        assert not self._error, self._error
+        return self.files
+
+
+@pytest.mark.slow
+def test_processes_of_both_versions_run_side_by_side(
+    make_server: Callable[..., ServerProcess],
+    old_source: dict[str, str],
+    database: dict[str, str],
+) -> None:
+    """The database is migrated while the old server takes uploads. Then a new web process and a new worker start beside
+    it, uploads go through both, and each goes on with what the other has begun. Then the old one is stopped."""
+    settings = {"SWEEP_SECONDS": "0.5", "WORKER_PROCESSES": "1", **database}
+    old = make_server(**settings, **old_source)
+    port = free_port()
+    with connect(old) as to_old, httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as to_new:
+        files = [upload(to_old, "before the migration")]
+        assert to_old.get("/error-handling/failed-tasks").status_code == 404, "that is not the old version"
+        uploads = Uploads(to_old)
+        try:
+            migrated = run("migrate", "--quiet", home=old.home, **settings)
+            assert migrated.returncode == 0, migrated.stderr
+            seen = len(uploads.files)
+            until(lambda: len(uploads.files) > seen + 3, "uploads to the old version on the new schema")
+        finally:
+            files += uploads.end()
+        assert_served(to_old, files)
+
+        with (
+            Running("web", "--port", str(port), home=old.home, **settings),
+            Running("worker", home=old.home, **settings) as worker,
+        ):
+            until(lambda: _answers(to_new), "the new web process")
+            for first, second in ((to_old, to_new), (to_new, to_old)):
+                path = create(first, 2000)
+                assert patch(first, path, 0, b"a" * 1000).status_code == 204
+                assert patch(second, path, 1000, b"b" * 1000).status_code == 204
+                file = first.head(path, headers={"Tus-Resumable": "1.0.0"}).headers["Windlass-File"]
+                files.append(
+                    (file.rstrip("/").rpartition("/")[2], hashlib.sha256(b"a" * 1000 + b"b" * 1000).hexdigest())
+                )
+            for number in range(4):
+                files += [upload(to_old, f"to the old one: {number}"), upload(to_new, f"to the new one: {number}")]
+            assert_served(to_old, files)
+            assert_served(to_new, files)
+            assert old.stop() == 0
+            last = upload(to_new, "after the old version")
+            assert_served(to_new, [last])
+            assert worker.process.poll() is None
+
+
+def _answers(http: httpx.Client) -> bool:
+    try:
+        return http.get("/livez").status_code == 200
+    except httpx.TransportError:
+        return False
