@@ -59,6 +59,7 @@ _SERVICE_HANDLERS = {
     byte_endpoints.LIVEZ: health.livez,
     byte_endpoints.READYZ: health.readyz,
     byte_endpoints.HEALTHZ: health.readyz,
+    byte_endpoints.HEALTH: health.health,
     byte_endpoints.METRICS_PAGE: metrics.metrics,
 }
 BYTE_ROUTES: list[Route] = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -175,3 +176,80 @@ def test_the_check_of_the_store_is_kept_while_it_works(ask: ApiClient, monkeypat
     assert ask("GET", "/readyz").status_code == 200
     assert ask("GET", "/readyz").status_code == 200
     assert tried == [1]
+
+
+@pytest.fixture
+def server(records_home: Path) -> Any:
+    from windlass.asgi import application
+
+    forget()
+    return application
+
+
+@pytest.fixture
+def running_processes(records_home: Path) -> Iterator[None]:
+    """A worker for each stage and a scheduler, as their heartbeats say."""
+    from windlass.jobs import api as jobs
+
+    jobs.record_heartbeat("a-worker", jobs.ProcessRole.WORKER, tuple(jobs.Stage))
+    jobs.record_heartbeat("a-scheduler", jobs.ProcessRole.SCHEDULER)
+    yield
+    jobs.remove_heartbeat("a-worker")
+    jobs.remove_heartbeat("a-scheduler")
+
+
+def test_health_has_the_shape_of_its_schema_for_staff_only(
+    server: Any, user: Callable[..., ApiClient], configure: Callable[..., None], running_processes: None
+) -> None:
+    from windlass.http.health_models import HealthOut
+
+    configure(AUTH_MODE="required")
+    reply = user(staff=True, app=server)("GET", "/error-handling/health/")
+    assert reply.status_code == 200, reply.text
+    HealthOut.model_validate(reply.json())
+    found = reply.json()
+    assert set(found) == set(HealthOut.model_fields)
+    assert found["status"] == "ok"
+    assert set(found["components"]) == NAMES
+    assert found["components"]["workers.intake"]["state"] == "ok"
+    assert set(found["jobs"]) == {"queued", "running", "dead", "oldest_age_seconds"}
+    assert user(app=server)("GET", "/error-handling/health/").status_code == 403
+
+
+def test_health_answers_while_the_database_is_away(
+    server: Any, configure: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from django.db import OperationalError
+    from django.db.backends.utils import CursorWrapper
+
+    from windlass.http.health_models import HealthOut
+
+    def broken(*_: Any) -> None:
+        raise OperationalError("no host db.internal with password hunter2")
+
+    configure(AUTH_MODE="open", CLAMAV_URL="tcp://127.0.0.1:1")
+    forget()
+    with monkeypatch.context() as patch:
+        patch.setattr(CursorWrapper, "execute", broken)
+        reply = ApiClient(server)("GET", "/error-handling/health/")
+    forget()
+    assert reply.status_code == 200, reply.text
+    found = reply.json()
+    HealthOut.model_validate(found)
+    assert found["status"] == "failed"
+    assert found["components"]["database"]["state"] == "failed"
+    assert found["components"]["store"]["state"] == "ok"
+    assert found["components"]["scanner"]["state"] == "failed"
+    assert found["circuit_breakers"]["scanner"]["state"] == "closed"
+    assert found["jobs"] is None
+    assert "hunter2" not in reply.text
+
+
+def test_breakers_in_health_are_those_of_their_own_call(
+    server: Any, user: Callable[..., ApiClient], configure: Callable[..., None]
+) -> None:
+    configure(CLAMAV_URL="tcp://127.0.0.1:1", AUTH_MODE="required")
+    staff = user(staff=True, app=server)
+    listed = staff("GET", "/error-handling/circuit-breakers/").json()["circuit_breakers"]
+    assert listed
+    assert staff("GET", "/error-handling/health/").json()["circuit_breakers"] == listed
