@@ -24,6 +24,7 @@ from windlass.events.api import Recorder, recording
 from windlass.jobs import notify
 from windlass.jobs.models import Attempt, Job
 from windlass.jobs.states import FAILED_OUTCOMES, JobState, Stage
+from windlass.kernel import spans
 from windlass.kernel.clock import now, rfc3339
 
 #: Dead letters that one transaction retries or deletes.
@@ -198,6 +199,8 @@ def _queue_again(job_id: uuid.UUID, due_at: datetime, request_id: str) -> bool:
     }
     if request_id:
         values["request_id"] = request_id
+    if trace_context := spans.traceparent():
+        values["trace_context"] = trace_context
     return bool(Job.objects.filter(id=job_id, state=JobState.DEAD).update(**values))
 
 

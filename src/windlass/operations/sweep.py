@@ -143,6 +143,10 @@ def _direct_uploads(_: bool) -> Iterator[Cleaned]:
     yield Cleaned("direct_uploads_completed", completed)
 
 
+def _old_heartbeats(_: bool) -> Iterator[Cleaned]:
+    yield Cleaned("heartbeats_deleted", jobs.delete_old_heartbeats())
+
+
 def _uploads(dry_run: bool) -> Iterator[Cleaned]:
     cleaned = files.clean_up_uploads(dry_run=dry_run)
     yield Cleaned("uploads_expired", cleaned.expired, cleaned.bytes_freed)
@@ -203,6 +207,7 @@ TASKS = (
     CleanupTask("postponed_steps", _postponed_steps),
     CleanupTask("undated_dead_letters", _undated_dead_letters),
     CleanupTask("direct_uploads", _direct_uploads),
+    CleanupTask("old_heartbeats", _old_heartbeats),
     CleanupTask("uploads", _uploads, by_hand=True),
     CleanupTask("retention", _retention, by_hand=True, batched=True),
     CleanupTask("retained_objects", _retained_objects, by_hand=True),
