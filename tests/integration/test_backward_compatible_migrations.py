@@ -23,7 +23,7 @@ from windlass.kernel.clock import now
 from windlass.kernel.ids import new_id
 
 APP = "windlass_trial"
-REPAIR = "0004_defaults_for_previous_version"
+REPAIR = "0006_defaults_for_previous_version"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -147,7 +147,7 @@ def scratch_database(tmp_path: Path) -> Iterator[BaseDatabaseWrapper]:
 
 
 def test_databases_that_applied_0003_without_defaults_get_them(scratch_database: BaseDatabaseWrapper) -> None:
-    """0003_dead_letters has set none at first; 0004 repairs what it left."""
+    """0003_dead_letters has set none at first; 0006 repairs what it left."""
     release, loader = previous_release(), MigrationLoader(None)
     at_0003 = loader.project_state(("windlass_jobs", "0003_dead_letters")).apps
     executor = MigrationExecutor(scratch_database)

@@ -35,12 +35,8 @@ class Job(models.Model):
     lease_until = models.DateTimeField(null=True, blank=True)
     last_error = models.TextField(default="", blank=True)
     request_id = models.CharField(max_length=128, default="", blank=True)
-<<<<<<< HEAD
-    retries = models.PositiveIntegerField(default=0, db_default=0)
-=======
     trace_context = models.CharField(max_length=55, default="", db_default="", blank=True, editable=False)
-    retries = models.PositiveIntegerField(default=0)
->>>>>>> next
+    retries = models.PositiveIntegerField(default=0, db_default=0)
     retry_due_at = models.DateTimeField(null=True, blank=True)
     dead_at = models.DateTimeField(null=True, blank=True)
     dead_step = models.CharField(max_length=64, default="", db_default="", blank=True)

@@ -29,6 +29,6 @@ def set_missing_defaults(apps: Any, schema_editor: Any) -> None:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("windlass_jobs", "0003_dead_letters")]
+    dependencies = [("windlass_jobs", "0005_trace_context")]
 
     operations = [migrations.RunPython(set_missing_defaults, migrations.RunPython.noop, elidable=True)]
