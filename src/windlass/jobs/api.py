@@ -5,6 +5,7 @@ from windlass.jobs.claims import Claim, LeaseLost, acquire, find_claimable, is_h
 from windlass.jobs.dead_letters import (
     DeadLetterFilter,
     RetryResult,
+    complete_dead_letters,
     dead_letter_document,
     dead_letters,
     delete_dead_letters,
@@ -61,6 +62,7 @@ __all__ = [
     "any_open",
     "cancel_of_file",
     "check_broker",
+    "complete_dead_letters",
     "connect_broker",
     "dead_letter",
     "dead_letter_document",

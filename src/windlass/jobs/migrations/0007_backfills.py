@@ -5,10 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
 
-    dependencies = [
-        ('windlass_jobs', '0004_process_heartbeats'),
-        ('windlass_jobs', '0004_trace_context'),
-    ]
+    dependencies = [("windlass_jobs", "0006_defaults_for_previous_version")]
 
     operations = [
         migrations.AddField(
