@@ -217,6 +217,27 @@ class Settings:
     breaker_storage_recovery_seconds: float | None = setting(
         None, "BREAKER_RECOVERY_SECONDS of stores that are reached over a network.", check=valid.positive
     )
+    breaker_broker_failure_threshold: int = setting(3, "BREAKER_FAILURE_THRESHOLD of the broker.", check=valid.positive)
+    breaker_broker_success_threshold: int = setting(1, "BREAKER_SUCCESS_THRESHOLD of the broker.", check=valid.positive)
+    breaker_broker_recovery_seconds: float = setting(
+        2.0,
+        "BREAKER_RECOVERY_SECONDS of the broker. It is short, because due jobs wait for it.",
+        check=valid.positive,
+    )
+    breaker_service_failure_threshold: int | None = setting(
+        None, "BREAKER_FAILURE_THRESHOLD of services that processing steps name.", check=valid.positive
+    )
+    breaker_service_success_threshold: int | None = setting(
+        None, "BREAKER_SUCCESS_THRESHOLD of services that processing steps name.", check=valid.positive
+    )
+    breaker_service_recovery_seconds: float | None = setting(
+        None, "BREAKER_RECOVERY_SECONDS of services that processing steps name.", check=valid.positive
+    )
+    breaker_services: str = setting(
+        "",
+        'The same of single services, as a JSON object: `{"ocr": {"failure_threshold": 3, "recovery_seconds": 60}}`.',
+        check=valid.service_thresholds,
+    )
     # Health checks
     clock_skew_limit_seconds: float = setting(
         2.0,

@@ -9,6 +9,7 @@ from windlass.files.api import has_owed_step, owed_steps
 from windlass.jobs import api as jobs
 from windlass.processing.contract import Available, Step
 from windlass.processing.registry import installed, missing
+from windlass.processing.step_services import services_admit_calls
 
 #: Postponed steps per call: new files must not wait behind many backfills.
 BATCH = 20
@@ -35,6 +36,8 @@ def backfill() -> int:
 
 def _can_run(step: Step) -> bool:
     if missing(step.about):
+        return False
+    if step.about.services and has_owed_step(step.about.name) and not services_admit_calls(step.about):
         return False
     if not isinstance(step, Available) or not has_owed_step(step.about.name):
         return True
