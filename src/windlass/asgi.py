@@ -252,7 +252,8 @@ def _with_common_headers(scope: Scope, send: Send) -> Send:
 
 
 def _template(route: Route | None, scope: Scope) -> str:
-    """The path of a byte route or of Django's view with its parameters in braces; empty where there is neither."""
+    """The path of a byte route or of Django's view, with its parameters in braces and without a slash at its end; empty
+    where there is neither."""
     if route is not None:
         return route.path
     try:
@@ -260,7 +261,7 @@ def _template(route: Route | None, scope: Scope) -> str:
     except Resolver404:
         return ""
     is_regular_expression = "^" in pattern or "(?" in pattern
-    return "" if is_regular_expression else "/" + _DJANGO_PARAMETER.sub(r"{\1}", pattern)
+    return "" if is_regular_expression else "/" + _DJANGO_PARAMETER.sub(r"{\1}", pattern).rstrip("/")
 
 
 def _view(path: str) -> Callable[..., Any] | None:

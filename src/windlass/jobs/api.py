@@ -4,6 +4,7 @@ from windlass.jobs.claims import Claim, LeaseLost, acquire, find_claimable, is_h
 from windlass.jobs.dead_letters import (
     DeadLetterFilter,
     RetryResult,
+    complete_dead_letters,
     dead_letter_document,
     dead_letters,
     delete_dead_letters,
@@ -60,6 +61,7 @@ __all__ = [
     "broker_breaker_names",
     "cancel_of_file",
     "check_broker",
+    "complete_dead_letters",
     "connect_broker",
     "dead_letter",
     "dead_letter_document",

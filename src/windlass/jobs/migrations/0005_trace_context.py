@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("windlass_jobs", "0003_dead_letters")]
+    dependencies = [("windlass_jobs", "0004_process_heartbeats")]
 
     operations = [
         migrations.AddField(
