@@ -57,7 +57,7 @@ def change_circuit(name: str, before: Circuit, after: Circuit, message: str = ""
 
 def is_event(before: State, after: State) -> bool:
     """Whether a change begins or ends an outage. Trials that fail during one are no events."""
-    return after != before and (before is State.CLOSED or after is State.CLOSED)
+    return after != before and (after is State.CLOSED or (before, after) == (State.CLOSED, State.OPEN))
 
 
 def reset_circuit(name: str) -> Circuit:
