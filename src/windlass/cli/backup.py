@@ -32,14 +32,14 @@ Target = Annotated[
 
 def backup(
     target: Target,
-    secret_key: Annotated[
+    without_secret_key: Annotated[
         bool,
         typer.Option(
-            " /--without-secret-key",
+            "--without-secret-key",
             help="Leave out the generated key that signs URLs and sessions. Those that it signed are then void after "
             "a restore, unless you restore the key yourself.",
         ),
-    ] = True,
+    ] = False,
     limit_rate: Annotated[
         float, typer.Option(metavar="MB/S", min=0, help="Maximum rate in MB per second; 0: no limit.")
     ] = 0,
@@ -59,7 +59,7 @@ def backup(
             made = make_backup(
                 target,
                 stop=stop,
-                secret_key=secret_key,
+                secret_key=not without_secret_key,
                 bytes_per_second=limit_rate * conf.MB,
                 on_progress=show,
                 on_missing=_print_missing,
