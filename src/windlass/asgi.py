@@ -8,7 +8,9 @@ In another project, one line of its ``asgi.py``: ``application = windlass.asgi.w
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 import django
@@ -21,7 +23,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "windlass.settings")
 django.setup(set_prefix=False)
 
 # ruff: noqa: E402  Django's apps must be loaded before the modules below
-from windlass.http import byte_endpoints, cors, query_parameters, request_head
+from windlass.http import byte_endpoints, cors, query_parameters, request_head, request_spans
 from windlass.http.callers import admit
 from windlass.http.endpoints import answering
 from windlass.http.forwarded import as_client_sees, base_of, path_of
@@ -57,6 +59,7 @@ _SERVICE_HANDLERS = {
     byte_endpoints.LIVEZ: health.livez,
     byte_endpoints.READYZ: health.readyz,
     byte_endpoints.HEALTHZ: health.readyz,
+    byte_endpoints.HEALTH: health.health,
     byte_endpoints.METRICS_PAGE: metrics.metrics,
 }
 BYTE_ROUTES: list[Route] = [
@@ -71,6 +74,9 @@ OWN_SEGMENTS = frozenset(
         *("livez", "readyz", "healthz", "metrics", "error-handling"),
     }
 )
+
+
+_DJANGO_PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
 
 
 class WindlassApplication:
@@ -100,10 +106,13 @@ class WindlassApplication:
                 await self._inner(scope, receive, send)
             else:
                 receive, send = _draining_body(routed, receive, send)
-                await self._answer(route, routed, receive, identify(routed, cors.permitting(routed, send)))
+                send = identify(routed, cors.permitting(routed, send))
+                template = partial(_template, route, routed)
+                await request_spans.recorded(routed, receive, send, partial(self._answer, route, routed), template)
         elif scope["type"] == "http" and self._alone:
             receive, send = _draining_body(scope, receive, send)
-            await self._answer_page(scope, receive, identify(scope, send))
+            send, template = identify(scope, send), partial(_template, None, scope)
+            await request_spans.recorded(scope, receive, send, partial(self._answer_page, scope), template)
         elif scope["type"] == "websocket" and isinstance(self._inner, ASGIHandler):
             await websockets.refuse(seen, receive, send)  # Django has none
         else:
@@ -240,6 +249,19 @@ def _with_common_headers(scope: Scope, send: Send) -> Send:
         return headers
 
     return with_headers(send, complete)
+
+
+def _template(route: Route | None, scope: Scope) -> str:
+    """The path of a byte route or of Django's view, with its parameters in braces and without a slash at its end; empty
+    where there is neither."""
+    if route is not None:
+        return route.path
+    try:
+        pattern = resolve(path_of(scope) or "/").route
+    except Resolver404:
+        return ""
+    is_regular_expression = "^" in pattern or "(?" in pattern
+    return "" if is_regular_expression else "/" + _DJANGO_PARAMETER.sub(r"{\1}", pattern).rstrip("/")
 
 
 def _view(path: str) -> Callable[..., Any] | None:

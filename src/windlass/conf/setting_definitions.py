@@ -233,6 +233,17 @@ class Settings:
     breaker_storage_recovery_seconds: float | None = setting(
         None, "BREAKER_RECOVERY_SECONDS of stores that are reached over a network.", check=valid.positive
     )
+    # Health checks
+    clock_skew_limit_seconds: float = setting(
+        2.0,
+        "Most difference between this machine's clock and the database's. With more, the check `clock` says so.",
+        check=valid.positive,
+    )
+    queue_age_limit_seconds: float = setting(
+        600.0,
+        "How long a due job may wait for a worker. If one waits longer, the check `queue` says so.",
+        check=valid.positive,
+    )
     # Limits of files
     max_upload_size: int = setting(
         0,
@@ -423,6 +434,36 @@ class Settings:
         "", "Path below which a proxy serves this server, such as `/upload`. Links begin with it.", check=valid.url_path
     )
     log_level: Literal["debug", "info", "warning", "error"] = setting("info", "Lowest level that is logged.")
+    # Traces (OpenTelemetry) and error reports (Sentry)
+    otel_exporter_otlp_endpoint: str = setting(
+        "",
+        "Base URL of an OpenTelemetry receiver (OTLP over HTTP), such as `http://collector:4318`, for traces. "
+        "Empty: no traces. Needs the extra `otel`.",
+        check=valid.http_url,
+    )
+    otel_exporter_otlp_traces_endpoint: str = setting(
+        "", "URL for traces alone, in full, in place of the base URL.", check=valid.http_url
+    )
+    otel_exporter_otlp_headers: str = setting(
+        "", "Header fields of each request to it, such as `authorization=Bearer%20secret`.", secret=True
+    )
+    otel_exporter_otlp_protocol: Literal["http/protobuf"] = setting(
+        "http/protobuf", "The protocol of the receiver; there is no other."
+    )
+    otel_traces_exporter: Literal["otlp", "none"] = setting("otlp", "none: no traces, whatever the other settings say.")
+    otel_sdk_disabled: bool = setting(False, "No traces, whatever the other settings say.")
+    otel_service_name: str = setting("windlass", "Name of the service in traces.")
+    sentry_dsn: str = setting(
+        "",
+        "DSN of a Sentry project, which unexpected errors are reported to. Empty: no reports. Needs the extra "
+        "`sentry`.",
+        check=valid.sentry_dsn,
+        secret=True,
+    )
+    sentry_environment: str = setting("production", "Environment in error reports.")
+    sentry_sample_rate: float = setting(
+        1.0, "Share of the errors that is reported, from 0 to 1.", check=valid.between(0, 1)
+    )
 
     def __post_init__(self) -> None:
         """Check the settings that depend on each other. Raises BadSetting."""
@@ -444,6 +485,12 @@ class Settings:
     def scanner_name(self) -> str:
         """The entry point of the malware scanner; empty where none is set."""
         return self.scanner or ("clamd" if self.clamav_url else "")
+
+    @property
+    def traces_endpoint(self) -> str:
+        """The URL that traces are sent to; empty where none is set."""
+        base = self.otel_exporter_otlp_endpoint
+        return self.otel_exporter_otlp_traces_endpoint or (base and f"{base.rstrip('/')}/v1/traces")
 
     def breaker(self, name: str) -> tuple[int, int, float]:
         """Failure threshold, success threshold and recovery seconds of the circuit breaker of this service."""

@@ -32,7 +32,7 @@ def not_negative(value: float) -> str | None:
     return None if value >= 0 else "it must not be negative"
 
 
-def between(least: int, most: int) -> Callable[[int], str | None]:
+def between(least: int, most: int) -> Callable[[float], str | None]:
     return lambda value: None if least <= value <= most else f"it must be from {least} to {most}"
 
 
@@ -42,6 +42,10 @@ def _matching(pattern: str, requirement: str) -> Callable[[str], str | None]:
 
 
 url_path = _matching(r"(?:/[A-Za-z0-9._~-]+)+", "it must begin with a slash and end without one")
+sentry_dsn = _matching(
+    r"https?://[^/?#@:\s]+(:[^/?#@\s]*)?@[^/?#@\s]+(/[^?#\s]*)?/\d+",
+    "is not a DSN: it must be https://key@host/number, as the Sentry project's settings show it",
+)
 http_url = _matching(r"https?://[^/?#@\s]+(/[^?#\s]*)?", "it must be a URL such as https://s3.example.org")
 
 

@@ -13,6 +13,7 @@ import time
 import uuid
 from collections.abc import Iterable
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -27,6 +28,9 @@ Notification = tuple[uuid.UUID, Stage]
 MAX_WAITING = 10_000
 #: Seconds for which a broker that failed is not contacted; notifications are dropped meanwhile.
 AWAY_SECONDS = 1.0
+#: Seconds for a connection to the broker, and for an answer or a write on one.
+CONNECT_SECONDS = 2.0
+SOCKET_SECONDS = 5.0
 #: Seconds for which an exiting process goes on sending notifications of what it has just committed.
 FLUSH_SECONDS = 2.0
 
@@ -75,11 +79,20 @@ def connect_broker() -> None:
         _connection().connect()
 
 
-def check_broker() -> str:
-    """Connect to the broker; return its address without its password. Raises the exceptions of its client library."""
-    with celery_app().connection_for_write() as connection:
-        connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0, timeout=5)
-        return str(connection.as_uri()) if conf.get().celery_broker_url else "embedded"
+def check_broker(seconds: float = 5.0) -> str:
+    """Connect to the broker within about so many seconds, or write to the embedded one's directory.
+
+    Return its address without its password. Raises the exceptions of its client library, OSError.
+    """
+    url = conf.get().celery_broker_url
+    options = _timeouts(url, seconds)
+    with celery_app().connection_for_write(connect_timeout=seconds, transport_options=options) as connection:
+        connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0, timeout=seconds)
+        if not url:
+            from windlass.jobs.filesystem_transport import prove_writable
+
+            prove_writable(Path(connection.transport_options["folder"]))
+        return str(connection.as_uri()) if url else "embedded"
 
 
 class _Connection:
@@ -210,7 +223,7 @@ def _configuration() -> dict[str, Any]:
         "broker_read_url": url,
         "broker_write_url": url,
         "broker_transport_options": _transport_options(url),
-        "broker_connection_timeout": 2,
+        "broker_connection_timeout": CONNECT_SECONDS,
         "task_queues": [make_queue(stage.value, exchange, routing_key=stage.value) for stage in Stage],
         "task_default_queue": Stage.INTAKE.value,
         "task_default_exchange": "windlass",
@@ -221,11 +234,19 @@ def _configuration() -> dict[str, Any]:
 
 
 def _transport_options(url: str) -> dict[str, Any]:
-    scheme = url.partition(":")[0]
-    if scheme == "windlass":
+    if url.startswith("windlass:"):
         return {"folder": str(conf.get().windlass_home / "broker")}
-    if scheme.startswith(("redis", "rediss", "valkey")):
-        return {"socket_connect_timeout": 2, "socket_timeout": 5, "socket_keepalive": True}
-    if scheme.startswith(("amqp", "pyamqp")):
-        return {"write_timeout": 5}
+    keepalive = {"socket_keepalive": True} if url.startswith(_REDIS) else {}
+    return {**_timeouts(url, SOCKET_SECONDS), **keepalive}
+
+
+_REDIS = ("redis", "valkey")
+
+
+def _timeouts(url: str, seconds: float) -> dict[str, Any]:
+    """The transport options of this URL that bound the wait for an answer."""
+    if url.startswith(_REDIS):
+        return {"socket_connect_timeout": min(seconds, CONNECT_SECONDS), "socket_timeout": seconds}
+    if url.startswith(("amqp", "pyamqp")):
+        return {"write_timeout": seconds}
     return {}

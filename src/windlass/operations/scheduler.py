@@ -15,7 +15,10 @@ import structlog
 from django.db import DatabaseError, close_old_connections
 
 from windlass import conf
+from windlass.jobs import api as jobs
+from windlass.kernel.ids import new_id
 from windlass.operations import verify
+from windlass.operations.process_heartbeat import beating
 from windlass.operations.sweep import housekeeping, sweep
 from windlass.operations.wal_checkpoint import Checkpointer
 
@@ -41,10 +44,11 @@ def run(stop: threading.Event) -> None:
     verifying.start()
     checkpointer = Checkpointer()
     log.info("scheduler.started", every_seconds=conf.get().sweep_seconds)
-    while not stop.is_set():
-        _run_once(sweep)
-        _run_once(checkpointer.run)
-        stop.wait(conf.get().sweep_seconds)
+    with beating(f"scheduler-{new_id().hex[:12]}", jobs.ProcessRole.SCHEDULER):
+        while not stop.is_set():
+            _run_once(sweep)
+            _run_once(checkpointer.run)
+            stop.wait(conf.get().sweep_seconds)
     verifying.join(STOP_SECONDS)
 
 

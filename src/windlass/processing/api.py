@@ -11,6 +11,7 @@ from windlass.processing.circuit_breakers import (
     UnknownBreaker,
     breaker_status,
     breaker_statuses,
+    local_breaker_statuses,
     reset_breaker,
 )
 from windlass.processing.dead_letters import find_dead_letters
@@ -45,6 +46,7 @@ __all__ = [
     "delete_or_trash",
     "find_dead_letters",
     "gate_steps",
+    "local_breaker_statuses",
     "plan_for",
     "release",
     "reprocess",

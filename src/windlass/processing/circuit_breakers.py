@@ -9,7 +9,7 @@ from windlass import conf
 from windlass.events import api as events
 from windlass.files.api import store_breaker_names
 from windlass.processing.scanners.configured_scanner import BREAKER
-from windlass.resilience.circuit_breaker import policy_of
+from windlass.resilience.circuit_breaker import breaker, policy_of
 from windlass.resilience.circuits import Circuit, State
 
 
@@ -39,6 +39,11 @@ def breaker_statuses() -> list[BreakerStatus]:
     """Return the status of each breaker. Reads the database."""
     known = events.read_circuits()
     return [_status(name, known.get(name, Circuit())) for name in _names()]
+
+
+def local_breaker_statuses() -> list[BreakerStatus]:
+    """Return the status of each breaker as this process knows it. Reads no database."""
+    return [_status(name, breaker(name).circuit) for name in _names()]
 
 
 def breaker_status(name: str) -> BreakerStatus:

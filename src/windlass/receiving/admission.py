@@ -10,6 +10,7 @@ from functools import partial as partial_of
 
 from windlass.accounts import api as accounts
 from windlass.files import api as files
+from windlass.kernel import spans
 from windlass.kernel.filenames import extension, is_placeholder
 from windlass.kernel.media_types import is_text, matches
 from windlass.kernel.principals import Principal
@@ -34,6 +35,7 @@ def admit(
     A ``partial`` upload is not a file: it may be smaller than one, and media rules do not apply to it.
     ``max_size`` is a limit besides the profile's.
     """
+    spans.annotate({"windlass.dialect": dialect})
     grant = principal.grant
     if grant is not None:
         description = replace(description, profile=grant.profile, reference=grant.reference or description.reference)

@@ -259,7 +259,7 @@ class Store(Protocol):
         return None
 
     def check(self, *, thorough: bool = False) -> None:
-        """Prove that objects can be written, read and deleted. Raises StoreError with the reason.
+        """Prove that objects can be written, read and deleted, and parts be sent. Raises StoreError with the reason.
 
         ``thorough``: prove everything that uploads need.
         """

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO
 
 from windlass.kernel import object_keys
+from windlass.kernel.clock import monotonic
 from windlass.storage.contract import Buffer, Capabilities, ObjectInfo, ObjectMissing, State, Store, StoreError, Writer
 from windlass.storage.registry import Guard, guarded, no_guard
 from windlass.storage.s3 import bucket_check, multipart, objects
@@ -22,6 +23,9 @@ from windlass.storage.s3.writer import ChunkWriter, S3Writer
 
 if TYPE_CHECKING:
     from windlass.conf import Settings
+
+#: For how long ``check`` takes it that parts are accepted (seconds).
+CHECK_PARTS_SECONDS = 10.0
 
 
 def from_settings(settings: Settings) -> S3Store:
@@ -57,6 +61,7 @@ class S3Store(DirectUpload, Store):
         self.capabilities = replace(type(self).capabilities, max_chunks=options.max_parts)
         self.max_parts = options.max_parts
         self._memory = MemoryPool(options.buffer)
+        self._parts_checked_until = 0.0
         # The endpoint of a private server is often an address that only this network can reach.
         self.is_public = bool(options.public_endpoint) or not options.endpoint
         self.bucket, self.supports_forms = options.bucket, options.forms
@@ -151,7 +156,11 @@ class S3Store(DirectUpload, Store):
                 yield ObjectInfo(upload.key, 0, upload.created_at.replace(microsecond=0), unfinished=True)
 
     def check(self, *, thorough: bool = False) -> None:
-        bucket_check.check(self._bucket, thorough=thorough)
+        """Parts are tried every CHECK_PARTS_SECONDS while they are accepted: each try is three requests more."""
+        parts = monotonic() >= self._parts_checked_until
+        bucket_check.check(self._bucket, parts=parts, thorough=thorough)
+        if parts:
+            self._parts_checked_until = monotonic() + CHECK_PARTS_SECONDS
 
     def presign(self, key: str, *, seconds: int, headers: Mapping[str, str]) -> str:
         overrides = {f"Response{name.replace('-', '')}": value for name, value in headers.items()}
