@@ -128,6 +128,22 @@ class Settings:
     encryption_old_keys: tuple[str, ...] = setting(
         (), "Previous keys, to read the files that they encrypted.", check=valid.encryption_keys, secret=True
     )
+    # Backups
+    backup_encryption_key: str = setting(
+        "",
+        "Key that encrypts backups; `windlass encryption-key` generates one. Empty: ENCRYPTION_KEY. No backup contains "
+        "it.",
+        check=valid.encryption_key,
+        secret=True,
+    )
+    backup_s3_endpoint_url: str = setting(
+        "", "URL of the S3 store of backups. Empty: AWS_S3_ENDPOINT_URL.", check=valid.http_url
+    )
+    backup_s3_region_name: str = setting("", "Region of the bucket of backups. Empty: AWS_S3_REGION_NAME.")
+    backup_s3_access_key_id: str = setting(
+        "", "Access key id for the bucket of backups. Empty: that of the settings AWS_…."
+    )
+    backup_s3_secret_access_key: str = setting("", "Secret of that access key.", secret=True)
     # Jobs
     celery_broker_url: str = setting(
         "",
