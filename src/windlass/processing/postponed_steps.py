@@ -11,6 +11,7 @@ from windlass.jobs import api as jobs
 from windlass.processing.contract import Available, Step
 from windlass.processing.level_postponement import postponed_steps
 from windlass.processing.registry import installed, missing
+from windlass.processing.step_services import services_admit_calls
 
 #: Postponed steps that one query reads, and that one call looks at.
 BATCH = 50
@@ -53,6 +54,8 @@ def _oldest_first(steps: list[str]) -> Iterator[jobs.Backfill]:
 
 def _can_run(step: Step) -> bool:
     if missing(step.about):
+        return False
+    if step.about.services and has_owed_step(step.about.name) and not services_admit_calls(step.about):
         return False
     if not isinstance(step, Available) or not has_owed_step(step.about.name):
         return True

@@ -94,6 +94,10 @@ def _problem(about: About, name: str) -> str | None:
         return f"its stage {about.stage!r} is none of {', '.join(STAGES)}"
     if not all(_NAME.fullmatch(made.name) for made in about.makes):
         return f"its renditions' names must be {_NAME.pattern}"
+    if not all(_NAME.fullmatch(service) for service in about.services):
+        return f"its services' names must match {_NAME.pattern}"
+    if about.services and about.isolated:
+        return "it names services, but a step in the sandbox can call none"
     if problem := _level_problem(about):
         return problem
     return None if about.weight > 0 else "its weight must be greater than 0"
