@@ -32,6 +32,7 @@ from windlass.kernel.clock import now, rfc3339
 from windlass.operations.webhooks import delivery as delivering
 from windlass.operations.webhooks.connections import CheckedBackend, open_pool
 from windlass.operations.webhooks.delivery import Deliverer
+from windlass.processing.api import breaker_statuses
 from windlass.resilience import circuit_breaker
 
 pytest_plugins = ["tests.integration.record_plane"]
@@ -632,6 +633,7 @@ def test_a_target_that_refuses_connections_opens_its_breaker_which_uses_no_attem
     listed = staff("GET", "/error-handling/circuit-breakers").json()["circuit_breakers"]
     assert listed[name]["state"] == "open"
     assert listed[name]["failure_threshold"] == 2
+    assert name not in {each.name for each in breaker_statuses()}, "the public report on health has no user's hosts"
     rows = deliveries(owner, made)
     assert {each["state"] for each in rows} == {"pending"}
     attempted = [each for each in rows if each["attempts"]]

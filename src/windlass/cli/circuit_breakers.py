@@ -24,7 +24,7 @@ def list_breakers(as_json: JsonOption = False, home: Home = None) -> None:
     with existing_server(home):
         from windlass.processing import api as processing
 
-        for status in processing.breaker_statuses():
+        for status in processing.all_breaker_statuses():
             _print(status, as_json=as_json)
 
 

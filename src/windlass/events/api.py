@@ -9,7 +9,19 @@ from datetime import timedelta
 from windlass.events.circuit_breakers import read_circuit, read_circuits, reset_circuit
 from windlass.events.documents import document
 from windlass.events.journal import Recorder, add_listener, recording
+from windlass.events.level_reader import (
+    pin_service_level,
+    record_evaluation,
+    release_service_level,
+    service_level,
+)
 from windlass.events.models import CircuitBreaker, Event
+from windlass.events.service_level import (
+    LevelStatus,
+    claim_evaluation,
+    read_level,
+    release_evaluation,
+)
 from windlass.events.types import SYSTEM, EventType
 from windlass.events.webhooks.deliveries import (
     AttemptResult,
@@ -60,6 +72,7 @@ __all__ = [
     "Event",
     "EventType",
     "JournalReader",
+    "LevelStatus",
     "NotReplayable",
     "Recorder",
     "Target",
@@ -74,6 +87,7 @@ __all__ = [
     "check_target",
     "checked_types",
     "claim_due",
+    "claim_evaluation",
     "create_endpoint",
     "delete_unused_breakers",
     "delivery_document",
@@ -85,19 +99,25 @@ __all__ = [
     "kept_from",
     "last_id",
     "parse_target",
+    "pin_service_level",
     "postpone",
     "prune",
     "prune_deliveries",
     "read_circuit",
     "read_circuits",
+    "read_level",
     "record_attempt",
+    "record_evaluation",
     "recording",
+    "release_evaluation",
+    "release_service_level",
     "replay_delivery",
     "replay_since",
     "require_permitted",
     "reset_circuit",
     "resolve",
     "rotate_secret",
+    "service_level",
     "signed_headers",
     "visible_endpoints",
     "webhook_breaker_names",

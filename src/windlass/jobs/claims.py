@@ -34,6 +34,7 @@ class Claim:
     holder: str
     request_id: str
     retries: int = 0
+    trace_context: str = ""
 
     @property
     def last_attempt(self) -> bool:
@@ -60,6 +61,7 @@ def find_claimable(job_id: uuid.UUID, holder: str) -> Claim | None:
         holder,
         job.request_id,
         job.retries,
+        job.trace_context,
     )
 
 

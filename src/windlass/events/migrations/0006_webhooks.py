@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('windlass_events', '0004_circuit_breakers'),
+        ('windlass_events', '0005_service_level'),
     ]
 
     operations = [

@@ -26,6 +26,7 @@ from windlass.http.rest import (
     problems,
     profiles,
     quota,
+    service_level,
     webhooks,
 )
 from windlass.protocols import json_fields
@@ -164,3 +165,4 @@ api.add_router("/api/v1", quota.router)
 api.add_router("/api/v1/webhooks", webhooks.router)
 api.add_router("/error-handling", circuit_breakers.router)
 api.add_router("/error-handling", error_handling.router)
+api.add_router("/error-handling", service_level.router)
