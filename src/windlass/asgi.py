@@ -21,7 +21,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "windlass.settings")
 django.setup(set_prefix=False)
 
 # ruff: noqa: E402  Django's apps must be loaded before the modules below
-from windlass.http import byte_endpoints, cors, query_parameters, request_head
+from windlass.http import byte_endpoints, cors, query_parameters, request_head, request_log
 from windlass.http.callers import admit
 from windlass.http.endpoints import answering
 from windlass.http.forwarded import as_client_sees, base_of, path_of
@@ -44,12 +44,14 @@ from windlass.http.middleware import (
     without_body,
 )
 from windlass.http.problem_responses import problem_of, problem_response
+from windlass.http.request_log import measured
 from windlass.http.server.asgi_extensions import DRAINS_BODY, BodyDrain
 from windlass.kernel import urls
 from windlass.kernel.memory_allocator import keep_freed_buffers
 from windlass.kernel.problem_types import NotFound
 from windlass.kernel.stored_text import is_storable
 from windlass.operations import health, metrics
+from windlass.operations.shared_counters import share_counters
 from windlass.receiving import chunked, lease
 
 #: The handlers of the endpoints that ``windlass.http`` declares and ``windlass.operations`` answers.
@@ -84,6 +86,8 @@ class WindlassApplication:
         if scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)
             return
+        if scope["type"] == "http":
+            request_log.begin(scope)
         seen = as_client_sees(scope)
         if self._alone:  # Django's pages get the scope as the client sees it through a proxy, too
             scope, send = seen, secured(seen, send)
@@ -99,11 +103,13 @@ class WindlassApplication:
             if shared and _is_of_project(path_of(seen)):
                 await self._inner(scope, receive, send)
             else:
-                receive, send = _draining_body(routed, receive, send)
-                await self._answer(route, routed, receive, identify(routed, cors.permitting(routed, send)))
+                with measured(routed, receive, send) as (receive, send):
+                    receive, send = _draining_body(routed, receive, send)
+                    await self._answer(route, routed, receive, identify(routed, cors.permitting(routed, send)))
         elif scope["type"] == "http" and self._alone:
-            receive, send = _draining_body(scope, receive, send)
-            await self._answer_page(scope, receive, identify(scope, send))
+            with measured(scope, receive, send) as (receive, send):
+                receive, send = _draining_body(scope, receive, send)
+                await self._answer_page(scope, receive, identify(scope, send))
         elif scope["type"] == "websocket" and isinstance(self._inner, ASGIHandler):
             await websockets.refuse(seen, receive, send)  # Django has none
         else:
@@ -150,6 +156,7 @@ class WindlassApplication:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 keep_freed_buffers()
+                share_counters("web")
             else:
                 await stop()
             return message

@@ -88,8 +88,10 @@ def set_up_django(process: str | None = None) -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", OWN_SETTINGS)
     if process is not None:
         from windlass.operations import logging
+        from windlass.operations.shared_counters import share_counters
 
         logging.configure(process)
+        share_counters(process)
     import django
     from django.core.exceptions import ImproperlyConfigured
 

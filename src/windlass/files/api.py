@@ -121,7 +121,15 @@ from windlass.files.move import (
 )
 from windlass.files.processing_record import ProcessingRecord
 from windlass.files.profiles import MediaRules, Profile, profile, profiles
-from windlass.files.quota import Usage, quota_owners, quota_usage, recount_quota, set_quota_limits
+from windlass.files.quota import (
+    QuotaTotals,
+    Usage,
+    quota_owners,
+    quota_totals,
+    quota_usage,
+    recount_quota,
+    set_quota_limits,
+)
 from windlass.files.retention import restorable_until
 from windlass.files.states import UNFINISHED_UPLOADS, FileStatus, StepState, UploadStatus
 from windlass.files.store_breaker import store_breaker_names
@@ -162,6 +170,7 @@ __all__ = [
     "NewUpload",
     "ProcessingRecord",
     "Profile",
+    "QuotaTotals",
     "ReceivedChunk",
     "Rendition",
     "StepOutcome",
@@ -238,6 +247,7 @@ __all__ = [
     "profiles",
     "put_into_trash",
     "quota_owners",
+    "quota_totals",
     "quota_usage",
     "received_chunk_count",
     "received_chunks",

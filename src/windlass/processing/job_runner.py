@@ -8,6 +8,7 @@ from collections.abc import Collection
 
 import structlog
 from django.db import close_old_connections
+from structlog.contextvars import bound_contextvars
 
 from windlass.events.api import recording
 from windlass.files.api import (
@@ -57,7 +58,10 @@ def run_job(job_id: uuid.UUID, holder: str, stages: Collection[Stage] = EVERY_ST
     try:
         claim = jobs.find_claimable(job_id, holder)
         if claim is not None:
-            _run(claim, stages)
+            with bound_contextvars(request_id=claim.request_id, job_id=str(claim.job_id)):
+                began = monotonic()
+                _run(claim, stages)
+                log.debug("job.ended", file_id=str(claim.file_id), seconds=round(monotonic() - began, 3))
     finally:
         close_old_connections()
 
