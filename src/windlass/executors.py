@@ -30,6 +30,7 @@ T = TypeVar("T")
 
 DATABASE_THREADS = 8
 BYTE_THREADS = 32
+CHECK_THREADS = 32
 
 #: Calls in one group commit, at most.
 GROUP_SIZE = 64
@@ -45,6 +46,13 @@ async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> 
 async def in_database(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run a function that queries the database and may block otherwise, in a thread for the database."""
     return await _in_database_thread(_in_context(work, *args, **kwargs))
+
+
+def submit_check(work: Callable[[], T], *, database: bool) -> Future[T]:
+    """Run a health check. Checks that hang take no thread of a request; all that query the database have one thread."""
+    if database:
+        return _threads("database-checks", 1).submit(_with_fresh_connections, work)
+    return _threads("checks", CHECK_THREADS).submit(work)
 
 
 async def in_transaction(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -115,6 +115,7 @@ def _job(claim: Claim, started: StartedStage, end: datetime | None) -> Job:
         lease_epoch=1,
         lease_until=None if end else lease_end(now()),
         request_id=claim.request_id,
+        trace_context=claim.trace_context,
     )
 
 
