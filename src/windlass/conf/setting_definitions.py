@@ -490,7 +490,18 @@ class Settings:
     root_path: str = setting(
         "", "Path below which a proxy serves this server, such as `/upload`. Links begin with it.", check=valid.url_path
     )
+    # Logs and metrics
     log_level: Literal["debug", "info", "warning", "error"] = setting("info", "Lowest level that is logged.")
+    log_format: Literal["auto", "json", "console"] = setting(
+        "auto", "Format of log lines: `json`, `console` for people, `auto`: `console` on a terminal, else `json`."
+    )
+    access_log: bool = setting(False, "Whether each request is logged, at the level `info`.")
+    metrics_dir: Path | None = setting(
+        None,
+        "Directory in which the processes of this machine share their counters. It must be on this machine's own disk "
+        "or memory, and only processes whose counters are to be added up use it. Empty: `metrics` in the home "
+        "directory.",
+    )
     # Traces (OpenTelemetry) and error reports (Sentry)
     otel_exporter_otlp_endpoint: str = setting(
         "",
@@ -565,6 +576,10 @@ class Settings:
     @property
     def media_directory(self) -> Path:
         return _absolute(self.media_root or self.windlass_home / "media")
+
+    @property
+    def metrics_directory(self) -> Path:
+        return _absolute(self.metrics_dir or self.windlass_home / "metrics")
 
     @property
     def staging_directory(self) -> Path:
