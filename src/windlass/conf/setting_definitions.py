@@ -167,6 +167,11 @@ class Settings:
         "How many dead letters become due again in a minute when many are retried, so that new uploads do not wait.",
         check=valid.positive,
     )
+    backfill_per_minute: float = setting(
+        60.0,
+        "How many backfills of postponed steps become due in a minute, so that new uploads do not wait.",
+        check=valid.positive,
+    )
     sweep_seconds: float = setting(
         5.0, "How often the scheduler looks for jobs that no notification announced.", check=valid.positive
     )

@@ -1,5 +1,6 @@
 """Public interface of the jobs app."""
 
+from windlass.jobs.backfills import Backfill, queue_backfills
 from windlass.jobs.claims import Claim, LeaseLost, acquire, find_claimable, is_held, renew_lease, renew_leases
 from windlass.jobs.dead_letters import (
     DeadLetterFilter,
@@ -45,6 +46,7 @@ __all__ = [
     "WORKER_LOST",
     "Attempt",
     "AttemptOutcome",
+    "Backfill",
     "Claim",
     "DeadLetterFilter",
     "Job",
@@ -84,6 +86,7 @@ __all__ = [
     "postpone",
     "prove_writable",
     "prune",
+    "queue_backfills",
     "queue_status",
     "record_heartbeat",
     "remove_heartbeat",

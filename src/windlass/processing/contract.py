@@ -165,6 +165,9 @@ class About:
     - ``long``: the step gets LONG_STEP_TIMEOUT_SECONDS and LONG_STEP_OUTPUT_MB, and reports its progress.
     - ``gate``: the file is not served before the step has passed it. Every step of intake is part of the gate.
     - ``also``: the step also takes a file for its further types, such as a picture that is a zip archive too.
+    - ``least_level``: the worst service level at which the step is run; below it, the step is postponed. "full" for
+      steps that take long, "degraded", "basic" or "maintenance" (always run). Empty: "full" if
+      ``long``, else "degraded" in derive and "maintenance" elsewhere. Steps of the gate are always run.
     """
 
     name: str
@@ -183,6 +186,18 @@ class About:
     long: bool = False
     gate: bool = False
     also: bool = False
+    least_level: str = ""
+
+    @property
+    def runs_down_to(self) -> str:
+        """``least_level``, or its default."""
+        if self.least_level:
+            return self.least_level
+        if self.gate or self.stage == "intake":
+            return "maintenance"
+        if self.long:
+            return "full"
+        return "degraded" if self.stage == "derive" else "maintenance"
 
 
 def _no_lookup(_: str) -> str | None:
