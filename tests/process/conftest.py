@@ -99,8 +99,8 @@ class ServerProcess:
         )
 
     def pid_of(self, role: str) -> int:
-        """Return the id of the process of a role: web, worker, scheduler. Waits for it: it may just have been forked, and
-        the ready line waits for web alone."""
+        """Return the id of the process of a role (web, worker, scheduler). Waits for it: it may just have been forked,
+        and the ready line waits for web alone."""
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             for process in self.processes():

@@ -22,7 +22,8 @@ from tests.process.consistency import violations
 from tests.process.wire import StoredData, connect, eventually
 
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
-KILLS = int(os.environ.get("CHAOS_KILLS", "6"))
+#: Six kills in a test run, twenty in each round of `make chaos`.
+KILLS = 20 * int(os.environ["CHAOS_ROUNDS"]) if "CHAOS_ROUNDS" in os.environ else 6
 ROLES = ("web", "worker", "scheduler")
 #: Seconds that a restarted process may need on a busy machine.
 RESTART_SECONDS = 60.0
