@@ -7,9 +7,11 @@ In another project, one line of its ``asgi.py``: ``application = windlass.asgi.w
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, cast
 
@@ -23,6 +25,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "windlass.settings")
 django.setup(set_prefix=False)
 
 # ruff: noqa: E402  Django's apps must be loaded before the modules below
+from windlass import conf
 from windlass.http import byte_endpoints, cors, query_parameters, request_head, request_spans
 from windlass.http.callers import admit
 from windlass.http.endpoints import answering
@@ -51,7 +54,7 @@ from windlass.kernel import urls
 from windlass.kernel.memory_allocator import keep_freed_buffers
 from windlass.kernel.problem_types import NotFound
 from windlass.kernel.stored_text import is_storable
-from windlass.operations import health, metrics
+from windlass.operations import health, level_evaluator, metrics
 from windlass.receiving import chunked, lease
 
 #: The handlers of the endpoints that ``windlass.http`` declares and ``windlass.operations`` answers.
@@ -85,6 +88,7 @@ class WindlassApplication:
     def __init__(self, inner: App, *, alone: bool = False) -> None:
         self._inner = inner
         self._alone = alone
+        self._evaluating: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -159,7 +163,9 @@ class WindlassApplication:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 keep_freed_buffers()
+                self._start_evaluating()
             else:
+                await self._stop_evaluating()
                 await stop()
             return message
 
@@ -171,6 +177,18 @@ class WindlassApplication:
             while (await receive_and_follow())["type"] == "lifespan.startup":
                 await send({"type": "lifespan.startup.complete"})
             await send({"type": "lifespan.shutdown.complete"})
+
+    def _start_evaluating(self) -> None:
+        """Evaluate the service level while no scheduler does; where jobs run eagerly (in tests), not at all."""
+        if not conf.get().celery_task_always_eager:
+            evaluator = level_evaluator.LevelEvaluator(spare=level_evaluator.SPARE_SECONDS)
+            self._evaluating = asyncio.create_task(evaluator.run())
+
+    async def _stop_evaluating(self) -> None:
+        if self._evaluating is not None:
+            self._evaluating.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._evaluating
 
 
 def wrap(inner: Any) -> App:

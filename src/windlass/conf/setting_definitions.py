@@ -128,6 +128,22 @@ class Settings:
     encryption_old_keys: tuple[str, ...] = setting(
         (), "Previous keys, to read the files that they encrypted.", check=valid.encryption_keys, secret=True
     )
+    # Backups
+    backup_encryption_key: str = setting(
+        "",
+        "Key that encrypts backups; `windlass encryption-key` generates one. Empty: ENCRYPTION_KEY. No backup contains "
+        "it.",
+        check=valid.encryption_key,
+        secret=True,
+    )
+    backup_s3_endpoint_url: str = setting(
+        "", "URL of the S3 store of backups. Empty: AWS_S3_ENDPOINT_URL.", check=valid.http_url
+    )
+    backup_s3_region_name: str = setting("", "Region of the bucket of backups. Empty: AWS_S3_REGION_NAME.")
+    backup_s3_access_key_id: str = setting(
+        "", "Access key id for the bucket of backups. Empty: that of the settings AWS_…."
+    )
+    backup_s3_secret_access_key: str = setting("", "Secret of that access key.", secret=True)
     # Jobs
     celery_broker_url: str = setting(
         "",
@@ -149,6 +165,11 @@ class Settings:
     dead_retry_per_minute: float = setting(
         60.0,
         "How many dead letters become due again in a minute when many are retried, so that new uploads do not wait.",
+        check=valid.positive,
+    )
+    backfill_per_minute: float = setting(
+        60.0,
+        "How many backfills of postponed steps become due in a minute, so that new uploads do not wait.",
         check=valid.positive,
     )
     sweep_seconds: float = setting(
@@ -216,6 +237,27 @@ class Settings:
     )
     breaker_storage_recovery_seconds: float | None = setting(
         None, "BREAKER_RECOVERY_SECONDS of stores that are reached over a network.", check=valid.positive
+    )
+    breaker_broker_failure_threshold: int = setting(3, "BREAKER_FAILURE_THRESHOLD of the broker.", check=valid.positive)
+    breaker_broker_success_threshold: int = setting(1, "BREAKER_SUCCESS_THRESHOLD of the broker.", check=valid.positive)
+    breaker_broker_recovery_seconds: float = setting(
+        2.0,
+        "BREAKER_RECOVERY_SECONDS of the broker. It is short, because due jobs wait for it.",
+        check=valid.positive,
+    )
+    breaker_service_failure_threshold: int | None = setting(
+        None, "BREAKER_FAILURE_THRESHOLD of services that processing steps name.", check=valid.positive
+    )
+    breaker_service_success_threshold: int | None = setting(
+        None, "BREAKER_SUCCESS_THRESHOLD of services that processing steps name.", check=valid.positive
+    )
+    breaker_service_recovery_seconds: float | None = setting(
+        None, "BREAKER_RECOVERY_SECONDS of services that processing steps name.", check=valid.positive
+    )
+    breaker_services: str = setting(
+        "",
+        'The same of single services, as a JSON object: `{"ocr": {"failure_threshold": 3, "recovery_seconds": 60}}`.',
+        check=valid.service_thresholds,
     )
     # Health checks
     clock_skew_limit_seconds: float = setting(

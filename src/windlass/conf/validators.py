@@ -86,6 +86,27 @@ def json_object(text: str) -> str | None:
     return None if isinstance(value, dict) else 'must be a JSON object, such as {"location": "/srv/files"}'
 
 
+#: What BREAKER_SERVICES may set of a service.
+SERVICE_THRESHOLDS = ("failure_threshold", "success_threshold", "recovery_seconds")
+
+
+def service_thresholds(text: str) -> str | None:
+    try:
+        services = json.loads(text or "{}")
+    except ValueError as error:
+        return f"is not valid JSON: {error}"
+    if not isinstance(services, dict) or not all(isinstance(table, dict) for table in services.values()):
+        return 'must be a JSON object of objects, such as {"ocr": {"failure_threshold": 3}}'
+    for service, table in services.items():
+        for name, value in table.items():
+            if name not in SERVICE_THRESHOLDS:
+                return f"{service} has no {name!r}; there are {', '.join(SERVICE_THRESHOLDS)}"
+            kinds = (int, float) if name == "recovery_seconds" else (int,)  # bool is neither
+            if type(value) not in kinds or value <= 0:
+                return f"{name} of {service} is {value!r}: it must be a number greater than 0, and a count be whole"
+    return None
+
+
 def encryption_key(text: str) -> str | None:
     return encryption_keys([text] if text else [])
 

@@ -10,6 +10,7 @@ from django.http import HttpRequest
 
 from windlass.database.read_only_admin import ReadOnly
 from windlass.files.models import (
+    BackupRun,
     Blob,
     FileAsset,
     OwnerAccount,
@@ -94,3 +95,8 @@ class RetainedObjectAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     list_display = ["key", "store", "size", "until"]
     list_filter = ["store"]
     search_fields = ["key"]
+
+
+@admin.register(BackupRun)
+class BackupRunAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
+    list_display = ["started_at", "finished_at", "target", "objects_count", "bytes_count", "missing_count"]

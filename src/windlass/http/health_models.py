@@ -9,6 +9,7 @@ from pydantic import Field
 
 from windlass.http.json_models import ReplyModel
 from windlass.resilience import circuits
+from windlass.resilience.service_level import ServiceLevel
 
 State = Literal["ok", "impaired", "failed", "off"]
 
@@ -55,6 +56,8 @@ class HealthOut(ReplyModel):
     status: Literal["ok", "impaired", "failed"] = Field(
         description="`failed`: the server is not ready; `impaired`: another component has failed or is impaired."
     )
+    service_level: ServiceLevel = Field(description="Kept for some seconds after a component is well again.")
+    available_features: list[str] = Field(description="What works now, by service level, components and settings.")
     components: dict[str, ComponentOut]
     circuit_breakers: dict[str, BreakerOut] = Field(
         description="While the database is away, as this process knows them."

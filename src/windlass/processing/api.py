@@ -28,6 +28,7 @@ from windlass.processing.scanners.configured_scanner import (
     try_scanner_limits,
 )
 from windlass.processing.scanners.contract import ScannerAway
+from windlass.processing.service_features import available_features
 from windlass.processing.worker_sandbox import sandbox_level, shut_down, warm_up, warn_of_weak_sandbox
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "ScannerAway",
     "UnknownBreaker",
     "apply_retention",
+    "available_features",
     "backfill",
     "breaker_status",
     "breaker_statuses",

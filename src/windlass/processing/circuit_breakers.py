@@ -8,7 +8,9 @@ from datetime import UTC, datetime, timedelta
 from windlass import conf
 from windlass.events import api as events
 from windlass.files.api import store_breaker_names
+from windlass.jobs.api import broker_breaker_names
 from windlass.processing.scanners.configured_scanner import BREAKER
+from windlass.processing.step_services import service_breaker_names
 from windlass.resilience.circuit_breaker import breaker, policy_of
 from windlass.resilience.circuits import Circuit, State
 
@@ -60,15 +62,13 @@ def reset_breaker(name: str) -> BreakerStatus:
 
 def _names() -> list[str]:
     scanner = [BREAKER] if conf.get().scanner_name else []
-    return [*scanner, *store_breaker_names()]
+    return [*scanner, *store_breaker_names(), *broker_breaker_names(), *service_breaker_names()]
 
 
 def _require(name: str) -> None:
     names = _names()
     if name not in names:
-        there = (
-            f"There are: {', '.join(names)}." if names else "Neither a scanner nor a store over a network is set up."
-        )
+        there = f"There are: {', '.join(names)}." if names else "No service over a network is set up."
         raise UnknownBreaker(f"There is no circuit breaker {name!r}. {there}")
 
 

@@ -27,6 +27,7 @@ from windlass.jobs import api as jobs
 from windlass.jobs.api import Stage
 from windlass.kernel.clock import monotonic, now
 from windlass.processing.contract import Quarantine, Unavailable, Verdict
+from windlass.processing.level_postponement import postponed_steps
 from windlass.processing.plan import PlannedStep, next_stage, overall, passes_gate, plan_for, profile_document
 from windlass.processing.registry import step as installed_step
 
@@ -75,6 +76,7 @@ class JobRun:
         self.acquired = False
         self.plan: Sequence[PlannedStep] = ()
         self.current: PlannedStep | None = None
+        self._postponed: set[str] = set()
         self.saved_at = monotonic()
         self._started: Sequence[jobs.StartedStage] = ()
 
@@ -113,6 +115,8 @@ class JobRun:
 
     def _is_to_do(self, step: PlannedStep) -> bool:
         row = self.record.steps.get(step.name)
+        if step.name in self._postponed:
+            return False
         if self.backfilling:
             return row is not None and row.state in BACKFILLED_STEPS
         return row is None or row.state not in FINISHED_STEPS
@@ -139,8 +143,20 @@ class JobRun:
         else:
             self.record.start_stage(self.stage)
             self._add_planned_steps()
+        self._postpone_steps()
         for step in self.steps_to_do()[:1]:
             self.record.start_step(step.name)
+
+    def _postpone_steps(self) -> None:
+        """Postpone the steps of this stage that the service level leaves out."""
+        reasons = postponed_steps()
+        for step in self.steps_to_do():
+            if step.name not in reasons:
+                continue
+            row = self.record.steps.get(step.name)
+            if row is None or row.state != StepState.OWED:
+                self.end_step(EndedStep(step, StepState.OWED, 0, reasons[step.name], {}))
+            self._postponed.add(step.name)
 
     def start_step(self, step: PlannedStep) -> None:
         self.current = step
@@ -231,7 +247,8 @@ class JobRun:
 
     def _has_long_step(self, stage: Stage) -> bool:
         """A stage that takes long is queued: the intake of other files comes first."""
-        return any(installed_step(step.name).about.long for step in self.plan if step.stage == stage)
+        planned, postponed = [step.name for step in self.plan if step.stage == stage], postponed_steps()
+        return any(installed_step(name).about.long for name in planned if name not in postponed)
 
     def retry_later(self, error: BaseException, reason: str) -> bool:
         """Queue the job again after a backoff. Return False if its attempts are used up."""

@@ -46,7 +46,8 @@ EVERY_STAGE = tuple(Stage)
 #: How a job run ended, in its span.
 DONE, POSTPONED, RETRIED, DEAD, LEASE_LOST = "done", "postponed", "retried", "dead", "lease_lost"
 _GOOD_OUTCOMES = frozenset({DONE, POSTPONED})
-#: Seconds after which a job is run again whose file could not be read because its store was away.
+#: Seconds after which a job is run again whose file could not be read because its store was away, while the store's
+#: circuit breaker is closed.
 STORE_RETRY_SECONDS = 10.0
 #: How often another duplicate is looked for if one was deleted meanwhile.
 SHARE_ATTEMPTS = 3
@@ -257,7 +258,7 @@ def _log_context(run: JobRun, error: Exception) -> dict[str, str]:
 def _as_step_error(run: JobRun, error: Exception) -> Exception:
     """An unavailable store and a full disk postpone the job, as an unavailable service does."""
     if isinstance(error, StoreUnavailable) and not is_backfilling(run.asset):
-        return Unavailable("The store of file bytes does not answer.", STORE_RETRY_SECONDS)
+        return Unavailable("The store of file bytes does not answer.", error.retry_after or STORE_RETRY_SECONDS)
     if isinstance(error, StoreFull) or is_disk_full(error):
         return DiskFull()
     return error

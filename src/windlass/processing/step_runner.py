@@ -35,6 +35,7 @@ from windlass.processing.sandbox.client import Order
 from windlass.processing.scanners import configured_scanner
 from windlass.processing.scanners.contract import ScanResult
 from windlass.processing.step_result import LONGEST_DETAIL, announced, checked_result, checked_text, log_notes, to_json
+from windlass.processing.step_services import guarded_services
 from windlass.processing.step_workspace import StepWorkspace, is_scratch_full, long_step_workspace
 from windlass.storage.registry import store
 
@@ -125,6 +126,7 @@ def _run_here(run: JobRun, step: Step, workspace: StepWorkspace, progress: _Prog
         if step.about.makes:
             os.ftruncate(workspace.output.fileno(), 0)
             context.output = stack.enter_context(_reopened(workspace.output, "wb"))
+        stack.enter_context(guarded_services(step.about))
         return to_json(step.run(context))
 
 

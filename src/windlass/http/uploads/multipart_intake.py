@@ -20,6 +20,7 @@ from windlass.protocols.dialects import require_whole_body
 from windlass.protocols.form_fields import FieldCollector, LateFields
 from windlass.protocols.form_parser import FormEvent, PartBegan, PartData, PartEnded, parser_of
 from windlass.protocols.intents import Description
+from windlass.receiving.admission import require_open
 from windlass.receiving.single import SingleRequestUpload
 from windlass.storage.contract import Buffer, StoreError
 
@@ -82,6 +83,8 @@ class FormIntake(ABC):
     """All files of one form. A subclass decides what its fields mean and which errors concern the whole form."""
 
     def __init__(self, upload: UploadRequest, fields: FieldCollector, limit: int) -> None:
+        """Raises UploadsPaused, and what FormEvents raises, before anything of the form is read."""
+        require_open()
         self.upload = upload
         self.fields = fields
         self.events = FormEvents(upload, limit)

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO
 
+from windlass.kernel import object_keys
 from windlass.kernel.clock import monotonic
 from windlass.storage.contract import Buffer, Capabilities, ObjectInfo, ObjectMissing, State, Store, StoreError, Writer
 from windlass.storage.registry import Guard, guarded, no_guard
@@ -50,7 +51,11 @@ class S3Store(DirectUpload, Store):
         direct=True,
     )
 
-    def __init__(self, options: Options, guard: Guard = no_guard) -> None:
+    def __init__(
+        self, options: Options, guard: Guard = no_guard, *, prefixes: Sequence[str] = object_keys.PREFIXES
+    ) -> None:
+        """``prefixes``: what the keys of its objects start with. Others in the bucket are never listed."""
+        self._prefixes = prefixes
         self._options = options
         self._bucket = Bucket(options, lambda: guard(self.name))
         self.capabilities = replace(type(self).capabilities, max_chunks=options.max_parts)
@@ -140,7 +145,7 @@ class S3Store(DirectUpload, Store):
 
     def objects(self, prefix: str = "", *, unless: Callable[[str], bool] | None = None) -> Iterator[ObjectInfo]:
         """List a tail object as its object, unfinished. Other objects in the bucket are left out."""
-        for within in objects.prefixes_within(prefix):
+        for within in objects.prefixes_within(prefix, self._prefixes):
             for info in objects.list_objects(self._bucket, within):
                 owner = objects.tail_owner(info.key)
                 if owner is not None:
