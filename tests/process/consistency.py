@@ -14,6 +14,9 @@ from pathlib import Path
 
 from windlass.resilience.circuits import TRIAL_LEASE_SECONDS
 
+#: How long the lease of the process lasts that evaluates the service level (events/service_level.py).
+EVALUATOR_SECONDS = 6.0
+
 RULES = {
     "one event job.dead for each time that the job became a dead letter": """
         SELECT job.id, job.state, job.retries, count(event.id) AS deaths
@@ -90,15 +93,37 @@ RULES = {
         SELECT name, state, trial_until FROM windlass_events_circuitbreaker
         WHERE trial_until IS NOT NULL AND (state != 'half_open' OR trial_until > :longest_trial)
     """,
+    "the service level is that of its last event, and pinned if the event says so": """
+        SELECT state.level, state.pinned_level, event.data FROM windlass_events_servicelevelstate state
+        LEFT JOIN windlass_events_event event ON event.id = (
+            SELECT max(id) FROM windlass_events_event WHERE type = 'system.level'
+        ) WHERE state.level != ifnull(json_extract(event.data, '$.level'), 'full')
+            OR (state.pinned_level = '') != ifnull(json_extract(event.data, '$.automatic'), 1)
+    """,
+    "each event of the service level goes on from the one before": """
+        SELECT * FROM (
+            SELECT id, json_extract(data, '$.before') AS before,
+                lag(json_extract(data, '$.level'), 1, 'full') OVER (ORDER BY id) AS last
+            FROM windlass_events_event WHERE type = 'system.level'
+        ) WHERE before != last
+    """,
+    "the process that evaluates the service level holds a lease that ends": """
+        SELECT evaluator, evaluator_until FROM windlass_events_servicelevelstate
+        WHERE evaluator_until > :longest_evaluation
+    """,
 }
 
 
 def violations(home: Path) -> list[str]:
     """What is inconsistent in the SQLite database of this home, one line each."""
-    longest = datetime.now(UTC) + timedelta(seconds=TRIAL_LEASE_SECONDS + 1)
-    values = {"longest_trial": longest.strftime("%Y-%m-%d %H:%M:%S.%f")}
+    values = {"longest_trial": _after(TRIAL_LEASE_SECONDS), "longest_evaluation": _after(EVALUATOR_SECONDS)}
     with _snapshot(home) as database:
         return [f"{rule}: {dict(row)}" for rule, query in RULES.items() for row in database.execute(query, values)]
+
+
+def _after(seconds: float) -> str:
+    """The moment in so many seconds, and one more, as the database has it."""
+    return (datetime.now(UTC) + timedelta(seconds=seconds + 1)).strftime("%Y-%m-%d %H:%M:%S.%f")
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Any process may be killed at any moment: breakers, dead letters, files and jobs agree. Seeded by CHAOS_SEED."""
+"""Any process may be killed at any moment: breakers, level, dead letters, files and jobs agree. Seeded."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import random
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ SEED = int(os.environ.get("CHAOS_SEED", "1"))
 #: Six kills in a test run, twenty in each round of `make chaos`.
 KILLS = 20 * int(os.environ["CHAOS_ROUNDS"]) if "CHAOS_ROUNDS" in os.environ else 6
 ROLES = ("web", "worker", "scheduler")
+#: Times that a process is killed before the whole server is: the supervisor waits longer before each further restart.
+MOST_KILLS = 2
 #: Seconds that a restarted process may need on a busy machine.
 RESTART_SECONDS = 60.0
 
@@ -43,10 +46,11 @@ class Chaos:
         self.chance = random.Random(seed)
         self.acknowledged: dict[str, str] = {}
         self._scanner_is_up = True
+        self._killed: Counter[str] = Counter()
 
     def act(self, http: httpx.Client) -> None:
         """Do one thing that a client, an operator or an outage does. A request may fail: its process may be gone."""
-        deed = self.chance.choice([self.upload, self.upload, self.upload_bad, self.upload_bad, self.flap, self.retry])
+        deed = self.chance.choice([*[self.upload] * 3, *[self.upload_bad] * 3, *[self.flap] * 2, self.retry, self.pin])
         with contextlib.suppress(httpx.TransportError):
             deed(http)
 
@@ -72,11 +76,22 @@ class Chaos:
     def retry(self, http: httpx.Client) -> None:
         http.post("/error-handling/retry-tasks", json={"all": True})
 
+    def pin(self, http: httpx.Client) -> None:
+        """Pin a service level at which everything goes on, or return to the one of the components."""
+        wanted = self.chance.choice([{"level": "degraded"}, {"level": "full"}, {"automatic": True}])
+        http.put("/error-handling/service-level", json=wanted)
+
     def kill_one(self) -> None:
-        """Kill one process, at any moment, and wait until another one has its place."""
+        """Kill one process, or all at once, at any moment; wait until another one has its place."""
         role = self.chance.choice(ROLES)
         before = self.server.pid_of(role)
         time.sleep(self.chance.random() / 2)
+        if self._killed[role] == MOST_KILLS:
+            self._killed.clear()
+            self.server.kill()
+            self.server.start()
+            return
+        self._killed[role] += 1
         os.kill(before, signal.SIGKILL)
         eventually(lambda: self.server.pid_of(role) != before, within=RESTART_SECONDS)
         eventually(self.answers, within=RESTART_SECONDS)
@@ -87,9 +102,10 @@ class Chaos:
         return False
 
     def mend(self, http: httpx.Client) -> None:
-        """End the outages and retry what died."""
+        """End the outages."""
         self.set_scanner(True)
         self.mended.touch()
+        http.put("/error-handling/service-level", json={"automatic": True}).raise_for_status()
 
     def is_drained(self, http: httpx.Client) -> bool:
         """Retry what is dead; whether nothing is dead or open any more."""
@@ -99,7 +115,7 @@ class Chaos:
 
 
 @pytest.mark.slow
-def test_breakers_and_dead_letters_are_consistent_whatever_is_killed(
+def test_breakers_level_and_dead_letters_are_consistent_whatever_is_killed(
     make_server: Callable[..., ServerProcess], clamd: services.Clamd, tmp_path: Path
 ) -> None:
     mended = tmp_path / "mended"
@@ -129,6 +145,7 @@ def test_breakers_and_dead_letters_are_consistent_whatever_is_killed(
             record: dict[str, Any] = http.get(f"/files/{file}/").json()
             assert (record["status"], record["checksum"]) == ("READY", sha256), record
         eventually(lambda: is_closed(http, chaos), within=60, every=0.5)
+        eventually(lambda: http.get("/error-handling/service-level").json()["level"] == "full", within=60, every=0.5)
         assert violations(server.home) == []
         print(summary(StoredData(server)))  # shown by pytest -s
 
@@ -143,6 +160,7 @@ def summary(stored_data: StoredData) -> dict[str, int]:
         "dead letters": "SELECT count(*) FROM windlass_events_event WHERE type = 'job.dead'",
         "retries": "SELECT total(retries) FROM windlass_jobs_job",
         "changes of the breaker": "SELECT count(*) FROM windlass_events_event WHERE type = 'system.breaker'",
+        "changes of the level": "SELECT count(*) FROM windlass_events_event WHERE type = 'system.level'",
     }
     return {name: int(stored_data.scalar(query)) for name, query in counts.items()}
 
