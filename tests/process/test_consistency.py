@@ -26,6 +26,8 @@ SEED = int(os.environ.get("CHAOS_SEED", "1"))
 #: Six kills in a test run, twenty in each round of `make chaos`.
 KILLS = 20 * int(os.environ["CHAOS_ROUNDS"]) if "CHAOS_ROUNDS" in os.environ else 6
 ROLES = ("web", "worker", "scheduler")
+#: Files that are uploaded one after the other.
+BURST = 3
 #: Times that a process is killed before the whole server is: the supervisor waits longer before each further restart.
 MOST_KILLS = 2
 #: Seconds that a restarted process may need on a busy machine.
@@ -55,10 +57,11 @@ class Chaos:
             deed(http)
 
     def upload(self, http: httpx.Client, prefix: bytes = b"wholesome") -> None:
-        content = prefix + b" %d" % self.chance.getrandbits(64)
-        answer = http.post("/files/?filename=a.txt", content=content)
-        if answer.status_code == 201:
-            self.acknowledged[answer.json()["id"]] = hashlib.sha256(content).hexdigest()
+        """Upload a few files, so that a worker that is killed has work."""
+        for content in [prefix + b" %d" % self.chance.getrandbits(64) for _ in range(BURST)]:
+            answer = http.post("/files/?filename=a.txt", content=content)
+            if answer.status_code == 201:
+                self.acknowledged[answer.json()["id"]] = hashlib.sha256(content).hexdigest()
 
     def upload_bad(self, http: httpx.Client) -> None:
         self.upload(http, b"STUBBORN")
@@ -132,6 +135,9 @@ def test_breakers_level_and_dead_letters_are_consistent_whatever_is_killed(
     )
     chaos = Chaos(server, clamd, mended, SEED)
     with connect(server) as http:
+        chaos.upload_bad(http)
+        chaos.flap(http)
+        chaos.upload(http)
         for number in range(KILLS):
             for _ in range(chaos.chance.randrange(2, 6)):
                 chaos.act(http)
