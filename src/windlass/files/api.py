@@ -131,7 +131,15 @@ from windlass.files.move import (
 )
 from windlass.files.processing_record import ProcessingRecord
 from windlass.files.profiles import MediaRules, Profile, profile, profiles
-from windlass.files.quota import Usage, quota_owners, quota_usage, recount_quota, set_quota_limits
+from windlass.files.quota import (
+    QuotaTotals,
+    Usage,
+    quota_owners,
+    quota_totals,
+    quota_usage,
+    recount_quota,
+    set_quota_limits,
+)
 from windlass.files.restored_records import (
     change_store,
     expire_uploads_without_bytes,
@@ -180,6 +188,7 @@ __all__ = [
     "NewUpload",
     "ProcessingRecord",
     "Profile",
+    "QuotaTotals",
     "ReceivedChunk",
     "Rendition",
     "StepOutcome",
@@ -265,6 +274,7 @@ __all__ = [
     "profiles",
     "put_into_trash",
     "quota_owners",
+    "quota_totals",
     "quota_usage",
     "received_chunk_count",
     "received_chunks",

@@ -15,6 +15,8 @@ from windlass.events.api import recording
 from windlass.executors import in_thread, in_transaction
 from windlass.files import api as files
 from windlass.jobs import api as jobs
+from windlass.kernel import process_counters
+from windlass.kernel.clock import monotonic
 from windlass.kernel.ids import new_id
 from windlass.kernel.object_keys import object_key
 from windlass.kernel.problem_types import FileTooLarge, ReceiveTimeout, Unavailable, UploadGone
@@ -46,6 +48,7 @@ class SingleRequestUpload:
         self._digest: RunningDigest | None = RunningDigest()
         self._session: files.UploadSession | None = None
         self._object_created = False
+        self._began_at = monotonic()
         self.recorded = False
 
     async def receive(self, source: ByteSource) -> None:
@@ -76,6 +79,8 @@ class SingleRequestUpload:
         sha256 = await completion.verify_checksums(self._store, self._key, known, expected)
         shown = await in_transaction(self._record, sha256, request_id, show)
         self.recorded = True
+        if self._session is None:  # otherwise it is measured from the session's creation
+            process_counters.upload_seconds.observe(monotonic() - self._began_at, self.new.dialect)
         return shown
 
     async def discard(self) -> None:

@@ -21,12 +21,13 @@ from windlass.http import query_parameters, request_head
 from windlass.http.callers import PRINCIPAL, admit, principal_of
 from windlass.http.endpoints import ByteEndpoint, ByteEndpoints, RequestHandler
 from windlass.http.problem_responses import problem_of, problem_response
+from windlass.http.request_log import CLIENT_GONE, record_of
 from windlass.kernel import urls
 from windlass.kernel.ids import parse_id
 from windlass.kernel.principals import Caller, Principal
 from windlass.kernel.problem_types import Problem
 from windlass.protocols import ietf, media_types, tus
-from windlass.protocols.dialects import Dialect, resumable_dialect
+from windlass.protocols.dialects import Dialect, probable_dialect, resumable_dialect
 from windlass.protocols.intents import Head, Reply
 from windlass.protocols.request_heads import effective_method
 from windlass.receiving import lease as leases
@@ -93,22 +94,31 @@ RenderProblem = Callable[[Problem, UploadRequest], Response]
 class UploadEndpoints(ByteEndpoints):
     """Endpoints of which some receive bytes."""
 
+    def __init__(self, tag: str, access: Access, dialect: Dialect | None = None) -> None:
+        """``dialect``: of all of these endpoints; None where the head of each request tells it."""
+        super().__init__(tag, access)
+        self._dialect = dialect
+
     def upload(self, call: str, *, render_problem: RenderProblem | None = None, **declaration: Any) -> Callable[[F], F]:
         """Declare the decorated ``UploadHandler`` as an endpoint; see ``ByteEndpoints.endpoint``.
 
         ``render_problem`` makes the reply to a refused request. By default that is a problem document, in the
         resumable protocol that the client speaks.
         """
-        return self.declare(call, partial(receiving, render_problem=render_problem or _refused), **declaration)
+        wrap = partial(receiving, dialect=self._dialect, render_problem=render_problem or _refused)
+        return self.declare(call, wrap, **declaration)
 
 
-def receiving(handler: UploadHandler, declared: ByteEndpoint, render_problem: RenderProblem) -> RequestHandler:
+def receiving(
+    handler: UploadHandler, declared: ByteEndpoint, dialect: Dialect | None, render_problem: RenderProblem
+) -> RequestHandler:
     """``handler`` as an endpoint that starts to receive at once, and reads nothing of the body before the credential
     is proved."""
 
     @wraps(handler)
     async def answer(request: Request) -> Response:
         head = request_head.of_request(request)
+        record_of(request.scope).dialect = dialect or probable_dialect(head)
         empty = "transfer-encoding" not in head.headers and head.headers.get("content-length", "0") == "0"
         upload = UploadRequest(request, head, RequestBody(request.receive, empty=empty), declared.access)
         # With it, the client sends its body only after the first receive (RFC 9110, 10.1.1).
@@ -142,7 +152,7 @@ def response_of(reply: Reply | Response) -> Response:
 
 def client_gone_response() -> Response:
     """For a client that has disconnected: nobody reads this."""
-    return Response(status_code=499)
+    return Response(status_code=CLIENT_GONE)
 
 
 async def _admit(upload: UploadRequest) -> None:
