@@ -32,3 +32,9 @@ def migrated() -> Path:
 
     call_command("migrate", verbosity=0)
     return conf.get().windlass_home
+
+
+def set_up_here() -> None:
+    """Load Django with the settings of this process's environment, which names a home or a database of its own."""
+    os.environ["DJANGO_SETTINGS_MODULE"] = "windlass.settings"
+    django.setup()

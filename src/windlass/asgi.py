@@ -7,8 +7,12 @@ In another project, one line of its ``asgi.py``: ``application = windlass.asgi.w
 
 from __future__ import annotations
 
+import asyncio
 import os
+import re
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from typing import Any, cast
 
 import django
@@ -21,7 +25,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "windlass.settings")
 django.setup(set_prefix=False)
 
 # ruff: noqa: E402  Django's apps must be loaded before the modules below
-from windlass.http import byte_endpoints, cors, query_parameters, request_head
+from windlass import conf
+from windlass.http import byte_endpoints, cors, query_parameters, request_head, request_log, request_spans
 from windlass.http.callers import admit
 from windlass.http.endpoints import answering
 from windlass.http.forwarded import as_client_sees, base_of, path_of
@@ -44,12 +49,14 @@ from windlass.http.middleware import (
     without_body,
 )
 from windlass.http.problem_responses import problem_of, problem_response
+from windlass.http.request_log import measured
 from windlass.http.server.asgi_extensions import DRAINS_BODY, BodyDrain
 from windlass.kernel import urls
 from windlass.kernel.memory_allocator import keep_freed_buffers
 from windlass.kernel.problem_types import NotFound
 from windlass.kernel.stored_text import is_storable
-from windlass.operations import health, metrics
+from windlass.operations import health, level_evaluator, metrics
+from windlass.operations.shared_counters import share_counters
 from windlass.receiving import chunked, lease
 
 #: The handlers of the endpoints that ``windlass.http`` declares and ``windlass.operations`` answers.
@@ -57,6 +64,7 @@ _SERVICE_HANDLERS = {
     byte_endpoints.LIVEZ: health.livez,
     byte_endpoints.READYZ: health.readyz,
     byte_endpoints.HEALTHZ: health.readyz,
+    byte_endpoints.HEALTH: health.health,
     byte_endpoints.METRICS_PAGE: metrics.metrics,
 }
 BYTE_ROUTES: list[Route] = [
@@ -73,17 +81,23 @@ OWN_SEGMENTS = frozenset(
 )
 
 
+_DJANGO_PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
+
+
 class WindlassApplication:
     """An ASGI application around another one. ``alone``: the other application's pages are Windlass's too."""
 
     def __init__(self, inner: App, *, alone: bool = False) -> None:
         self._inner = inner
         self._alone = alone
+        self._evaluating: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)
             return
+        if scope["type"] == "http":
+            request_log.begin(scope)
         seen = as_client_sees(scope)
         if self._alone:  # Django's pages get the scope as the client sees it through a proxy, too
             scope, send = seen, secured(seen, send)
@@ -99,11 +113,16 @@ class WindlassApplication:
             if shared and _is_of_project(path_of(seen)):
                 await self._inner(scope, receive, send)
             else:
-                receive, send = _draining_body(routed, receive, send)
-                await self._answer(route, routed, receive, identify(routed, cors.permitting(routed, send)))
+                with measured(routed, receive, send) as (receive, send):
+                    receive, send = _draining_body(routed, receive, send)
+                    send = identify(routed, cors.permitting(routed, send))
+                    template = partial(_template, route, routed)
+                    await request_spans.recorded(routed, receive, send, partial(self._answer, route, routed), template)
         elif scope["type"] == "http" and self._alone:
-            receive, send = _draining_body(scope, receive, send)
-            await self._answer_page(scope, receive, identify(scope, send))
+            with measured(scope, receive, send) as (receive, send):
+                receive, send = _draining_body(scope, receive, send)
+                send, template = identify(scope, send), partial(_template, None, scope)
+                await request_spans.recorded(scope, receive, send, partial(self._answer_page, scope), template)
         elif scope["type"] == "websocket" and isinstance(self._inner, ASGIHandler):
             await websockets.refuse(seen, receive, send)  # Django has none
         else:
@@ -150,7 +169,10 @@ class WindlassApplication:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 keep_freed_buffers()
+                share_counters("web")
+                self._start_evaluating()
             else:
+                await self._stop_evaluating()
                 await stop()
             return message
 
@@ -162,6 +184,18 @@ class WindlassApplication:
             while (await receive_and_follow())["type"] == "lifespan.startup":
                 await send({"type": "lifespan.startup.complete"})
             await send({"type": "lifespan.shutdown.complete"})
+
+    def _start_evaluating(self) -> None:
+        """Evaluate the service level while no scheduler does; where jobs run eagerly (in tests), not at all."""
+        if not conf.get().celery_task_always_eager:
+            evaluator = level_evaluator.LevelEvaluator(spare=level_evaluator.SPARE_SECONDS)
+            self._evaluating = asyncio.create_task(evaluator.run())
+
+    async def _stop_evaluating(self) -> None:
+        if self._evaluating is not None:
+            self._evaluating.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._evaluating
 
 
 def wrap(inner: Any) -> App:
@@ -240,6 +274,19 @@ def _with_common_headers(scope: Scope, send: Send) -> Send:
         return headers
 
     return with_headers(send, complete)
+
+
+def _template(route: Route | None, scope: Scope) -> str:
+    """The path of a byte route or of Django's view, with its parameters in braces and without a slash at its end; empty
+    where there is neither."""
+    if route is not None:
+        return route.path
+    try:
+        pattern = resolve(path_of(scope) or "/").route
+    except Resolver404:
+        return ""
+    is_regular_expression = "^" in pattern or "(?" in pattern
+    return "" if is_regular_expression else "/" + _DJANGO_PARAMETER.sub(r"{\1}", pattern).rstrip("/")
 
 
 def _view(path: str) -> Callable[..., Any] | None:

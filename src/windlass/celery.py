@@ -21,7 +21,8 @@ from celery.worker import state
 from celery.worker.consumer import Consumer
 
 from windlass.jobs import notify
-from windlass.jobs.api import Stage
+from windlass.jobs.api import ProcessRole, Stage
+from windlass.operations.process_heartbeat import beating
 from windlass.operations.watchdog import Watchdog, WorkerActivity
 from windlass.processing import api as processing
 
@@ -77,7 +78,8 @@ def work(instance: str, *, stages: Sequence[Stage], concurrency: int) -> int:
         without_heartbeat=True,
     )
     threading.Thread(target=watchdog.run, name="windlass-watchdog", daemon=True).start()
-    worker.start()
+    with beating(instance, ProcessRole.WORKER, stages):
+        worker.start()
     return int(worker.exitcode or 0)
 
 

@@ -59,6 +59,7 @@ ROWS: dict[str, set[str]] = {
     "DELETE /error-handling/failed-tasks/{}": STAFF,
     "GET /error-handling/failed-tasks": STAFF,
     "GET /error-handling/failed-tasks/{}": STAFF,
+    "GET /error-handling/health": STAFF,
     "GET /error-handling/statistics": STAFF,
     "POST /error-handling/retry-tasks": STAFF,
     "GET /events": OWNER,

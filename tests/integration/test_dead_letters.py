@@ -532,3 +532,16 @@ def test_the_migration_fills_what_existing_dead_letters_lack(records_home: Path)
     filled = Job.objects.get(id=job.id)
     assert (filled.dead_at, filled.dead_step, filled.dead_error_class) == (filled.updated_at, "trial", "TransientError")
     assert (Job.objects.get(id=without.id).dead_step, Job.objects.get(id=without.id).dead_at is None) == ("", False)
+
+
+def test_dead_letters_that_the_version_before_wrote_are_completed_by_the_sweep(staff: ApiClient) -> None:
+    """It knows none of the columns. Until the sweep they are not listed, and nothing fails because of them."""
+    from windlass.jobs.api import Job
+    from windlass.operations import sweep
+
+    known, job = new_dead(), new_dead()
+    Job.objects.filter(id=job.id).update(dead_at=None, dead_step="", dead_error_class="")
+    assert ids(staff("GET", TASKS)) == [str(known.id)]
+    assert sweep.sweep().counts["dead_letters_completed"] == 1
+    assert set(ids(staff("GET", f"{TASKS}?step=trial&error_class=TransientError"))) == {str(known.id), str(job.id)}
+    assert Job.objects.get(id=job.id).dead_at == job.updated_at

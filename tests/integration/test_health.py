@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,27 @@ from tests.integration.asgi_client import ApiClient
 
 pytest_plugins = ["tests.integration.record_plane"]
 
+NOT_RUNNING = {"workers.intake", "workers.describe", "workers.derive", "scheduler"}
+NAMES = NOT_RUNNING | {
+    "database",
+    "migrations",
+    "store",
+    "other_stores",
+    "content",
+    "disk",
+    "sandbox",
+    "scanner",
+    "broker",
+    "queue",
+    "clock",
+}
+
 
 @pytest.fixture
 def ask(records_home: Path) -> ApiClient:
     from windlass.operations import health
 
-    for check in health.CHECKS:
-        check.forget()
+    forget()
     return ApiClient(
         Starlette(
             routes=[
@@ -33,22 +48,25 @@ def ask(records_home: Path) -> ApiClient:
     )
 
 
+def forget() -> None:
+    from windlass.operations import component_checks
+
+    component_checks.forget_results()
+
+
 def test_a_healthy_server_is_ready(ask: ApiClient) -> None:
     for path in ("/readyz", "/healthz"):
         response = ask("GET", path)
         assert response.status_code == 200, response.text
         assert response.json()["status"] == "ok"
-        assert set(response.json()["checks"]) == {
-            "database",
-            "migrations",
-            "store",
-            "other_stores",
-            "content",
-            "disk",
-            "sandbox",
-            "scanner",
-        }
-        assert {check["status"] for check in response.json()["checks"].values()} == {"ok"}
+        checks = response.json()["checks"]
+        assert set(checks) == NAMES
+        assert {name for name, check in checks.items() if check["status"] == "failed"} <= NOT_RUNNING
+        assert {name for name, check in checks.items() if check["status"] == "off"} >= {"scanner", "other_stores"}
+        for check in checks.values():
+            assert set(check) == {"status", "detail", "latency_ms", "limit", "required"}
+            assert check["detail"]
+            assert check["latency_ms"] >= 0
 
 
 def test_livez_does_not_query_the_database(ask: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,6 +94,7 @@ def test_a_failed_check_is_named_without_secrets(ask: ApiClient, monkeypatch: py
     assert response.json()["checks"]["database"]["status"] == "failed"
     assert response.json()["checks"]["store"]["status"] == "ok"
     assert "hunter2" not in response.text
+    forget()
     assert ask("GET", "/readyz").status_code == 200
 
 
@@ -91,38 +110,64 @@ def test_an_unapplied_migration_is_counted(ask: ApiClient) -> None:
         rows.create(app=row.app, name=row.name)
     assert response.status_code == 503
     assert response.json()["checks"]["migrations"]["detail"].startswith("1 ")
+    forget()
     assert ask("GET", "/readyz").status_code == 200
 
 
 def test_too_little_disk_space_fails_the_disk_check(ask: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    from windlass.operations import health
+    from windlass.operations.checks import storage
 
-    monkeypatch.setattr(health, "LEAST_FREE_BYTES", 2**80)
+    monkeypatch.setattr(storage, "LEAST_FREE_BYTES", 2**80)
     assert ask("GET", "/readyz").json()["checks"]["disk"]["status"] == "failed"
 
 
 def test_a_hanging_check_fails_and_is_not_started_twice(ask: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    from windlass.operations import health
+    from windlass.operations.checks import check as checks
 
-    monkeypatch.setattr(health, "DEADLINE_SECONDS", 0.05)
+    monkeypatch.setattr(checks, "DEADLINE_SECONDS", 0.05)
     release, started = threading.Event(), []
 
-    async def hang() -> str:
+    def hang() -> checks.Finding:
         started.append(1)
-        await asyncio.to_thread(release.wait)
-        return "late"
+        release.wait(30)
+        return checks.Finding("late")
 
-    async def ask_twice() -> list[dict[str, Any]]:
-        check = health.Check("slow", hang)
-        found = [await check.result(), await check.result()]
+    check = checks.Check("slow", hang)
+    try:
+        # Each in a loop of its own, as the scheduler and the web process ask.
+        found = [asyncio.run(check.result()) for _ in range(3)]
+    finally:
         release.set()
-        return found
-
-    assert [found["status"] for found in asyncio.run(ask_twice())] == ["failed", "failed"]
+    assert [each.state for each in found] == ["failed"] * 3
     assert started == [1]
 
 
-def test_the_check_of_the_store_is_cached(ask: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_probes_of_a_second_share_one_run(ask: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    from windlass.operations.checks import check as checks
+
+    runs: list[int] = []
+    clock = [100.0]
+    monkeypatch.setattr(checks, "monotonic", lambda: clock[0])
+
+    def fails() -> checks.Finding:
+        runs.append(1)
+        raise checks.CheckFailed("no")
+
+    check = checks.Check("probed", fails)
+
+    async def ask_many() -> set[str]:
+        results = await asyncio.gather(*(check.result() for _ in range(100)))
+        return {result.state for result in results}
+
+    assert asyncio.run(ask_many()) == {"failed"}
+    assert asyncio.run(ask_many()) == {"failed"}
+    assert len(runs) == 1
+    clock[0] += checks.KEEP_SECONDS
+    assert asyncio.run(ask_many()) == {"failed"}
+    assert len(runs) == 2
+
+
+def test_the_check_of_the_store_is_kept_while_it_works(ask: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
     from windlass.storage.registry import store
 
     tried = []
@@ -131,3 +176,80 @@ def test_the_check_of_the_store_is_cached(ask: ApiClient, monkeypatch: pytest.Mo
     assert ask("GET", "/readyz").status_code == 200
     assert ask("GET", "/readyz").status_code == 200
     assert tried == [1]
+
+
+@pytest.fixture
+def server(records_home: Path) -> Any:
+    from windlass.asgi import application
+
+    forget()
+    return application
+
+
+@pytest.fixture
+def running_processes(records_home: Path) -> Iterator[None]:
+    """A worker for each stage and a scheduler, as their heartbeats say."""
+    from windlass.jobs import api as jobs
+
+    jobs.record_heartbeat("a-worker", jobs.ProcessRole.WORKER, tuple(jobs.Stage))
+    jobs.record_heartbeat("a-scheduler", jobs.ProcessRole.SCHEDULER)
+    yield
+    jobs.remove_heartbeat("a-worker")
+    jobs.remove_heartbeat("a-scheduler")
+
+
+def test_health_has_the_shape_of_its_schema_for_staff_only(
+    server: Any, user: Callable[..., ApiClient], configure: Callable[..., None], running_processes: None
+) -> None:
+    from windlass.http.health_models import HealthOut
+
+    configure(AUTH_MODE="required")
+    reply = user(staff=True, app=server)("GET", "/error-handling/health/")
+    assert reply.status_code == 200, reply.text
+    HealthOut.model_validate(reply.json())
+    found = reply.json()
+    assert set(found) == set(HealthOut.model_fields)
+    assert found["status"] == "ok"
+    assert set(found["components"]) == NAMES
+    assert found["components"]["workers.intake"]["state"] == "ok"
+    assert set(found["jobs"]) == {"queued", "running", "dead", "oldest_age_seconds"}
+    assert user(app=server)("GET", "/error-handling/health/").status_code == 403
+
+
+def test_health_answers_while_the_database_is_away(
+    server: Any, configure: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from django.db import OperationalError
+    from django.db.backends.utils import CursorWrapper
+
+    from windlass.http.health_models import HealthOut
+
+    def broken(*_: Any) -> None:
+        raise OperationalError("no host db.internal with password hunter2")
+
+    configure(AUTH_MODE="open", CLAMAV_URL="tcp://127.0.0.1:1")
+    forget()
+    with monkeypatch.context() as patch:
+        patch.setattr(CursorWrapper, "execute", broken)
+        reply = ApiClient(server)("GET", "/error-handling/health/")
+    forget()
+    assert reply.status_code == 200, reply.text
+    found = reply.json()
+    HealthOut.model_validate(found)
+    assert found["status"] == "failed"
+    assert found["components"]["database"]["state"] == "failed"
+    assert found["components"]["store"]["state"] == "ok"
+    assert found["components"]["scanner"]["state"] == "failed"
+    assert found["circuit_breakers"]["scanner"]["state"] == "closed"
+    assert found["jobs"] is None
+    assert "hunter2" not in reply.text
+
+
+def test_breakers_in_health_are_those_of_their_own_call(
+    server: Any, user: Callable[..., ApiClient], configure: Callable[..., None]
+) -> None:
+    configure(CLAMAV_URL="tcp://127.0.0.1:1", AUTH_MODE="required")
+    staff = user(staff=True, app=server)
+    listed = staff("GET", "/error-handling/circuit-breakers/").json()["circuit_breakers"]
+    assert listed
+    assert staff("GET", "/error-handling/health/").json()["circuit_breakers"] == listed

@@ -47,7 +47,22 @@ class Stubborn:
         if context.file.read(8) == b"STUBBORN" and not os.path.exists(os.environ["HAWSER_MENDED"]):
             raise TransientError("Not mended yet.")
         return StepResult()
+
+
+class Faulty:
+    """Raises what no step should, on files that begin with FAULTY."""
+
+    about = About(name="faulty", stage="describe", title="Failing", order=94, isolated=False)
+
+    def run(self, context):
+        if context.file.read(6) == b"FAULTY":
+            secret_of_the_owner = context.file.read()
+            name = context.facts["filename"]
+            raise RuntimeError(f"cannot open https://user:swordfish@example.org/{name}?token=abracadabra\\nrow: sesame")
+        return StepResult()
 '''
+#: The entry point of ``Faulty``, for tests that want it.
+FAULTY = "faulty = hawser_steps:Faulty\n"
 #: The entry point of ``Stubborn``, for tests that want it.
 STUBBORN = "stubborn = hawser_steps:Stubborn\n"
 ENTRY_POINTS = "[windlass.steps]\nslow = hawser_steps:Slow\npoison = hawser_steps:Poison\n"

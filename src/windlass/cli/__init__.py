@@ -8,6 +8,7 @@ import typer
 
 from windlass import __version__
 from windlass.cli.accounts import token_group, user_group
+from windlass.cli.backup import backup, backups_group, restore
 from windlass.cli.circuit_breakers import breaker_group
 from windlass.cli.dead_letters import dead_group
 from windlass.cli.files import files_group, trash_group
@@ -17,6 +18,7 @@ from windlass.cli.profiles_and_plan import plan, profiles
 from windlass.cli.quota import quota_group
 from windlass.cli.serve import serve
 from windlass.cli.server_setup import check, encryption_key, migrate
+from windlass.cli.service_level import level_group
 from windlass.cli.sweep import sweep
 from windlass.cli.transfers import download, upload
 from windlass.cli.verify import verify
@@ -48,7 +50,7 @@ def windlass(
 # In the order in which ``windlass --help`` lists them.
 for command in (
     *(serve, web, worker, scheduler, migrate, check, encryption_key),
-    *(upload, download, move, plan, profiles, sweep, verify),
+    *(upload, download, move, plan, profiles, sweep, verify, backup, restore),
 ):
     app.command()(command)
 app.add_typer(user_group, name="user")
@@ -56,5 +58,7 @@ app.add_typer(token_group, name="token")
 app.add_typer(files_group, name="files")
 app.add_typer(trash_group, name="trash")
 app.add_typer(quota_group, name="quota")
+app.add_typer(backups_group, name="backups")
 app.add_typer(breaker_group, name="breaker")
+app.add_typer(level_group, name="level")
 app.add_typer(dead_group, name="dead")

@@ -84,12 +84,17 @@ def _load_project() -> None:
 
 
 def set_up_django(process: str | None = None) -> None:
-    """Load Django, by default with Windlass's own settings. A ``process`` name also configures the log."""
+    """Load Django, by default with Windlass's own settings. A ``process`` name also configures the log,
+    traces and error reports: such a process calls ``telemetry.stop`` at its end. Raises BadSetting, CommandError.
+    """
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", OWN_SETTINGS)
     if process is not None:
-        from windlass.operations import logging
+        from windlass.operations import logging, telemetry
+        from windlass.operations.shared_counters import share_counters
 
         logging.configure(process)
+        share_counters(process)
+        telemetry.start(process)
     import django
     from django.core.exceptions import ImproperlyConfigured
 

@@ -35,7 +35,6 @@ def web(
     port: Port = 8000,
     home: Home = None,
     instance: Instance = "",
-    access_log: Annotated[bool, typer.Option(help="Log every request.")] = False,
     listener: Listener = None,
     supervisor_pipe: SupervisorPipe = None,
 ) -> None:
@@ -50,11 +49,15 @@ def web(
     from windlass.cli import web_server
     from windlass.cli.wait_for_services import wait_for_tables
     from windlass.files import api as files
+    from windlass.operations import telemetry
 
     files.profiles()  # an invalid profile ends the start, not the first upload
     ProcessEnd(supervisor_pipe).wait_for_start()
     wait_for_tables()
-    web_server.run(listening_socket, instance or f"web-{new_id().hex[:12]}", stop_requests, access_log=access_log)
+    try:
+        web_server.run(listening_socket, instance or f"web-{new_id().hex[:12]}", stop_requests)
+    finally:
+        telemetry.stop()
 
 
 def worker(
@@ -80,6 +83,7 @@ def worker(
     from windlass import celery
     from windlass.cli.wait_for_services import wait_for_broker, wait_for_tables
     from windlass.jobs import api as jobs
+    from windlass.operations import telemetry
 
     processing.warn_of_weak_sandbox()
     name = instance or f"worker-{new_id().hex[:12]}"
@@ -92,6 +96,7 @@ def worker(
         code = celery.work(name, stages=stages, concurrency=concurrency or settings.worker_concurrency)
     finally:
         processing.shut_down()
+        telemetry.stop()
     raise typer.Exit(code)
 
 
@@ -102,12 +107,16 @@ def scheduler(home: Home = None, supervisor_pipe: SupervisorPipe = None) -> None
     set_up_django("scheduler")
     from windlass.cli.wait_for_services import wait_for_tables
     from windlass.operations import scheduler as scheduling
+    from windlass.operations import telemetry
 
     ProcessEnd(supervisor_pipe).wait_for_start()
     wait_for_tables()
     stop = stop_requests.requested
     stop_requests.action = drain_action(stop.set, within=2 * scheduling.STOP_SECONDS)
-    scheduling.run(stop)
+    try:
+        scheduling.run(stop)
+    finally:
+        telemetry.stop()
 
 
 def _stages(queues: str) -> list[Stage]:

@@ -17,7 +17,7 @@ from windlass import conf
 from windlass.database.connection import connection
 from windlass.files import api as files
 from windlass.jobs import api as jobs
-from windlass.operations.health import count_missing_migrations
+from windlass.operations.checks.database import count_missing_migrations
 from windlass.operations.logging import without_secrets
 from windlass.processing import api as processing
 from windlass.processing.registry import installed, missing

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from windlass.cli.backup import verify_backups
 from windlass.cli.environment import Home, existing_server
 from windlass.cli.output import JsonOption, json_line, printable, size_text
 from windlass.cli.signals import INTERRUPTED, stop_event
@@ -38,6 +39,18 @@ def verify(
     ] = False,
     listing: Annotated[bool, typer.Option("--list", help="Read nothing; list the files known to be damaged.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Record nothing; print the results.")] = False,
+    backup: Annotated[
+        str | None,
+        typer.Option(
+            "--backup", metavar="TARGET", help="Verify the backups in a directory or s3://BUCKET/PREFIX instead."
+        ),
+    ] = None,
+    delete_damaged: Annotated[
+        bool,
+        typer.Option(
+            "--delete-damaged", help="With --backup: delete damaged objects; the next backup copies them again."
+        ),
+    ] = False,
     as_json: JsonOption = False,
     home: Home = None,
 ) -> None:
@@ -46,6 +59,12 @@ def verify(
     Damaged files are no longer served; files that are intact again are. Exit code 1 if anything is damaged, 3 if
     something could not be read. It can be stopped at any time; the next run starts with the oldest check.
     """
+    if backup is not None:
+        if any((rate is not None, older_than, store, owner, file_id, damaged, listing, dry_run)):
+            raise typer.BadParameter("with --backup, only --delete-damaged, --json and --home can be given")
+        raise typer.Exit(verify_backups(backup, home, delete_damaged=delete_damaged, as_json=as_json))
+    if delete_damaged:
+        raise typer.BadParameter("--delete-damaged needs --backup")
     with existing_server(home) as settings:
         from windlass.files.api import VerifySelection
         from windlass.kernel.clock import now

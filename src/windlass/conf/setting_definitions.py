@@ -128,6 +128,22 @@ class Settings:
     encryption_old_keys: tuple[str, ...] = setting(
         (), "Previous keys, to read the files that they encrypted.", check=valid.encryption_keys, secret=True
     )
+    # Backups
+    backup_encryption_key: str = setting(
+        "",
+        "Key that encrypts backups; `windlass encryption-key` generates one. Empty: ENCRYPTION_KEY. No backup contains "
+        "it.",
+        check=valid.encryption_key,
+        secret=True,
+    )
+    backup_s3_endpoint_url: str = setting(
+        "", "URL of the S3 store of backups. Empty: AWS_S3_ENDPOINT_URL.", check=valid.http_url
+    )
+    backup_s3_region_name: str = setting("", "Region of the bucket of backups. Empty: AWS_S3_REGION_NAME.")
+    backup_s3_access_key_id: str = setting(
+        "", "Access key id for the bucket of backups. Empty: that of the settings AWS_…."
+    )
+    backup_s3_secret_access_key: str = setting("", "Secret of that access key.", secret=True)
     # Jobs
     celery_broker_url: str = setting(
         "",
@@ -149,6 +165,11 @@ class Settings:
     dead_retry_per_minute: float = setting(
         60.0,
         "How many dead letters become due again in a minute when many are retried, so that new uploads do not wait.",
+        check=valid.positive,
+    )
+    backfill_per_minute: float = setting(
+        60.0,
+        "How many backfills of postponed steps become due in a minute, so that new uploads do not wait.",
         check=valid.positive,
     )
     sweep_seconds: float = setting(
@@ -216,6 +237,38 @@ class Settings:
     )
     breaker_storage_recovery_seconds: float | None = setting(
         None, "BREAKER_RECOVERY_SECONDS of stores that are reached over a network.", check=valid.positive
+    )
+    breaker_broker_failure_threshold: int = setting(3, "BREAKER_FAILURE_THRESHOLD of the broker.", check=valid.positive)
+    breaker_broker_success_threshold: int = setting(1, "BREAKER_SUCCESS_THRESHOLD of the broker.", check=valid.positive)
+    breaker_broker_recovery_seconds: float = setting(
+        2.0,
+        "BREAKER_RECOVERY_SECONDS of the broker. It is short, because due jobs wait for it.",
+        check=valid.positive,
+    )
+    breaker_service_failure_threshold: int | None = setting(
+        None, "BREAKER_FAILURE_THRESHOLD of services that processing steps name.", check=valid.positive
+    )
+    breaker_service_success_threshold: int | None = setting(
+        None, "BREAKER_SUCCESS_THRESHOLD of services that processing steps name.", check=valid.positive
+    )
+    breaker_service_recovery_seconds: float | None = setting(
+        None, "BREAKER_RECOVERY_SECONDS of services that processing steps name.", check=valid.positive
+    )
+    breaker_services: str = setting(
+        "",
+        'The same of single services, as a JSON object: `{"ocr": {"failure_threshold": 3, "recovery_seconds": 60}}`.',
+        check=valid.service_thresholds,
+    )
+    # Health checks
+    clock_skew_limit_seconds: float = setting(
+        2.0,
+        "Most difference between this machine's clock and the database's. With more, the check `clock` says so.",
+        check=valid.positive,
+    )
+    queue_age_limit_seconds: float = setting(
+        600.0,
+        "How long a due job may wait for a worker. If one waits longer, the check `queue` says so.",
+        check=valid.positive,
     )
     # Limits of files
     max_upload_size: int = setting(
@@ -409,7 +462,48 @@ class Settings:
     root_path: str = setting(
         "", "Path below which a proxy serves this server, such as `/upload`. Links begin with it.", check=valid.url_path
     )
+    # Logs and metrics
     log_level: Literal["debug", "info", "warning", "error"] = setting("info", "Lowest level that is logged.")
+    log_format: Literal["auto", "json", "console"] = setting(
+        "auto", "Format of log lines: `json`, `console` for people, `auto`: `console` on a terminal, else `json`."
+    )
+    access_log: bool = setting(False, "Whether each request is logged, at the level `info`.")
+    metrics_dir: Path | None = setting(
+        None,
+        "Directory in which the processes of this machine share their counters. It must be on this machine's own disk "
+        "or memory, and only processes whose counters are to be added up use it. Empty: `metrics` in the home "
+        "directory.",
+    )
+    # Traces (OpenTelemetry) and error reports (Sentry)
+    otel_exporter_otlp_endpoint: str = setting(
+        "",
+        "Base URL of an OpenTelemetry receiver (OTLP over HTTP), such as `http://collector:4318`, for traces. "
+        "Empty: no traces. Needs the extra `otel`.",
+        check=valid.http_url,
+    )
+    otel_exporter_otlp_traces_endpoint: str = setting(
+        "", "URL for traces alone, in full, in place of the base URL.", check=valid.http_url
+    )
+    otel_exporter_otlp_headers: str = setting(
+        "", "Header fields of each request to it, such as `authorization=Bearer%20secret`.", secret=True
+    )
+    otel_exporter_otlp_protocol: Literal["http/protobuf"] = setting(
+        "http/protobuf", "The protocol of the receiver; there is no other."
+    )
+    otel_traces_exporter: Literal["otlp", "none"] = setting("otlp", "none: no traces, whatever the other settings say.")
+    otel_sdk_disabled: bool = setting(False, "No traces, whatever the other settings say.")
+    otel_service_name: str = setting("windlass", "Name of the service in traces.")
+    sentry_dsn: str = setting(
+        "",
+        "DSN of a Sentry project, which unexpected errors are reported to. Empty: no reports. Needs the extra "
+        "`sentry`.",
+        check=valid.sentry_dsn,
+        secret=True,
+    )
+    sentry_environment: str = setting("production", "Environment in error reports.")
+    sentry_sample_rate: float = setting(
+        1.0, "Share of the errors that is reported, from 0 to 1.", check=valid.between(0, 1)
+    )
 
     def __post_init__(self) -> None:
         """Check the settings that depend on each other. Raises BadSetting."""
@@ -432,6 +526,12 @@ class Settings:
         """The entry point of the malware scanner; empty where none is set."""
         return self.scanner or ("clamd" if self.clamav_url else "")
 
+    @property
+    def traces_endpoint(self) -> str:
+        """The URL that traces are sent to; empty where none is set."""
+        base = self.otel_exporter_otlp_endpoint
+        return self.otel_exporter_otlp_traces_endpoint or (base and f"{base.rstrip('/')}/v1/traces")
+
     def breaker(self, name: str) -> tuple[int, int, float]:
         """Failure threshold, success threshold and recovery seconds of the circuit breaker of this service."""
         return (
@@ -443,6 +543,10 @@ class Settings:
     @property
     def media_directory(self) -> Path:
         return _absolute(self.media_root or self.windlass_home / "media")
+
+    @property
+    def metrics_directory(self) -> Path:
+        return _absolute(self.metrics_dir or self.windlass_home / "metrics")
 
     @property
     def staging_directory(self) -> Path:

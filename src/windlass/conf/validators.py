@@ -32,7 +32,7 @@ def not_negative(value: float) -> str | None:
     return None if value >= 0 else "it must not be negative"
 
 
-def between(least: int, most: int) -> Callable[[int], str | None]:
+def between(least: int, most: int) -> Callable[[float], str | None]:
     return lambda value: None if least <= value <= most else f"it must be from {least} to {most}"
 
 
@@ -42,6 +42,10 @@ def _matching(pattern: str, requirement: str) -> Callable[[str], str | None]:
 
 
 url_path = _matching(r"(?:/[A-Za-z0-9._~-]+)+", "it must begin with a slash and end without one")
+sentry_dsn = _matching(
+    r"https?://[^/?#@:\s]+(:[^/?#@\s]*)?@[^/?#@\s]+(/[^?#\s]*)?/\d+",
+    "is not a DSN: it must be https://key@host/number, as the Sentry project's settings show it",
+)
 http_url = _matching(r"https?://[^/?#@\s]+(/[^?#\s]*)?", "it must be a URL such as https://s3.example.org")
 
 
@@ -80,6 +84,27 @@ def json_object(text: str) -> str | None:
     except (TypeError, ValueError) as error:
         return f"is not valid JSON: {error}"
     return None if isinstance(value, dict) else 'must be a JSON object, such as {"location": "/srv/files"}'
+
+
+#: What BREAKER_SERVICES may set of a service.
+SERVICE_THRESHOLDS = ("failure_threshold", "success_threshold", "recovery_seconds")
+
+
+def service_thresholds(text: str) -> str | None:
+    try:
+        services = json.loads(text or "{}")
+    except ValueError as error:
+        return f"is not valid JSON: {error}"
+    if not isinstance(services, dict) or not all(isinstance(table, dict) for table in services.values()):
+        return 'must be a JSON object of objects, such as {"ocr": {"failure_threshold": 3}}'
+    for service, table in services.items():
+        for name, value in table.items():
+            if name not in SERVICE_THRESHOLDS:
+                return f"{service} has no {name!r}; there are {', '.join(SERVICE_THRESHOLDS)}"
+            kinds = (int, float) if name == "recovery_seconds" else (int,)  # bool is neither
+            if type(value) not in kinds or value <= 0:
+                return f"{name} of {service} is {value!r}: it must be a number greater than 0, and a count be whole"
+    return None
 
 
 def encryption_key(text: str) -> str | None:

@@ -9,7 +9,19 @@ from typing import Any
 
 from windlass.events.circuit_breakers import read_circuit, read_circuits, reset_circuit
 from windlass.events.journal import Recorder, add_listener, recording
+from windlass.events.level_reader import (
+    pin_service_level,
+    record_evaluation,
+    release_service_level,
+    service_level,
+)
 from windlass.events.models import CircuitBreaker, Event
+from windlass.events.service_level import (
+    LevelStatus,
+    claim_evaluation,
+    read_level,
+    release_evaluation,
+)
 from windlass.events.types import SYSTEM, EventType
 from windlass.kernel.clock import now, rfc3339
 
@@ -18,16 +30,24 @@ __all__ = [
     "CircuitBreaker",
     "Event",
     "EventType",
+    "LevelStatus",
     "Recorder",
     "add_listener",
+    "claim_evaluation",
     "document",
     "events_after",
     "last_id",
+    "pin_service_level",
     "prune",
     "read_circuit",
     "read_circuits",
+    "read_level",
+    "record_evaluation",
     "recording",
+    "release_evaluation",
+    "release_service_level",
     "reset_circuit",
+    "service_level",
 ]
 
 

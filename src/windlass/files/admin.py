@@ -10,6 +10,7 @@ from django.http import HttpRequest
 
 from windlass.database.read_only_admin import ReadOnly
 from windlass.files.models import (
+    BackupRun,
     Blob,
     FileAsset,
     IdempotencyKey,
@@ -105,3 +106,8 @@ class IdempotencyKeyAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     list_filter = ["done"]
     search_fields = ["key", "caller"]
     exclude = ["answer_headers", "answer_body"]
+
+
+@admin.register(BackupRun)
+class BackupRunAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
+    list_display = ["started_at", "finished_at", "target", "objects_count", "bytes_count", "missing_count"]

@@ -18,6 +18,16 @@ from windlass.files.assets import (
     steps_of_file,
     visible_files,
 )
+from windlass.files.backups import (
+    NamedObject,
+    abandon_backup,
+    extend_backup,
+    finish_backup,
+    is_backup_running,
+    last_backup,
+    named_objects,
+    start_backup,
+)
 from windlass.files.blobs import (
     StoredObject,
     delete_objects,
@@ -117,7 +127,7 @@ from windlass.files.lease_rows import (
     reserve_for_lease,
     take_lease,
 )
-from windlass.files.models import Blob, FileAsset, Rendition, StepRun, UploadSession
+from windlass.files.models import BackupRun, Blob, FileAsset, Rendition, StepRun, UploadSession
 from windlass.files.move import (
     Movable,
     MoveConflict,
@@ -134,7 +144,21 @@ from windlass.files.move import (
 )
 from windlass.files.processing_record import ProcessingRecord
 from windlass.files.profiles import MediaRules, Profile, profile, profiles
-from windlass.files.quota import Usage, quota_owners, quota_usage, recount_quota, set_quota_limits
+from windlass.files.quota import (
+    QuotaTotals,
+    Usage,
+    quota_owners,
+    quota_totals,
+    quota_usage,
+    recount_quota,
+    set_quota_limits,
+)
+from windlass.files.restored_records import (
+    change_store,
+    expire_uploads_without_bytes,
+    forget_unfinished_backups,
+    record_missing_object,
+)
 from windlass.files.retention import restorable_until
 from windlass.files.states import UNFINISHED_UPLOADS, FileStatus, StepState, UploadStatus
 from windlass.files.store_breaker import store_breaker_names
@@ -160,6 +184,7 @@ __all__ = [
     "UPLOAD_LEASES",
     "Answer",
     "AnsweredRequest",
+    "BackupRun",
     "Blob",
     "ChunkClaim",
     "ClaimLost",
@@ -177,9 +202,11 @@ __all__ = [
     "Movable",
     "MoveConflict",
     "MoveSelection",
+    "NamedObject",
     "NewUpload",
     "ProcessingRecord",
     "Profile",
+    "QuotaTotals",
     "ReceivedChunk",
     "Rendition",
     "StepOutcome",
@@ -191,9 +218,11 @@ __all__ = [
     "UploadStatus",
     "Usage",
     "VerifySelection",
+    "abandon_backup",
     "accept_chunk",
     "blob_batches",
     "bytes_freed_by",
+    "change_store",
     "chunk_layout",
     "chunk_store_states",
     "claim_chunk",
@@ -219,7 +248,9 @@ __all__ = [
     "end_retention",
     "end_upload",
     "expire_partial_uploads",
+    "expire_uploads_without_bytes",
     "expired_files",
+    "extend_backup",
     "extend_direct_upload",
     "extend_retention",
     "fail_with_wrong_digest",
@@ -228,7 +259,9 @@ __all__ = [
     "find_concatenation",
     "find_duplicate",
     "find_original_file",
+    "finish_backup",
     "finish_key",
+    "forget_unfinished_backups",
     "forget_upload",
     "get_file",
     "get_file_or_trashed",
@@ -237,12 +270,14 @@ __all__ = [
     "has_moved",
     "has_owed_step",
     "has_type",
+    "is_backup_running",
     "is_complete_partial",
     "is_extendable",
     "is_in_processing",
     "is_unchanged",
     "is_unmoved",
     "key_reused",
+    "last_backup",
     "lease_of",
     "leased_upload",
     "living_partial_uploads",
@@ -251,6 +286,7 @@ __all__ = [
     "mark_upload_ended",
     "merge_duplicates",
     "move_totals",
+    "named_objects",
     "objects_to_move",
     "oldest_verification",
     "open_blob",
@@ -260,12 +296,14 @@ __all__ = [
     "prune_idempotency_keys",
     "put_into_trash",
     "quota_owners",
+    "quota_totals",
     "quota_usage",
     "received_chunk_count",
     "received_chunks",
     "record_answer",
     "record_damage",
     "record_intact",
+    "record_missing_object",
     "record_move",
     "record_stored_bytes",
     "recount_quota",
@@ -289,6 +327,7 @@ __all__ = [
     "set_quota_limits",
     "share_blob",
     "start_assembly",
+    "start_backup",
     "start_new_run",
     "steps_of_file",
     "store_breaker_names",

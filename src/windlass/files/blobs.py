@@ -18,7 +18,9 @@ from django.db.models import Count, F
 from windlass import conf
 from windlass.database.connection import atomic
 from windlass.files import quota
+from windlass.files.backups import is_backup_running
 from windlass.files.models import Blob, FileAsset, Rendition, UploadSession
+from windlass.files.move import retain_object
 from windlass.files.profiles import profiles
 from windlass.storage.contract import ObjectMissing, StoreError
 from windlass.storage.registry import default_name, store
@@ -38,10 +40,19 @@ class StoredObject:
 
 
 def delete_objects(unnamed: Iterable[StoredObject]) -> None:
-    """Delete objects that no row names any more. What cannot be deleted is left to the sweep."""
+    """Delete objects that no row names any more. What cannot be deleted is left to the sweep.
+
+    While a backup is copying, they are retained instead. So call this after the commit of what removed the last row:
+    a backup that holds objects only after this has looked takes its snapshot after that commit.
+    """
+    unnamed = list(unnamed)
+    held = bool(unnamed) and is_backup_running()
     for each in unnamed:
         try:
-            store(each.store).delete(each.key)
+            if held:
+                retain_object(each.store, each.key, store(each.store).info(each.key).size, seconds=0)
+            else:
+                store(each.store).delete(each.key)
         except StoreError as error:
             log.warning("object.left_behind", store=each.store, key=each.key, reason=str(error))
 

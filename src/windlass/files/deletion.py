@@ -16,6 +16,7 @@ from windlass import conf
 from windlass.events.api import EventType, recording
 from windlass.files import uploads
 from windlass.files.assets import IllegalTransition, change_status
+from windlass.files.backups import is_backup_running
 from windlass.files.blobs import StoredObject, drop_reference, stores_in_use
 from windlass.files.models import Blob, FileAsset, Rendition, UploadSession
 from windlass.files.move import is_retained
@@ -154,7 +155,7 @@ def delete_orphans_in_all_stores(*, dry_run: bool = False) -> tuple[int, int, in
 
 
 def delete_orphans(target: Store, *, older_than_hours: float = 24.0, dry_run: bool = False) -> tuple[int, int]:
-    """Delete objects of the store that no row names and that are too old to be still written.
+    """Delete objects of the store that no row names and that are too old to be still written; none while a backup runs.
 
     Return (objects, bytes freed). ``dry_run``: delete nothing; the figures are what would be deleted.
     """
@@ -167,6 +168,8 @@ def delete_orphans(target: Store, *, older_than_hours: float = 24.0, dry_run: bo
         if dry_run:
             freed += item.size
             continue
+        if is_backup_running():
+            return objects - 1, freed
         freed += target.clear(item.key) if item.unfinished else target.delete(item.key)
     return objects, freed
 

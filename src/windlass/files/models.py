@@ -62,6 +62,29 @@ class RetainedObject(models.Model):
         return self.key
 
 
+class BackupRun(models.Model):
+    """A backup of this server. Until ``held_until``, or until it has finished, no stored object is deleted: the backup
+    is copying those that its snapshot of the database names. The process that makes it extends ``held_until``.
+
+    The counts: objects in the backup and their bytes, and objects that could not be copied.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    target = models.CharField(max_length=1000)
+    started_at = models.DateTimeField()
+    held_until = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True, blank=True)
+    objects_count = models.BigIntegerField(default=0, db_default=0)
+    bytes_count = models.BigIntegerField(default=0, db_default=0)
+    missing_count = models.BigIntegerField(default=0, db_default=0)
+
+    class Meta:
+        indexes = [models.Index(fields=["held_until"], name="backup_hold", condition=models.Q(finished_at=None))]
+
+    def __str__(self) -> str:
+        return f"{self.started_at:%Y-%m-%d %H:%M} to {self.target}"
+
+
 class PresentFiles(models.Manager["FileAsset"]):
     """Files that are not in the trash."""
 

@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 from django.db.models import Count, QuerySet, Sum
 
+from windlass.files.backups import is_backup_running
 from windlass.files.models import Blob, FileAsset, Rendition, RetainedObject
 from windlass.files.states import FileStatus
 from windlass.kernel.clock import now
@@ -172,11 +173,13 @@ def is_retained(store_name: str, key: str) -> bool:
 
 
 def remove_expired_objects(*, dry_run: bool = False) -> tuple[int, int]:
-    """Delete objects whose retention has expired. Returns (objects, bytes freed).
+    """Delete objects whose retention has expired; none while a backup runs. Returns (objects, bytes freed).
 
     ``dry_run``: delete nothing; return what would be deleted.
     """
     count = freed = 0
+    if is_backup_running():
+        return count, freed
     for row in RetainedObject.objects.filter(until__lt=now()).order_by("until")[:_REMOVE_BATCH]:
         size = row.size if dry_run else _remove(row)
         if size is not None:

@@ -6,10 +6,12 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from django.db.models import F, Q, QuerySet
 
+from windlass.database.connection import on_commit
 from windlass.events.api import EventType, Recorder, recording
 from windlass.files import quota, retention
 from windlass.files.idempotency_keys import KeyClaim, record_upload
@@ -17,6 +19,7 @@ from windlass.files.lease_rows import UPLOAD_LEASES, Lease, update_leased
 from windlass.files.models import Blob, FileAsset, UploadSession
 from windlass.files.profiles import Profile
 from windlass.files.states import UNFINISHED_UPLOADS, UploadStatus, upload_statuses_before
+from windlass.kernel import process_counters
 from windlass.kernel.clock import now
 from windlass.kernel.ids import new_id
 from windlass.kernel.principals import GrantedUpload, Principal
@@ -123,6 +126,8 @@ def complete_upload(
     update_leased(lease, values | {"lease_holder": "", "lease_until": None})
     quota.settle_upload(session.id, asset)
     _record_completed(recorder, session, asset)
+    took = (now() - session.created_at).total_seconds()
+    on_commit(partial(process_counters.upload_seconds.observe, took, session.dialect))
     return asset
 
 

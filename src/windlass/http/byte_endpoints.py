@@ -3,21 +3,31 @@ service itself, health and metrics, which ``windlass.operations`` answers."""
 
 from __future__ import annotations
 
-from windlass.accounts.api import METRICS, PUBLIC
+from windlass.accounts.api import METRICS, PUBLIC, STAFF
 from windlass.http.downloads import files, zip_archives
 from windlass.http.endpoints import ByteEndpoint, Content
+from windlass.http.health_models import HealthOut, ReadinessOut
 from windlass.http.live import event_streams
 from windlass.http.uploads import chunk_api, create_file, direct_uploads, media_api, resumable
 
 
 def _health(path: str, name: str, summary: str) -> ByteEndpoint:
-    replies = {200: ("Every check passed", {"type": "object"}), 503: ("A check failed", {"type": "object"})}
+    replies = {200: ("Every required check passed", ReadinessOut), 503: ("A required check failed", ReadinessOut)}
     return ByteEndpoint("GET", path, PUBLIC, name, summary, replies, tag="Health")
 
 
 LIVEZ = _health("/livez", "livez", "Liveness: whether the process answers")
-READYZ = _health("/readyz", "readyz", "Readiness: database, migrations, store, disk space, sandbox")
+READYZ = _health("/readyz", "readyz", "Readiness: 503 if database, migrations, store, disk or sandbox fail")
 HEALTHZ = _health("/healthz", "healthz", "The same as /readyz")
+HEALTH = ByteEndpoint(
+    "GET",
+    "/error-handling/health",
+    STAFF,
+    "health",
+    "Components, circuit breakers and jobs; for staff only",
+    {200: ("The health, also when a component failed", HealthOut)},
+    tag="Error handling",
+)
 METRICS_PAGE = ByteEndpoint(
     "GET",
     "/metrics",
@@ -43,5 +53,5 @@ _MODULES = (
 ROUTES = [route for module in _MODULES for route in module.endpoints.routes]
 BYTE_ENDPOINTS: tuple[ByteEndpoint, ...] = (
     *(declared for module in _MODULES for declared in module.endpoints.declared),
-    *(LIVEZ, READYZ, HEALTHZ, METRICS_PAGE),
+    *(LIVEZ, READYZ, HEALTHZ, HEALTH, METRICS_PAGE),
 )

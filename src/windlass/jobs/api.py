@@ -1,9 +1,11 @@
 """Public interface of the jobs app."""
 
+from windlass.jobs.backfills import Backfill, queue_backfills
 from windlass.jobs.claims import Claim, LeaseLost, acquire, find_claimable, is_held, renew_lease, renew_leases
 from windlass.jobs.dead_letters import (
     DeadLetterFilter,
     RetryResult,
+    complete_dead_letters,
     dead_letter_document,
     dead_letters,
     delete_dead_letters,
@@ -15,8 +17,18 @@ from windlass.jobs.dead_letters import (
 from windlass.jobs.enqueue import any_open, cancel_of_file, delete_of_file, enqueue, prune, reopen, resume_of_file
 from windlass.jobs.failure_statistics import failure_statistics
 from windlass.jobs.models import Attempt, Job
-from windlass.jobs.notify import check_broker, connect_broker
+from windlass.jobs.notify import broker_breaker_names, check_broker, connect_broker
 from windlass.jobs.outcomes import StartedStage, dead_letter, finish, finish_and_continue, postpone, retry_later
+from windlass.jobs.process_heartbeats import (
+    ALIVE_SECONDS,
+    BEAT_SECONDS,
+    SeenProcess,
+    delete_old_heartbeats,
+    record_heartbeat,
+    remove_heartbeat,
+    seen_processes,
+)
+from windlass.jobs.queue_status import QueueStatus, oldest_due_seconds, queue_status
 from windlass.jobs.recovery import (
     WORKER_LOST,
     expired_claims,
@@ -25,24 +37,33 @@ from windlass.jobs.recovery import (
     revoke_claim,
     running_jobs_of,
 )
-from windlass.jobs.states import AttemptOutcome, JobState, Stage
+from windlass.jobs.states import AttemptOutcome, JobState, ProcessRole, Stage
+from windlass.jobs.write_probe import prove_writable
 
 __all__ = [
+    "ALIVE_SECONDS",
+    "BEAT_SECONDS",
     "WORKER_LOST",
     "Attempt",
     "AttemptOutcome",
+    "Backfill",
     "Claim",
     "DeadLetterFilter",
     "Job",
     "JobState",
     "LeaseLost",
+    "ProcessRole",
+    "QueueStatus",
     "RetryResult",
+    "SeenProcess",
     "Stage",
     "StartedStage",
     "acquire",
     "any_open",
+    "broker_breaker_names",
     "cancel_of_file",
     "check_broker",
+    "complete_dead_letters",
     "connect_broker",
     "dead_letter",
     "dead_letter_document",
@@ -50,6 +71,7 @@ __all__ = [
     "delete_dead_letters",
     "delete_of_file",
     "delete_old_dead_letters",
+    "delete_old_heartbeats",
     "enqueue",
     "expired_claims",
     "failure_statistics",
@@ -60,8 +82,14 @@ __all__ = [
     "job_state",
     "last_unanswered_notification",
     "notify_due_jobs",
+    "oldest_due_seconds",
     "postpone",
+    "prove_writable",
     "prune",
+    "queue_backfills",
+    "queue_status",
+    "record_heartbeat",
+    "remove_heartbeat",
     "renew_lease",
     "renew_leases",
     "reopen",
@@ -71,4 +99,5 @@ __all__ = [
     "retry_later",
     "revoke_claim",
     "running_jobs_of",
+    "seen_processes",
 ]

@@ -34,6 +34,9 @@ class Claim:
     holder: str
     request_id: str
     retries: int = 0
+    trace_context: str = ""
+    #: When the job was due; None for one that follows another without having waited.
+    due_at: datetime | None = None
 
     @property
     def last_attempt(self) -> bool:
@@ -60,6 +63,8 @@ def find_claimable(job_id: uuid.UUID, holder: str) -> Claim | None:
         holder,
         job.request_id,
         job.retries,
+        job.trace_context,
+        job.due_at,
     )
 
 

@@ -15,7 +15,8 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
-from django.db.models import F, Max, Q, QuerySet
+from django.db.models import F, Max, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models.functions import Coalesce
 
 from windlass import conf
 from windlass.database.connection import atomic, on_commit
@@ -23,6 +24,7 @@ from windlass.events.api import Recorder, recording
 from windlass.jobs import notify
 from windlass.jobs.models import Attempt, Job
 from windlass.jobs.states import FAILED_OUTCOMES, JobState, Stage
+from windlass.kernel import spans
 from windlass.kernel.clock import now, rfc3339
 
 #: Dead letters that one transaction retries or deletes.
@@ -55,7 +57,11 @@ class DeadLetterFilter:
             "dead_at__lt": self.before,
             "dead_at__gt": self.after,
         }
-        return Q(state=JobState.DEAD, **{name: value for name, value in wanted.items() if value is not None})
+        return Q(
+            state=JobState.DEAD,
+            dead_at__isnull=False,
+            **{name: value for name, value in wanted.items() if value is not None},
+        )
 
 
 def dead_letters(selection: DeadLetterFilter | None = None) -> QuerySet[Job]:
@@ -193,7 +199,25 @@ def _queue_again(job_id: uuid.UUID, due_at: datetime, request_id: str) -> bool:
     }
     if request_id:
         values["request_id"] = request_id
+    if trace_context := spans.traceparent():
+        values["trace_context"] = trace_context
     return bool(Job.objects.filter(id=job_id, state=JobState.DEAD).update(**values))
+
+
+# Complete
+
+
+def complete_dead_letters() -> int:
+    """Date the dead letters that a process of the version before has written, as its schema did not have the columns.
+
+    Return how many. Until then they are not listed.
+    """
+    last_attempt = Attempt.objects.filter(job=OuterRef("pk")).order_by("-id")
+    return Job.objects.filter(state=JobState.DEAD, dead_at=None).update(
+        dead_at=F("updated_at"),
+        dead_step=Coalesce(Subquery(last_attempt.values("step")[:1]), Value("")),
+        dead_error_class=Coalesce(Subquery(last_attempt.values("error_class")[:1]), Value("")),
+    )
 
 
 # Delete

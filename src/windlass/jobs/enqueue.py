@@ -14,6 +14,7 @@ from windlass.database.connection import on_commit
 from windlass.jobs import notify
 from windlass.jobs.models import Attempt, Job
 from windlass.jobs.states import AttemptOutcome, JobState, Stage
+from windlass.kernel import spans
 from windlass.kernel.clock import now
 
 
@@ -30,25 +31,31 @@ def enqueue(stage: Stage, file_id: uuid.UUID, *, run: int = 1, request_id: str =
         notified_at=now(),
         max_attempts=conf.get().job_max_attempts,
         request_id=request_id,
+        trace_context=spans.traceparent(),
     )
     on_commit(lambda: notify.notify_workers(job.id, stage))
     return job
 
 
-def reopen(stage: Stage, file_id: uuid.UUID, *, run: int, after: float) -> bool:
-    """Queue a finished job again, for its postponed steps, inside the caller's transaction.
+def reopen(stage: Stage, file_id: uuid.UUID, *, run: int) -> bool:
+    """Queue a finished job again, inside the caller's transaction. Return False if the job is open or dead.
 
-    Return False if the job is open or dead, or ended less than ``after`` seconds ago. A job that was pruned is created
-    anew.
+    What it runs now is no longer part of the trace that queued it first, which may be days old. A pruned job is
+    created anew.
     """
     job = Job.objects.filter(file_id=file_id, run=run, stage=stage).first()
     if job is None:
         enqueue(stage, file_id, run=run)
         return True
     moment = now()
-    changed = Job.objects.filter(
-        id=job.id, state=JobState.DONE, updated_at__lt=moment - timedelta(seconds=after)
-    ).update(state=JobState.QUEUED, attempts=0, due_at=moment, notified_at=moment, updated_at=moment)
+    changed = Job.objects.filter(id=job.id, state=JobState.DONE).update(
+        state=JobState.QUEUED,
+        attempts=0,
+        due_at=moment,
+        notified_at=moment,
+        updated_at=moment,
+        trace_context=spans.traceparent(),
+    )
     if changed:
         on_commit(lambda: notify.notify_workers(job.id, stage))
     return bool(changed)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import tempfile
 import threading
 import time
 import uuid
@@ -107,6 +108,13 @@ class QueueDirectory:
         except FileNotFoundError:
             return None
         return body
+
+
+def prove_writable(folder: Path) -> None:
+    """Create and remove a file in the broker's directory. Raises OSError."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with tempfile.TemporaryFile(dir=folder) as proof:
+        proof.write(b"windlass")
 
 
 class QoS(virtual.QoS):

@@ -12,21 +12,27 @@ import threading
 import time
 import uuid
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import structlog
 
 from windlass import conf
 from windlass.jobs.states import Stage
+from windlass.resilience.circuit_breaker import BreakerOpen, breaker
 
 TASK = "windlass.run_job"
 Notification = tuple[uuid.UUID, Stage]
 
 #: Notifications that may wait for a slow broker. More are dropped; the sweep sends them again.
 MAX_WAITING = 10_000
-#: Seconds for which a broker that failed is not contacted; notifications are dropped meanwhile.
-AWAY_SECONDS = 1.0
+#: The circuit breaker of the broker. While it is open, notifications are dropped.
+BREAKER = "broker"
+#: Seconds for a connection to the broker, and for an answer or a write on one.
+CONNECT_SECONDS = 2.0
+SOCKET_SECONDS = 5.0
 #: Seconds for which an exiting process goes on sending notifications of what it has just committed.
 FLUSH_SECONDS = 2.0
 
@@ -75,11 +81,30 @@ def connect_broker() -> None:
         _connection().connect()
 
 
-def check_broker() -> str:
-    """Connect to the broker; return its address without its password. Raises the exceptions of its client library."""
-    with celery_app().connection_for_write() as connection:
-        connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0, timeout=5)
-        return str(connection.as_uri()) if conf.get().celery_broker_url else "embedded"
+def check_broker(seconds: float = 5.0) -> str:
+    """Connect to the broker within about so many seconds, or write to the embedded one's directory.
+
+    Return its address without its password. Raises the exceptions of its client library, OSError.
+    """
+    url = conf.get().celery_broker_url
+    options = _timeouts(url, seconds)
+    with celery_app().connection_for_write(connect_timeout=seconds, transport_options=options) as connection:
+        connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0, timeout=seconds)
+        if not url:
+            from windlass.jobs.filesystem_transport import prove_writable
+
+            prove_writable(Path(connection.transport_options["folder"]))
+        return str(connection.as_uri()) if url else "embedded"
+
+
+def broker_breaker_names() -> list[str]:
+    """Return the name of the broker's circuit breaker. The embedded broker is a directory, and has none."""
+    settings = conf.get()
+    return [BREAKER] if settings.celery_broker_url and not settings.celery_task_always_eager else []
+
+
+def _guarded() -> AbstractContextManager[None]:
+    return breaker(BREAKER).call(Exception) if broker_breaker_names() else nullcontext()
 
 
 class _Connection:
@@ -88,7 +113,6 @@ class _Connection:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._producer: Any = None
-        self._away_until = 0.0
         self._away = False
 
     def connect(self) -> bool:
@@ -97,7 +121,7 @@ class _Connection:
 
     def send(self, notification: Notification) -> bool:
         with self._lock:
-            return time.monotonic() >= self._away_until and self._attempt(lambda: self._publish(notification))
+            return self._attempt(lambda: self._publish(notification))
 
     def _publish(self, notification: Notification) -> None:
         job_id, stage = notification
@@ -115,7 +139,10 @@ class _Connection:
 
     def _attempt(self, work: Any) -> bool:
         try:
-            work()
+            with _guarded():
+                work()
+        except BreakerOpen:
+            return False
         except Exception as error:  # noqa: BLE001  each broker's client has its own errors; none may reach an upload
             self._drop(error)
             return False
@@ -126,7 +153,6 @@ class _Connection:
 
     def _drop(self, error: Exception) -> None:
         producer, self._producer = self._producer, None
-        self._away_until = time.monotonic() + AWAY_SECONDS
         if not self._away:
             self._away = True
             log.warning("broker.away", error=f"{type(error).__name__}: {error}", hint="jobs wait for the sweep")
@@ -210,7 +236,7 @@ def _configuration() -> dict[str, Any]:
         "broker_read_url": url,
         "broker_write_url": url,
         "broker_transport_options": _transport_options(url),
-        "broker_connection_timeout": 2,
+        "broker_connection_timeout": CONNECT_SECONDS,
         "task_queues": [make_queue(stage.value, exchange, routing_key=stage.value) for stage in Stage],
         "task_default_queue": Stage.INTAKE.value,
         "task_default_exchange": "windlass",
@@ -221,11 +247,19 @@ def _configuration() -> dict[str, Any]:
 
 
 def _transport_options(url: str) -> dict[str, Any]:
-    scheme = url.partition(":")[0]
-    if scheme == "windlass":
+    if url.startswith("windlass:"):
         return {"folder": str(conf.get().windlass_home / "broker")}
-    if scheme.startswith(("redis", "rediss", "valkey")):
-        return {"socket_connect_timeout": 2, "socket_timeout": 5, "socket_keepalive": True}
-    if scheme.startswith(("amqp", "pyamqp")):
-        return {"write_timeout": 5}
+    keepalive = {"socket_keepalive": True} if url.startswith(_REDIS) else {}
+    return {**_timeouts(url, SOCKET_SECONDS), **keepalive}
+
+
+_REDIS = ("redis", "valkey")
+
+
+def _timeouts(url: str, seconds: float) -> dict[str, Any]:
+    """The transport options of this URL that bound the wait for an answer."""
+    if url.startswith(_REDIS):
+        return {"socket_connect_timeout": min(seconds, CONNECT_SECONDS), "socket_timeout": seconds}
+    if url.startswith(("amqp", "pyamqp")):
+        return {"write_timeout": seconds}
     return {}

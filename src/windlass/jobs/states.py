@@ -17,6 +17,13 @@ class JobState(models.TextChoices):
     DEAD = "dead"  # a dead letter: its attempts are used up, or it cannot succeed
 
 
+class ProcessRole(models.TextChoices):
+    """Processes with heartbeats: without them, nothing is processed."""
+
+    WORKER = "worker"
+    SCHEDULER = "scheduler"
+
+
 class AttemptOutcome(models.TextChoices):
     RUNNING = "running"  # in progress
     DONE = "done"  # succeeded

@@ -256,6 +256,11 @@ class Unavailable(Problem):
     usual_retry_after = 5
 
 
+class UploadsPaused(Problem):
+    slug, status, title, transient = "uploads-paused", 503, "The server takes no new uploads at the moment", True
+    usual_retry_after = 30
+
+
 class QuotaExceeded(Problem):
     slug, status, title = "quota-exceeded", 507, "The quota of the owner is exceeded"
 

@@ -1,4 +1,5 @@
-"""The scheduler process: sweep every SWEEP_SECONDS, do housekeeping every hour, verify stored files.
+"""The scheduler process: sweep every SWEEP_SECONDS, evaluate the service level, do housekeeping every hour, verify
+stored files.
 
 Several schedulers may run at once.
 """
@@ -15,7 +16,10 @@ import structlog
 from django.db import DatabaseError, close_old_connections
 
 from windlass import conf
-from windlass.operations import verify
+from windlass.jobs import api as jobs
+from windlass.kernel.ids import new_id
+from windlass.operations import level_evaluator, verify
+from windlass.operations.process_heartbeat import beating
 from windlass.operations.sweep import housekeeping, sweep
 from windlass.operations.wal_checkpoint import Checkpointer
 
@@ -39,13 +43,16 @@ def run(stop: threading.Event) -> None:
     threading.Thread(target=_housekeep, name="windlass-housekeeping", daemon=True).start()
     verifying = threading.Thread(target=_verify, args=(stop,), name="windlass-verify", daemon=True)
     verifying.start()
+    evaluating = level_evaluator.run_in_thread(stop)
     checkpointer = Checkpointer()
     log.info("scheduler.started", every_seconds=conf.get().sweep_seconds)
-    while not stop.is_set():
-        _run_once(sweep)
-        _run_once(checkpointer.run)
-        stop.wait(conf.get().sweep_seconds)
+    with beating(f"scheduler-{new_id().hex[:12]}", jobs.ProcessRole.SCHEDULER):
+        while not stop.is_set():
+            _run_once(sweep)
+            _run_once(checkpointer.run)
+            stop.wait(conf.get().sweep_seconds)
     verifying.join(STOP_SECONDS)
+    evaluating.join(STOP_SECONDS)
 
 
 def _housekeep() -> None:

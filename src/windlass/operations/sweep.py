@@ -134,9 +134,17 @@ def _postponed_steps(_: bool) -> Iterator[Cleaned]:
     yield Cleaned("jobs_reopened", processing.backfill())
 
 
+def _undated_dead_letters(_: bool) -> Iterator[Cleaned]:
+    yield Cleaned("dead_letters_completed", jobs.complete_dead_letters())
+
+
 def _direct_uploads(_: bool) -> Iterator[Cleaned]:
     completed = direct_upload.complete_sent_uploads(seconds=DIRECT_UPLOAD_SECONDS)
     yield Cleaned("direct_uploads_completed", completed)
+
+
+def _old_heartbeats(_: bool) -> Iterator[Cleaned]:
+    yield Cleaned("heartbeats_deleted", jobs.delete_old_heartbeats())
 
 
 def _uploads(dry_run: bool) -> Iterator[Cleaned]:
@@ -198,7 +206,9 @@ TASKS = (
     CleanupTask("expired_claims", _expired_claims),
     CleanupTask("lost_notifications", _lost_notifications),
     CleanupTask("postponed_steps", _postponed_steps),
+    CleanupTask("undated_dead_letters", _undated_dead_letters),
     CleanupTask("direct_uploads", _direct_uploads),
+    CleanupTask("old_heartbeats", _old_heartbeats),
     CleanupTask("uploads", _uploads, by_hand=True),
     CleanupTask("retention", _retention, by_hand=True, batched=True),
     CleanupTask("retained_objects", _retained_objects, by_hand=True),

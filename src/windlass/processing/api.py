@@ -11,6 +11,7 @@ from windlass.processing.circuit_breakers import (
     UnknownBreaker,
     breaker_status,
     breaker_statuses,
+    local_breaker_statuses,
     reset_breaker,
 )
 from windlass.processing.dead_letters import find_dead_letters
@@ -27,6 +28,7 @@ from windlass.processing.scanners.configured_scanner import (
     try_scanner_limits,
 )
 from windlass.processing.scanners.contract import ScannerAway
+from windlass.processing.service_features import available_features
 from windlass.processing.worker_sandbox import sandbox_level, shut_down, warm_up, warn_of_weak_sandbox
 
 __all__ = [
@@ -37,6 +39,7 @@ __all__ = [
     "ScannerAway",
     "UnknownBreaker",
     "apply_retention",
+    "available_features",
     "backfill",
     "breaker_status",
     "breaker_statuses",
@@ -45,6 +48,7 @@ __all__ = [
     "delete_or_trash",
     "find_dead_letters",
     "gate_steps",
+    "local_breaker_statuses",
     "plan_for",
     "release",
     "reprocess",

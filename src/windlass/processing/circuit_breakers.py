@@ -8,8 +8,10 @@ from datetime import UTC, datetime, timedelta
 from windlass import conf
 from windlass.events import api as events
 from windlass.files.api import store_breaker_names
+from windlass.jobs.api import broker_breaker_names
 from windlass.processing.scanners.configured_scanner import BREAKER
-from windlass.resilience.circuit_breaker import policy_of
+from windlass.processing.step_services import service_breaker_names
+from windlass.resilience.circuit_breaker import breaker, policy_of
 from windlass.resilience.circuits import Circuit, State
 
 
@@ -41,6 +43,11 @@ def breaker_statuses() -> list[BreakerStatus]:
     return [_status(name, known.get(name, Circuit())) for name in _names()]
 
 
+def local_breaker_statuses() -> list[BreakerStatus]:
+    """Return the status of each breaker as this process knows it. Reads no database."""
+    return [_status(name, breaker(name).circuit) for name in _names()]
+
+
 def breaker_status(name: str) -> BreakerStatus:
     """Raises UnknownBreaker."""
     _require(name)
@@ -55,15 +62,13 @@ def reset_breaker(name: str) -> BreakerStatus:
 
 def _names() -> list[str]:
     scanner = [BREAKER] if conf.get().scanner_name else []
-    return [*scanner, *store_breaker_names()]
+    return [*scanner, *store_breaker_names(), *broker_breaker_names(), *service_breaker_names()]
 
 
 def _require(name: str) -> None:
     names = _names()
     if name not in names:
-        there = (
-            f"There are: {', '.join(names)}." if names else "Neither a scanner nor a store over a network is set up."
-        )
+        there = f"There are: {', '.join(names)}." if names else "No service over a network is set up."
         raise UnknownBreaker(f"There is no circuit breaker {name!r}. {there}")
 
 

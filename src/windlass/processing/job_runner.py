@@ -8,6 +8,7 @@ from collections.abc import Collection
 
 import structlog
 from django.db import close_old_connections
+from structlog.contextvars import bound_contextvars
 
 from windlass.events.api import recording
 from windlass.files.api import (
@@ -20,6 +21,7 @@ from windlass.files.api import (
 )
 from windlass.jobs import api as jobs
 from windlass.jobs.api import Stage
+from windlass.kernel import spans
 from windlass.kernel.clock import monotonic
 from windlass.kernel.disk_full import is_disk_full
 from windlass.processing.contract import Cancelled, DiskFull, PermanentError, StepError, Unavailable
@@ -42,7 +44,11 @@ log = structlog.get_logger(__name__)
 
 EVERY_STAGE = tuple(Stage)
 
-#: Seconds after which a job is run again whose file could not be read because its store was away.
+#: How a job run ended, in its span.
+DONE, POSTPONED, RETRIED, DEAD, LEASE_LOST = "done", "postponed", "retried", "dead", "lease_lost"
+_GOOD_OUTCOMES = frozenset({DONE, POSTPONED})
+#: Seconds after which a job is run again whose file could not be read because its store was away, while the store's
+#: circuit breaker is closed.
 STORE_RETRY_SECONDS = 10.0
 #: How often another duplicate is looked for if one was deleted meanwhile.
 SHARE_ATTEMPTS = 3
@@ -57,28 +63,58 @@ def run_job(job_id: uuid.UUID, holder: str, stages: Collection[Stage] = EVERY_ST
     try:
         claim = jobs.find_claimable(job_id, holder)
         if claim is not None:
-            _run(claim, stages)
+            with bound_contextvars(request_id=claim.request_id, job_id=str(claim.job_id)):
+                began = monotonic()
+                _run_as_span(claim, stages)
+                log.debug("job.ended", file_id=str(claim.file_id), seconds=round(monotonic() - began, 3))
     finally:
         close_old_connections()
 
 
-def _run(claim: jobs.Claim, stages: Collection[Stage]) -> None:
+def _run_as_span(claim: jobs.Claim, stages: Collection[Stage]) -> None:
+    """Measure the job run as a part of the trace that queued the job."""
+    attributes: spans.Attributes = {
+        "windlass.job.id": str(claim.job_id),
+        "windlass.job.stage": claim.stage.value,
+        "windlass.job.attempt": claim.attempt,
+        "windlass.file.id": str(claim.file_id),
+        "windlass.request_id": claim.request_id,
+    }
+    name = f"job {claim.stage.value}"
+    with spans.span(name, spans.SpanKind.CONSUMER, parent=claim.trace_context, attributes=attributes) as span:
+        outcome = _run(claim, stages)
+        span.annotate({"windlass.job.outcome": outcome})
+        if outcome not in _GOOD_OUTCOMES:
+            span.fail(outcome)
+
+
+def _run(claim: jobs.Claim, stages: Collection[Stage]) -> str:
+    """Return how the job run ended."""
     run: JobRun | None = None
     try:
         asset = load_file(claim.file_id)
         if asset is None or not is_runnable(claim, asset):
             finish_without_work(claim)
-            return
+            return DONE
         run = JobRun(claim, asset)
-        try:
-            _run_stages(run, stages)
-        except (jobs.LeaseLost, Cancelled):
-            raise
-        except Exception as error:  # noqa: BLE001  the boundary of a job: every failure is recorded in its row
-            _record_failure(run, error)
+        # The name is in lines at debug level only, and error reports leave it out.
+        with bound_contextvars(filename=asset.original_filename):
+            return _run_and_record(run, stages)
     except (jobs.LeaseLost, Cancelled):
         claim = run.claim if run else claim
         log.info("job.lease_lost", job_id=str(claim.job_id), stage=claim.stage, attempt=claim.attempt)
+        return LEASE_LOST
+
+
+def _run_and_record(run: JobRun, stages: Collection[Stage]) -> str:
+    """Return how the job run ended. Raises LeaseLost, Cancelled."""
+    try:
+        _run_stages(run, stages)
+    except (jobs.LeaseLost, Cancelled):
+        raise
+    except Exception as error:  # noqa: BLE001  the boundary of a job: every failure is recorded in its row
+        return _record_failure(run, error)
+    return DONE
 
 
 def _run_stages(run: JobRun, stages: Collection[Stage]) -> None:
@@ -111,11 +147,23 @@ def _run_steps(run: JobRun, workspace: StepWorkspace, lost: threading.Event) -> 
         run.start_step(step)
         if monotonic() - run.saved_at >= SAVE_INTERVAL or _may_block(run, step):
             run.save()
-        ended = run_step(run, step, workspace, lost)
+        ended = _run_as_step_span(run, step, workspace, lost)
         run.end_step(ended)
         if ended.verdict is not None:
             break
     return ended
+
+
+def _run_as_step_span(run: JobRun, step: PlannedStep, workspace: StepWorkspace, lost: threading.Event) -> EndedStep:
+    attributes: spans.Attributes = {
+        "windlass.step.name": step.name,
+        "windlass.step.stage": step.stage,
+        "windlass.step.isolated": step.isolated,
+    }
+    with spans.span(f"step {step.name}", attributes=attributes) as span:
+        ended = run_step(run, step, workspace, lost)
+        span.annotate({"windlass.step.outcome": ended.state.value})
+        return ended
 
 
 def _may_block(run: JobRun, step: PlannedStep) -> bool:
@@ -172,7 +220,8 @@ def _delete_stale_renditions(run: JobRun, last: EndedStep | None) -> None:
     delete_objects(to_delete)
 
 
-def _record_failure(run: JobRun, error: Exception) -> None:
+def _record_failure(run: JobRun, error: Exception) -> str:
+    """Return how the job run ended."""
     if not run.acquired:  # there was no plan: the failure is the job's
         run.acquire()
     # The failure belongs to the job of the stage that was run, so that job must exist.
@@ -188,11 +237,13 @@ def _record_failure(run: JobRun, error: Exception) -> None:
     if isinstance(error, Unavailable):
         run.postpone(error, reason)
         log.warning("job.postponed", **context)
-    elif not isinstance(error, PermanentError | ObjectMissing) and run.retry_later(error, reason):
+        return POSTPONED
+    if not isinstance(error, PermanentError | ObjectMissing) and run.retry_later(error, reason):
         log.warning("job.retried", **context)
-    else:
-        run.dead_letter(error, reason)
-        log.error("job.dead", **context)
+        return RETRIED
+    run.dead_letter(error, reason)
+    log.error("job.dead", **context)
+    return DEAD
 
 
 def _log_context(run: JobRun, error: Exception) -> dict[str, str]:
@@ -211,7 +262,7 @@ def _log_context(run: JobRun, error: Exception) -> dict[str, str]:
 def _as_step_error(run: JobRun, error: Exception) -> Exception:
     """An unavailable store and a full disk postpone the job, as an unavailable service does."""
     if isinstance(error, StoreUnavailable) and not is_backfilling(run.asset):
-        return Unavailable("The store of file bytes does not answer.", STORE_RETRY_SECONDS)
+        return Unavailable("The store of file bytes does not answer.", error.retry_after or STORE_RETRY_SECONDS)
     if isinstance(error, StoreFull) or is_disk_full(error):
         return DiskFull()
     return error

@@ -15,6 +15,8 @@ from windlass.events.api import recording
 from windlass.executors import in_thread, in_transaction
 from windlass.files import api as files
 from windlass.jobs import api as jobs
+from windlass.kernel import process_counters
+from windlass.kernel.clock import monotonic
 from windlass.kernel.ids import new_id
 from windlass.kernel.object_keys import object_key
 from windlass.kernel.problem_types import FileTooLarge, ReceiveTimeout, Unavailable, UploadGone
@@ -47,6 +49,7 @@ class SingleRequestUpload:
         self._session: files.UploadSession | None = None
         self._object_created = False
         self._sha256: str | None = None
+        self._began_at = monotonic()
         self.recorded = False
 
     async def receive(self, source: ByteSource) -> None:
@@ -80,11 +83,11 @@ class SingleRequestUpload:
         """
         await self.verify()
         shown = await in_transaction(self._record_and_show, request_id, show)
-        self.recorded = True
+        self.note_recorded()
         return shown
 
     def record(self, request_id: str) -> files.FileAsset:
-        """Record the verified file in the caller's transaction; set ``recorded`` once that is committed.
+        """Record the verified file in the caller's transaction; call ``note_recorded`` once that is committed.
 
         Raises QuotaExceeded, UploadGone.
         """
@@ -99,6 +102,12 @@ class SingleRequestUpload:
             return completion.record_file(lease, session, size=self.size, sha256=self._sha256, request_id=request_id)
         except files.LeaseLost as error:
             raise UploadGone(_CANCELLED) from error
+
+    def note_recorded(self) -> None:
+        """The file's record is committed: nothing of this upload is to be deleted."""
+        self.recorded = True
+        if self._session is None:  # otherwise it is measured from the session's creation
+            process_counters.upload_seconds.observe(monotonic() - self._began_at, self.new.dialect)
 
     async def discard(self) -> None:
         """Delete everything of this upload, unless its file was recorded. Idempotent."""

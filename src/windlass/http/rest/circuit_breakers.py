@@ -3,32 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from ninja import Router
-from pydantic import Field
 
 from windlass.executors import in_database
 from windlass.http.callers import STAFF
+from windlass.http.health_models import BreakerOut
 from windlass.http.json_models import ReplyModel
 from windlass.kernel.problem_types import NotFound
 from windlass.processing import api as processing
-from windlass.resilience.circuits import State
 
 router = Router(tags=["Error handling"])
-
-
-class BreakerOut(ReplyModel):
-    name: str = Field(description="`scanner`, `storage` (the default store) or `storage.NAME` (another store).")
-    state: State
-    failure_count: int = Field(description="Failures in a row with which it opened; 0 while it is closed.")
-    success_count: int = Field(description="Successful trials in a row while it is half open.")
-    failure_threshold: int = Field(description="Failures in a row, in one process, that open it.")
-    success_threshold: int = Field(description="Successful trials in a row that close it.")
-    recovery_seconds: float = Field(description="How long it stays open before a trial.")
-    opened_at: datetime | None = Field(description="When it last opened; null while it is closed.")
-    retry_at: datetime | None = Field(description="When an open one admits a trial; else null.")
 
 
 class BreakersOut(ReplyModel):

@@ -18,7 +18,17 @@ from windlass.http import idempotency
 from windlass.http.byte_endpoints import BYTE_ENDPOINTS
 from windlass.http.endpoints import ByteEndpoint, Content, Parameter, Shape
 from windlass.http.json_models import ProblemDocument
-from windlass.http.rest import circuit_breakers, error_handling, files, grants, media, problems, profiles, quota
+from windlass.http.rest import (
+    circuit_breakers,
+    error_handling,
+    files,
+    grants,
+    media,
+    problems,
+    profiles,
+    quota,
+    service_level,
+)
 from windlass.protocols import json_fields
 
 Definitions = dict[str, Any]
@@ -155,3 +165,4 @@ api.add_router("/api/v1/media", media.router)
 api.add_router("/api/v1", quota.router)
 api.add_router("/error-handling", circuit_breakers.router)
 api.add_router("/error-handling", error_handling.router)
+api.add_router("/error-handling", service_level.router)

@@ -33,7 +33,7 @@ from windlass.protocols.json_fields import parse_upload_id
 from windlass.receiving import chunk_completion, chunked
 from windlass.receiving.body import BytesInMemory
 
-endpoints = UploadEndpoints("Chunks", OWNER)
+endpoints = UploadEndpoints("Chunks", OWNER, Dialect.CHUNKS)
 
 
 class ChunkUploadIn(Schema):

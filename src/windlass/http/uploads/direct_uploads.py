@@ -32,6 +32,7 @@ from windlass.kernel import urls
 from windlass.kernel.principals import Caller
 from windlass.kernel.problem_types import Conflict
 from windlass.protocols import s3multipart as protocol
+from windlass.protocols.dialects import Dialect
 from windlass.protocols.intents import CreateDirect, Reply
 from windlass.protocols.json_fields import parse_upload_id
 from windlass.receiving import direct_upload
@@ -100,7 +101,7 @@ class DirectRefusal(ReplyModel):
     message: str
 
 
-endpoints = UploadEndpoints("Direct uploads", OWNER)
+endpoints = UploadEndpoints("Direct uploads", OWNER, Dialect.S3)
 
 _KEY = query("key", "The key that was returned with the upload's id.")
 _COMPLETED = {200: ("The file record; the same if repeated", DirectUploadCompleted)}

@@ -54,7 +54,7 @@ from windlass.storage.registry import store
 MAX_SIMPLE_SIZE = 50 * 1024 * 1024
 MAX_IMAGES = 10
 
-endpoints = UploadEndpoints("Media", OWNER)
+endpoints = UploadEndpoints("Media", OWNER, Dialect.MEDIA)
 
 
 class MediaUploadIn(Schema):

@@ -25,6 +25,7 @@ from windlass.protocols.dialects import require_whole_body
 from windlass.protocols.form_fields import FieldCollector, LateFields
 from windlass.protocols.form_parser import FormEvent, PartBegan, PartData, PartEnded, parser_of
 from windlass.protocols.intents import Description
+from windlass.receiving.admission import require_open
 from windlass.receiving.single import SingleRequestUpload
 from windlass.storage.contract import Buffer, StoreError
 
@@ -87,6 +88,8 @@ class FormIntake(ABC):
     """All files of one form. A subclass decides what its fields mean and which errors concern the whole form."""
 
     def __init__(self, upload: UploadRequest, fields: FieldCollector, limit: int) -> None:
+        """Raises UploadsPaused, and what FormEvents raises, before anything of the form is read."""
+        require_open()
         self.upload = upload
         self.fields = fields
         self.events = FormEvents(upload, limit)
@@ -171,7 +174,7 @@ class FormIntake(ABC):
         await in_transaction(self._record_verified, verified, record_answer)
         for item in verified:
             if item.upload is not None and item.problem is None:
-                item.upload.recorded = True
+                item.upload.note_recorded()
 
     def _record_verified(self, verified: Sequence[ReceivedFile], record_answer: RecordAnswer) -> None:
         with recording():

@@ -22,13 +22,14 @@ from windlass.http import query_parameters, request_head
 from windlass.http.callers import PRINCIPAL, admit, principal_of
 from windlass.http.endpoints import ByteEndpoint, ByteEndpoints, RequestHandler
 from windlass.http.problem_responses import problem_of, problem_response
+from windlass.http.request_log import CLIENT_GONE, record_of
 from windlass.http.uploads import keyed_requests
 from windlass.kernel import urls
 from windlass.kernel.ids import parse_id
 from windlass.kernel.principals import Caller, Principal
 from windlass.kernel.problem_types import Problem
 from windlass.protocols import ietf, media_types, tus
-from windlass.protocols.dialects import Dialect, resumable_dialect
+from windlass.protocols.dialects import Dialect, probable_dialect, resumable_dialect
 from windlass.protocols.intents import Head, Reply
 from windlass.protocols.request_heads import effective_method
 from windlass.receiving import lease as leases
@@ -109,6 +110,11 @@ AnswerAgain = Callable[[UploadRequest, files.UploadSession], Awaitable[Response 
 class UploadEndpoints(ByteEndpoints):
     """Endpoints of which some receive bytes."""
 
+    def __init__(self, tag: str, access: Access, dialect: Dialect | None = None) -> None:
+        """``dialect``: of all of these endpoints; None where the head of each request tells it."""
+        super().__init__(tag, access)
+        self._dialect = dialect
+
     def upload(
         self,
         call: str,
@@ -123,13 +129,16 @@ class UploadEndpoints(ByteEndpoints):
         resumable protocol that the client speaks. An endpoint that takes an idempotency key and creates upload sessions
         has an ``answer_again``.
         """
-        wrap = partial(receiving, render_problem=render_problem or _refused, answer_again=answer_again)
+        wrap = partial(
+            receiving, dialect=self._dialect, render_problem=render_problem or _refused, answer_again=answer_again
+        )
         return self.declare(call, wrap, **declaration)
 
 
 def receiving(
     handler: UploadHandler,
     declared: ByteEndpoint,
+    dialect: Dialect | None,
     render_problem: RenderProblem,
     answer_again: AnswerAgain | None = None,
 ) -> RequestHandler:
@@ -151,6 +160,7 @@ def receiving(
     @wraps(handler)
     async def answer(request: Request) -> Response:
         head = request_head.of_request(request)
+        record_of(request.scope).dialect = dialect or probable_dialect(head)
         empty = "transfer-encoding" not in head.headers and head.headers.get("content-length", "0") == "0"
         upload = UploadRequest(request, head, RequestBody(request.receive, empty=empty), declared.access)
         # With it, the client sends its body only after the first receive (RFC 9110, 10.1.1).
@@ -186,7 +196,7 @@ def response_of(reply: Reply | Response) -> Response:
 
 def client_gone_response() -> Response:
     """For a client that has disconnected: nobody reads this."""
-    return Response(status_code=499)
+    return Response(status_code=CLIENT_GONE)
 
 
 async def _admit(upload: UploadRequest) -> None:

@@ -22,13 +22,13 @@ class Migration(migrations.Migration):
     dependencies = [("windlass_jobs", "0002_notified_at")]
 
     operations = [
-        migrations.AddField("job", "retries", models.PositiveIntegerField(default=0)),
+        migrations.AddField("job", "retries", models.PositiveIntegerField(default=0, db_default=0)),
         migrations.AddField("job", "retry_due_at", models.DateTimeField(blank=True, null=True)),
         migrations.AddField("job", "dead_at", models.DateTimeField(blank=True, null=True)),
-        migrations.AddField("job", "dead_step", models.CharField(blank=True, default="", max_length=64)),
-        migrations.AddField("job", "dead_error_class", models.CharField(blank=True, default="", max_length=200)),
-        migrations.AddField("attempt", "retry", models.PositiveIntegerField(default=0)),
-        migrations.AddField("attempt", "request_id", models.CharField(blank=True, default="", max_length=128)),
+        migrations.AddField("job", "dead_step", models.CharField(blank=True, default="", db_default="", max_length=64)),
+        migrations.AddField("job", "dead_error_class", models.CharField(blank=True, default="", db_default="", max_length=200)),
+        migrations.AddField("attempt", "retry", models.PositiveIntegerField(default=0, db_default=0)),
+        migrations.AddField("attempt", "request_id", models.CharField(blank=True, default="", db_default="", max_length=128)),
         migrations.RunPython(fill, migrations.RunPython.noop, elidable=True),
         migrations.AddIndex(
             "job", models.Index(fields=["dead_at", "id"], condition=models.Q(state="dead"), name="dead_letters")

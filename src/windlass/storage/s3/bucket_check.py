@@ -18,8 +18,11 @@ _NOT_VERIFIED = (
 )
 
 
-def check(bucket: Bucket, *, thorough: bool) -> None:
-    """Raises StoreError with the reason."""
+def check(bucket: Bucket, *, parts: bool, thorough: bool) -> None:
+    """Put, read and delete an object. ``parts``: send a part as well, since a bucket may take objects and no parts.
+
+    Raises StoreError with the reason.
+    """
     key, data = f"{object_keys.CHECKS}{objects.new_token()}", secrets.token_bytes(64)
     try:
         objects.put(bucket, key, data)
@@ -28,9 +31,21 @@ def check(bucket: Bucket, *, thorough: bool) -> None:
     finally:
         with suppress(StoreError):
             objects.delete(bucket, key)
+    if parts:
+        _send_part(bucket, key)
     if thorough:
         _require_deleted(bucket, key)
         _check_multipart(bucket, key)
+
+
+def _send_part(bucket: Bucket, key: str) -> None:
+    """Send the only part of an upload that is not completed."""
+    upload = multipart.create(bucket, key, bucket.options.checksum, key)
+    try:
+        multipart.upload_part(bucket, key, upload, 1, b"part", bucket.options.checksum)
+    finally:
+        with suppress(StoreError):
+            multipart.abort(bucket, key, upload)
 
 
 def _require_deleted(bucket: Bucket, key: str) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError
 
-from windlass.kernel import object_keys
 from windlass.storage import contract
 from windlass.storage.contract import Buffer, ObjectInfo, ObjectMissing, StoreError, StoreUnavailable
 from windlass.storage.s3.options import MIB
@@ -30,11 +29,14 @@ def check_key(key: str) -> str:
     return contract.check_key(key)
 
 
-def prefixes_within(prefix: str) -> list[str]:
-    """Return the prefixes to list to find every object of Windlass whose key starts with ``prefix``."""
+def prefixes_within(prefix: str, all_prefixes: Sequence[str]) -> list[str]:
+    """Return the prefixes to list to find every object of Windlass whose key starts with ``prefix``.
+
+    ``all_prefixes``: what the keys of the store's objects start with.
+    """
     return [
         prefix if prefix.startswith(ours) else ours
-        for ours in object_keys.PREFIXES
+        for ours in all_prefixes
         if ours.startswith(prefix) or prefix.startswith(ours)
     ]
 

@@ -8,6 +8,8 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO
 
+from windlass.kernel import object_keys
+from windlass.kernel.clock import monotonic
 from windlass.storage.contract import Buffer, Capabilities, ObjectInfo, ObjectMissing, State, Store, StoreError, Writer
 from windlass.storage.registry import Guard, guarded, no_guard
 from windlass.storage.s3 import bucket_check, multipart, objects
@@ -21,6 +23,9 @@ from windlass.storage.s3.writer import ChunkWriter, S3Writer
 
 if TYPE_CHECKING:
     from windlass.conf import Settings
+
+#: For how long ``check`` takes it that parts are accepted (seconds).
+CHECK_PARTS_SECONDS = 10.0
 
 
 def from_settings(settings: Settings) -> S3Store:
@@ -46,12 +51,17 @@ class S3Store(DirectUpload, Store):
         direct=True,
     )
 
-    def __init__(self, options: Options, guard: Guard = no_guard) -> None:
+    def __init__(
+        self, options: Options, guard: Guard = no_guard, *, prefixes: Sequence[str] = object_keys.PREFIXES
+    ) -> None:
+        """``prefixes``: what the keys of its objects start with. Others in the bucket are never listed."""
+        self._prefixes = prefixes
         self._options = options
         self._bucket = Bucket(options, lambda: guard(self.name))
         self.capabilities = replace(type(self).capabilities, max_chunks=options.max_parts)
         self.max_parts = options.max_parts
         self._memory = MemoryPool(options.buffer)
+        self._parts_checked_until = 0.0
         # The endpoint of a private server is often an address that only this network can reach.
         self.is_public = bool(options.public_endpoint) or not options.endpoint
         self.bucket, self.supports_forms = options.bucket, options.forms
@@ -135,7 +145,7 @@ class S3Store(DirectUpload, Store):
 
     def objects(self, prefix: str = "", *, unless: Callable[[str], bool] | None = None) -> Iterator[ObjectInfo]:
         """List a tail object as its object, unfinished. Other objects in the bucket are left out."""
-        for within in objects.prefixes_within(prefix):
+        for within in objects.prefixes_within(prefix, self._prefixes):
             for info in objects.list_objects(self._bucket, within):
                 owner = objects.tail_owner(info.key)
                 if owner is not None:
@@ -146,7 +156,11 @@ class S3Store(DirectUpload, Store):
                 yield ObjectInfo(upload.key, 0, upload.created_at.replace(microsecond=0), unfinished=True)
 
     def check(self, *, thorough: bool = False) -> None:
-        bucket_check.check(self._bucket, thorough=thorough)
+        """Parts are tried every CHECK_PARTS_SECONDS while they are accepted: each try is three requests more."""
+        parts = monotonic() >= self._parts_checked_until
+        bucket_check.check(self._bucket, parts=parts, thorough=thorough)
+        if parts:
+            self._parts_checked_until = monotonic() + CHECK_PARTS_SECONDS
 
     def presign(self, key: str, *, seconds: int, headers: Mapping[str, str]) -> str:
         overrides = {f"Response{name.replace('-', '')}": value for name, value in headers.items()}

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('windlass_files', '0012_retained_objects'),
+        ('windlass_files', '0013_backup_run'),
     ]
 
     operations = [

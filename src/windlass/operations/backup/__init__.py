@@ -1,0 +1,1 @@
+"""Back up the database and the objects that it names, restore them, and verify backups."""

@@ -1,0 +1,1 @@
+"""The checks of single components: what each tries, and what it is held against."""
