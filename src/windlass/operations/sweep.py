@@ -174,6 +174,11 @@ def _old_records(_: bool) -> Iterator[Cleaned]:
     yield Cleaned("jobs_pruned", jobs.prune(conf.get().dead_job_retention_days))
 
 
+def _deliveries(_: bool) -> Iterator[Cleaned]:
+    yield Cleaned("deliveries_pruned", events.prune_deliveries(conf.get().webhook_retention_days))
+    yield Cleaned("breakers_pruned", events.delete_unused_breakers())
+
+
 def _dead_letters(dry_run: bool) -> Iterator[Cleaned]:
     count = jobs.delete_old_dead_letters(conf.get().dead_job_retention_days, dry_run=dry_run)
     yield Cleaned("dead_letters_deleted", count)
@@ -214,6 +219,7 @@ TASKS = (
     CleanupTask("retained_objects", _retained_objects, by_hand=True),
     CleanupTask("abandoned_concatenations", _abandoned_concatenations),
     CleanupTask("old_records", _old_records, hourly=True),
+    CleanupTask("deliveries", _deliveries, hourly=True),
     CleanupTask("dead_letters", _dead_letters, hourly=True, by_hand=True),
     CleanupTask("references", _references, hourly=True, by_hand=True),
     CleanupTask("orphans", _orphans, hourly=True, by_hand=True),

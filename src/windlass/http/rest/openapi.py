@@ -28,6 +28,7 @@ from windlass.http.rest import (
     profiles,
     quota,
     service_level,
+    webhooks,
 )
 from windlass.protocols import json_fields
 
@@ -163,6 +164,7 @@ api.add_router("", files.router)
 api.add_router("", grants.router)
 api.add_router("/api/v1/media", media.router)
 api.add_router("/api/v1", quota.router)
+api.add_router("/api/v1/webhooks", webhooks.router)
 api.add_router("/error-handling", circuit_breakers.router)
 api.add_router("/error-handling", error_handling.router)
 api.add_router("/error-handling", service_level.router)

@@ -30,7 +30,8 @@ from windlass.kernel.stored_text import is_storable
 
 #: Windlass's paths, which a catch-all of another project must not answer.
 _OWN_PATHS = (
-    r"^(?:files|uploads|events|profiles|s3|error-handling|livez|readyz|healthz|api/v1/upload|api/v1/media)(?:/.*)?$"
+    r"^(?:files|uploads|events|profiles|s3|error-handling|livez|readyz|healthz"
+    r"|api/v1/upload|api/v1/media|api/v1/webhooks)(?:/.*)?$"
 )
 
 
