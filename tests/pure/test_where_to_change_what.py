@@ -15,7 +15,7 @@ ROWS = [
 ]
 
 
-def test_there_are_at_least_twenty_changes() -> None:
+def test_there_are_twenty_changes_at_least() -> None:
     assert len(ROWS) >= 20
 
 

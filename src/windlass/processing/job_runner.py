@@ -8,6 +8,7 @@ from collections.abc import Collection
 
 import structlog
 from django.db import close_old_connections
+from structlog.contextvars import bound_contextvars
 
 from windlass.events.api import recording
 from windlass.files.api import (
@@ -62,7 +63,10 @@ def run_job(job_id: uuid.UUID, holder: str, stages: Collection[Stage] = EVERY_ST
     try:
         claim = jobs.find_claimable(job_id, holder)
         if claim is not None:
-            _run_as_span(claim, stages)
+            with bound_contextvars(request_id=claim.request_id, job_id=str(claim.job_id)):
+                began = monotonic()
+                _run_as_span(claim, stages)
+                log.debug("job.ended", file_id=str(claim.file_id), seconds=round(monotonic() - began, 3))
     finally:
         close_old_connections()
 
@@ -94,7 +98,7 @@ def _run(claim: jobs.Claim, stages: Collection[Stage]) -> str:
             return DONE
         run = JobRun(claim, asset)
         # The name is in lines at debug level only, and error reports leave it out.
-        with structlog.contextvars.bound_contextvars(request_id=claim.request_id, filename=asset.original_filename):
+        with bound_contextvars(filename=asset.original_filename):
             return _run_and_record(run, stages)
     except (jobs.LeaseLost, Cancelled):
         claim = run.claim if run else claim
