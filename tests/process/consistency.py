@@ -74,20 +74,20 @@ RULES = {
         WHERE file.status = 'FAILED' GROUP BY file.id
         HAVING ifnull(steps, '') != CASE job.dead_step WHEN '' THEN '' ELSE job.dead_step || ' failed' END
     """,
-    "a breaker is in the state of its last event": """
+    "the last event of a breaker says closed if it is closed, else open": """
         SELECT breaker.name, breaker.state, json_extract(event.data, '$.state') AS told
         FROM windlass_events_circuitbreaker breaker LEFT JOIN windlass_events_event event ON event.id = (
             SELECT max(id) FROM windlass_events_event
             WHERE type = 'system.breaker' AND json_extract(data, '$.breaker') = breaker.name
-        ) WHERE told IS NOT breaker.state
+        ) WHERE told IS NOT CASE breaker.state WHEN 'closed' THEN 'closed' ELSE 'open' END
     """,
-    "each event of a breaker goes on from the one before": """
+    "the events of a breaker say open and closed in turn": """
         SELECT * FROM (
-            SELECT id, json_extract(data, '$.breaker') AS name, json_extract(data, '$.before') AS before,
+            SELECT id, json_extract(data, '$.breaker') AS name, json_extract(data, '$.state') AS state,
                 lag(json_extract(data, '$.state'), 1, 'closed')
                     OVER (PARTITION BY json_extract(data, '$.breaker') ORDER BY id) AS last
             FROM windlass_events_event WHERE type = 'system.breaker'
-        ) WHERE before != last
+        ) WHERE state = last
     """,
     "only a half-open breaker has a trial, and its lease ends": """
         SELECT name, state, trial_until FROM windlass_events_circuitbreaker
