@@ -105,7 +105,7 @@ def test_a_row_is_written_on_changes_only_and_each_change_has_one_event(site: Si
     site.succeed(1)
     site.passed += 1
     site.succeed(0)
-    assert site.states_told() == ["open", "half_open", "closed"]
+    assert site.states_told() == ["open", "closed"]
 
 
 def test_a_change_of_an_older_generation_is_refused_without_an_event(site: Site) -> None:
@@ -143,7 +143,7 @@ def test_many_threads_of_two_processes_make_one_trial(site: Site) -> None:
     for thread in threads:
         thread.join()
     assert (len(inside), len(refused)) == (1, 11)
-    assert site.states_told() == ["open", "half_open", "closed"]
+    assert site.states_told() == ["open", "closed"]
 
 
 def test_the_lease_of_a_trial_is_renewed_and_that_of_a_killed_one_ends(

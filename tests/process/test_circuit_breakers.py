@@ -281,7 +281,7 @@ def test_four_processes_make_one_trial(database: str, tmp_path: Path, request: p
         site.call()
         assert Counter(line for _, line in site.results(12)) == {"called": 12}, "two trials succeeded: it is closed"
         site.release()
-    assert do(PRINT) == "['open', 'half_open', 'closed']\n"
+    assert do(PRINT) == "['open', 'closed']\n"
 
 
 #: Opens the breaker, and says whether it is open.

@@ -236,3 +236,43 @@ def test_each_store_may_have_its_own_thresholds(tmp_path: Path) -> None:
     assert breaker_thresholds(found, "scanner") == (5, 2, 30.0)
     named_default = read(Settings, {}, given | {"MEDIA_ROOT": str(tmp_path / "media"), "DEFAULT_STORE": "far"})
     assert breaker_thresholds(named_default, "storage") == (2, 2, 4.0)
+
+
+def test_a_failure_that_does_not_count_says_nothing() -> None:
+    site = Site()
+    for mine in [True, True, False, True]:
+        with pytest.raises(Away), site.breaker.call(Away, counts=lambda _, mine=mine: mine):
+            raise Away
+    assert site.state == State.OPEN, "three that count, and the fourth is no success between them"
+    assert not site.breaker.admits_calls()
+    site.now += 30
+    assert site.breaker.admits_calls()
+
+
+def test_services_have_thresholds_of_their_own() -> None:
+    text = '{"ocr": {"failure_threshold": 7, "recovery_seconds": 1.5}}'
+    settings = read(
+        Settings,
+        {},
+        {"BREAKER_SERVICES": text, "BREAKER_SERVICE_SUCCESS_THRESHOLD": "4", "BREAKER_RECOVERY_SECONDS": "9"},
+    )
+    assert breaker_thresholds(settings, "service.ocr") == (7, 4, 1.5)
+    assert breaker_thresholds(settings, "service.other") == (5, 4, 9.0)
+    assert breaker_thresholds(settings, "broker") == (3, 1, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("[]", "must be a JSON object of objects"),
+        ('{"ocr": 3}', "must be a JSON object of objects"),
+        ("{", "is not valid JSON"),
+        ('{"ocr": {"threshold": 3}}', "has no 'threshold'; there are failure_threshold"),
+        ('{"ocr": {"failure_threshold": 1.5}}', "failure_threshold of ocr is 1.5"),
+        ('{"ocr": {"success_threshold": true}}', "success_threshold of ocr is True"),
+        ('{"ocr": {"recovery_seconds": 0}}', "recovery_seconds of ocr is 0"),
+    ],
+)
+def test_wrong_thresholds_of_services_are_refused(text: str, reason: str) -> None:
+    with pytest.raises(BadSetting, match=reason):
+        read(Settings, {}, {"BREAKER_SERVICES": text})

@@ -100,7 +100,7 @@ def test_progress_rises_through_the_stages_by_weight() -> None:
 def test_a_planned_step_can_be_converted_to_a_dict() -> None:
     about = About(name="a", stage="derive", title="Making an A", order=1, isolated=True, weight=3)
     (step,) = make_plan([about], {}, "image/png")
-    assert step == PlannedStep("derive", "a", "Making an A", True, 3, reason="every type")
+    assert step == PlannedStep("derive", "a", "Making an A", True, 3, reason="every type", least_level="degraded")
     assert asdict(step)["stage"] == "derive"
 
 

@@ -18,9 +18,11 @@ from windlass.cli.profiles_and_plan import plan, profiles
 from windlass.cli.quota import quota_group
 from windlass.cli.serve import serve
 from windlass.cli.server_setup import check, encryption_key, migrate
+from windlass.cli.service_level import level_group
 from windlass.cli.sweep import sweep
 from windlass.cli.transfers import download, upload
 from windlass.cli.verify import verify
+from windlass.cli.webhooks import webhook_group
 
 app = typer.Typer(
     name="windlass",
@@ -59,4 +61,6 @@ app.add_typer(trash_group, name="trash")
 app.add_typer(quota_group, name="quota")
 app.add_typer(backups_group, name="backups")
 app.add_typer(breaker_group, name="breaker")
+app.add_typer(level_group, name="level")
 app.add_typer(dead_group, name="dead")
+app.add_typer(webhook_group, name="webhook")

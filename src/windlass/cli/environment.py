@@ -93,8 +93,10 @@ def set_up_django(process: str | None = None) -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", OWN_SETTINGS)
     if process is not None:
         from windlass.operations import logging, telemetry
+        from windlass.operations.shared_counters import share_counters
 
         logging.configure(process)
+        share_counters(process)
         telemetry.start(process)
     import django
     from django.core.exceptions import ImproperlyConfigured

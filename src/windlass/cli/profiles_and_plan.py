@@ -67,7 +67,8 @@ def _plan_lines(head: str, steps: Sequence[PlannedStep], others: Sequence[LeftOu
         lines.append(f"{stage}:")
         for step in members:
             where, owed = " (in the sandbox)" * step.isolated, f"; owed: {step.owed}" if step.owed else ""
-            lines += [f"  {step.name:<16} {step.title}{where}", f"{'':<19}{step.reason}{owed}"]
+            level = f"; from level {step.least_level} up" if step.least_level != "maintenance" else ""
+            lines += [f"  {step.name:<16} {step.title}{where}", f"{'':<19}{step.reason}{level}{owed}"]
     if others:
         lines.append("left out:")
         lines += [f"  {step.name:<16} {step.reason}" for step in others]

@@ -7,6 +7,7 @@ store has a complete ``Settings`` object like the plain one, and ``from_settings
 from __future__ import annotations
 
 import difflib
+import json
 import re
 import tomllib
 from collections.abc import Mapping
@@ -72,11 +73,25 @@ def named_stores(settings: Settings) -> Mapping[str, Settings]:
 def breaker_thresholds(settings: Settings, name: str) -> tuple[int, int, float]:
     """Failure threshold, success threshold and recovery seconds of a circuit breaker.
 
-    ``storage`` is the default store's, ``storage.NAME`` that of another store, which may have thresholds of its own.
+    ``storage`` is the default store's, ``storage.NAME`` that of another store, which may have thresholds of its own, as
+    may ``service.NAME``, a service that steps name.
     """
-    service, _, store = name.partition(".")
-    of_store = store_settings(settings, store or default_store(settings)) if service == "storage" else None
-    return (of_store or settings).breaker(service)
+    kind, _, of = name.partition(".")
+    of_store = store_settings(settings, of or default_store(settings)) if kind == "storage" else None
+    thresholds = (of_store or settings).breaker(kind)
+    return _of_service(settings.breaker_services, of, thresholds) if kind == "service" else thresholds
+
+
+@lru_cache(maxsize=64)
+def _of_service(text: str, service: str, general: tuple[int, int, float]) -> tuple[int, int, float]:
+    """The thresholds of one service in BREAKER_SERVICES, which was checked; else those of all."""
+    own = json.loads(text or "{}").get(service, {})
+    failures, successes, seconds = general
+    return (
+        own.get("failure_threshold", failures),
+        own.get("success_threshold", successes),
+        own.get("recovery_seconds", seconds),
+    )
 
 
 def check_stores(settings: Settings) -> None:

@@ -58,6 +58,17 @@ def origins(value: tuple[str, ...]) -> str | None:
     return f"{wrong[0]!r} is not an origin: scheme://host or scheme://host:port, in lower case" if wrong else None
 
 
+def delays(value: tuple[str, ...]) -> str | None:
+    for each in value:
+        try:
+            valid = 0 < float(each) <= 30 * 24 * 3600
+        except ValueError:
+            valid = False
+        if not valid:
+            return f"{each!r} is not a number of seconds greater than 0, at most 30 days"
+    return None
+
+
 def networks(value: tuple[str, ...]) -> str | None:
     for each in value:
         try:
@@ -84,6 +95,27 @@ def json_object(text: str) -> str | None:
     except (TypeError, ValueError) as error:
         return f"is not valid JSON: {error}"
     return None if isinstance(value, dict) else 'must be a JSON object, such as {"location": "/srv/files"}'
+
+
+#: What BREAKER_SERVICES may set of a service.
+SERVICE_THRESHOLDS = ("failure_threshold", "success_threshold", "recovery_seconds")
+
+
+def service_thresholds(text: str) -> str | None:
+    try:
+        services = json.loads(text or "{}")
+    except ValueError as error:
+        return f"is not valid JSON: {error}"
+    if not isinstance(services, dict) or not all(isinstance(table, dict) for table in services.values()):
+        return 'must be a JSON object of objects, such as {"ocr": {"failure_threshold": 3}}'
+    for service, table in services.items():
+        for name, value in table.items():
+            if name not in SERVICE_THRESHOLDS:
+                return f"{service} has no {name!r}; there are {', '.join(SERVICE_THRESHOLDS)}"
+            kinds = (int, float) if name == "recovery_seconds" else (int,)  # bool is neither
+            if type(value) not in kinds or value <= 0:
+                return f"{name} of {service} is {value!r}: it must be a number greater than 0, and a count be whole"
+    return None
 
 
 def encryption_key(text: str) -> str | None:

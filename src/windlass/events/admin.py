@@ -1,4 +1,5 @@
-"""The event journal and the circuit breakers in the Django admin, read-only. A circuit breaker can be reset."""
+"""The event journal, the circuit breakers, the service level, and webhooks with their deliveries in the Django admin,
+read-only. A circuit breaker can be reset, and the service level pinned, by actions."""
 
 from __future__ import annotations
 
@@ -8,7 +9,9 @@ from django.http import HttpRequest
 
 from windlass.database.read_only_admin import ReadOnly
 from windlass.events.circuit_breakers import reset_circuit
-from windlass.events.models import CircuitBreaker, Event
+from windlass.events.level_reader import pin_service_level, release_service_level
+from windlass.events.models import CircuitBreaker, Delivery, Event, ServiceLevelState, WebhookEndpoint
+from windlass.resilience.service_level import ServiceLevel
 
 
 @admin.register(Event)
@@ -35,3 +38,57 @@ class CircuitBreakerAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
         for name in names:
             reset_circuit(name)
         self.message_user(request, f"Closed: {', '.join(names)}. All processes follow within a second.")
+
+
+@admin.register(ServiceLevelState)
+class ServiceLevelAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
+    """The one row is there once a scheduler or web process has evaluated the level."""
+
+    list_display = ["level", "pinned_level", "reason", "since", "evaluated_at"]
+    actions = ["pin_full", "pin_degraded", "pin_basic", "pin_maintenance", "follow_components"]
+
+    def has_pin_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("windlass_events.change_servicelevelstate")
+
+    @admin.action(description="Pin the level full", permissions=["pin"])
+    def pin_full(self, request: HttpRequest, _: QuerySet[ServiceLevelState]) -> None:
+        self._pin(request, ServiceLevel.FULL)
+
+    @admin.action(description="Pin the level degraded: steps that take long are owed", permissions=["pin"])
+    def pin_degraded(self, request: HttpRequest, _: QuerySet[ServiceLevelState]) -> None:
+        self._pin(request, ServiceLevel.DEGRADED)
+
+    @admin.action(description="Pin the level basic: all derived files are owed", permissions=["pin"])
+    def pin_basic(self, request: HttpRequest, _: QuerySet[ServiceLevelState]) -> None:
+        self._pin(request, ServiceLevel.BASIC)
+
+    @admin.action(description="Pin the level maintenance: new uploads are refused", permissions=["pin"])
+    def pin_maintenance(self, request: HttpRequest, _: QuerySet[ServiceLevelState]) -> None:
+        self._pin(request, ServiceLevel.MAINTENANCE)
+
+    @admin.action(description="Let the level follow the components", permissions=["pin"])
+    def follow_components(self, request: HttpRequest, _: QuerySet[ServiceLevelState]) -> None:
+        status = release_service_level()
+        self.message_user(request, f"The service level is {status.level}. {status.reason}")
+
+    def _pin(self, request: HttpRequest, level: ServiceLevel) -> None:
+        status = pin_service_level(level, "", request.user.get_username())
+        self.message_user(request, f"The service level is {status.level}. {status.reason}")
+
+
+@admin.register(WebhookEndpoint)
+class WebhookEndpointAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
+    """Without the secrets: they are shown to the owner once."""
+
+    list_display = ["id", "owner", "url", "enabled", "disabled_reason", "created_at"]
+    list_filter = ["enabled"]
+    search_fields = ["id", "owner", "url"]
+    exclude = ["secret", "old_secret"]
+
+
+@admin.register(Delivery)
+class DeliveryAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
+    list_display = ["id", "endpoint", "event_id", "event_type", "state", "attempts", "created_at", "finished_at"]
+    list_filter = ["state", "event_type"]
+    list_select_related = ["endpoint"]
+    search_fields = ["id", "endpoint__id", "file_id", "upload_id"]

@@ -17,7 +17,6 @@ from windlass.resilience.circuits import TRIAL_LEASE_SECONDS, Circuit, State
 
 _MESSAGES = {
     State.OPEN: "The {name} is unavailable; the next attempt is in {seconds:.0f} s.",
-    State.HALF_OPEN: "The {name} is being tried again.",
     State.CLOSED: "The {name} is available again.",
 }
 _RESET_MESSAGE = "The circuit breaker {name} was reset by hand."
@@ -35,15 +34,15 @@ def read_circuits() -> dict[str, Circuit]:
 
 
 def change_circuit(name: str, before: Circuit, after: Circuit, message: str = "") -> bool:
-    """Replace ``before`` by ``after``, and record an event if the state changes; return False if the generation is no
-    longer that of ``before``. ``message``: the text of the event, instead of the usual one."""
+    """Replace ``before`` by ``after``, and record an event if an outage begins or ends; return False if the generation
+    is no longer that of ``before``. ``message``: the text of the event, instead of the usual one."""
     with recording() as recorder:
         values = _columns(after)
         if before.generation:
             is_changed = rows.update(CircuitBreaker, {"name": name, "generation": before.generation}, values) == 1
         else:
             _, is_changed = CircuitBreaker.objects.get_or_create(name=name, defaults=values)
-        if is_changed and after.state != before.state:
+        if is_changed and is_event(before.state, after.state):
             seconds = after.retry_after(policy_of(name), now().timestamp())
             data = {
                 "breaker": name,
@@ -54,6 +53,11 @@ def change_circuit(name: str, before: Circuit, after: Circuit, message: str = ""
             }
             recorder.add(EventType.SYSTEM_BREAKER, owner=SYSTEM, data=data)
     return is_changed
+
+
+def is_event(before: State, after: State) -> bool:
+    """Whether a change begins or ends an outage. Trials that fail during one are no events."""
+    return after != before and (after is State.CLOSED or (before, after) == (State.CLOSED, State.OPEN))
 
 
 def reset_circuit(name: str) -> Circuit:

@@ -3,11 +3,16 @@ from __future__ import annotations
 from django.db import models
 
 from windlass.events.types import EventType
+from windlass.events.webhooks.models import Delivery, WebhookEndpoint
 from windlass.resilience.circuits import State
+from windlass.resilience.service_level import ServiceLevel
+
+__all__ = ["CircuitBreaker", "Delivery", "Event", "WebhookEndpoint"]
 
 
 class Event(models.Model):
-    """One event. Ids are in the order in which events were committed."""
+    """One event. Ids are in the order in which events were committed. ``request_id``: of the request that caused it, or
+    empty."""
 
     id = models.BigAutoField(primary_key=True)
     type = models.CharField(max_length=32, choices=EventType.choices)
@@ -16,6 +21,7 @@ class Event(models.Model):
     upload_id = models.UUIDField(null=True)
     at = models.DateTimeField(auto_now_add=True)
     data = models.JSONField(default=dict)
+    request_id = models.CharField(max_length=128, default="", db_default="", blank=True)
 
     class Meta:
         indexes = [
@@ -48,3 +54,34 @@ class CircuitBreaker(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.state})"
+
+
+class ServiceLevelState(models.Model):
+    """The service level of the whole installation: one row, with the id ROW. Written on changes only, besides the lease
+    of the process that evaluates it.
+
+    ``level`` and ``reason`` are those in force since ``since``; ``pinned_level`` is empty unless a person has set one.
+    ``health`` holds ``resilience.service_level.ComponentHealth`` by component. ``generation`` rises with each change.
+    """
+
+    ROW = 1
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=ROW)
+    level = models.CharField(max_length=16, choices=[(level.value, level.value) for level in ServiceLevel])
+    reason = models.TextField()
+    since = models.DateTimeField()
+    pinned_level = models.CharField(max_length=16, default="", blank=True)
+    pinned_reason = models.TextField(default="", blank=True)
+    pinned_by = models.CharField(max_length=200, default="", blank=True)
+    pinned_at = models.DateTimeField(null=True, blank=True)
+    health = models.JSONField(default=dict)
+    generation = models.BigIntegerField(default=0)
+    evaluator = models.CharField(max_length=200, default="", blank=True)
+    evaluator_until = models.DateTimeField(null=True, blank=True)
+    evaluated_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = verbose_name_plural = "service level"
+
+    def __str__(self) -> str:
+        return self.level

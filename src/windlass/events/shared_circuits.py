@@ -21,7 +21,7 @@ from django.db import Error, close_old_connections
 
 from windlass import conf
 from windlass.database.connection import atomic
-from windlass.events.circuit_breakers import change_circuit, read_circuit, renew_trial
+from windlass.events.circuit_breakers import change_circuit, is_event, read_circuit, renew_trial
 from windlass.kernel.clock import monotonic
 from windlass.resilience import circuit_breaker
 from windlass.resilience.circuit_breaker import Change
@@ -168,7 +168,8 @@ def share_circuits() -> None:
 
 
 def _log_change(change: Change) -> None:
-    log.warning(
+    log_it = log.warning if is_event(change.before, change.after) else log.debug
+    log_it(
         "breaker.changed",
         breaker=change.name,
         state=change.after,

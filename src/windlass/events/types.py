@@ -22,7 +22,8 @@ class EventType(models.TextChoices):
     FILE_DAMAGED = "file.damaged"  # its stored bytes differ from those received; they are not served
     FILE_MENDED = "file.mended"  # its stored bytes are correct again
     JOB_DEAD = "job.dead"  # a job became a dead letter: its attempts are used up, or it cannot succeed
-    SYSTEM_BREAKER = "system.breaker"  # a circuit breaker opened, half-opened or closed; for staff
+    SYSTEM_BREAKER = "system.breaker"  # a circuit breaker opened, or closed again; for staff
+    SYSTEM_LEVEL = "system.level"  # the service level rose, fell, was pinned or returned to automatic; for staff
 
 
 #: The owner of events that only staff may see. No principal has this name.

@@ -29,13 +29,19 @@ def guard_stores() -> None:
 @contextmanager
 def _guarded(store_name: str) -> Iterator[None]:
     """Enter around one request to a store. Raises StoreUnavailable at once while its breaker is open."""
+    guard = breaker(_name(store_name))
     try:
-        with breaker(_name(store_name)).call(StoreUnavailable):
+        with guard.call(StoreUnavailable):
             yield
     except BreakerOpen as error:
-        raise StoreUnavailable(
+        refused = StoreUnavailable(
             f"The store was unavailable a moment ago; the next attempt is in {error.retry_after:.0f} s."
-        ) from error
+        )
+        refused.retry_after = error.retry_after
+        raise refused from error
+    except StoreUnavailable as error:
+        error.retry_after = guard.retry_after() or None
+        raise
 
 
 def _name(store_name: str) -> str:

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from windlass.http.json_models import ReplyModel
 from windlass.resilience import circuits
+from windlass.resilience.service_level import ServiceLevel
 
 State = Literal["ok", "impaired", "failed", "off"]
 
@@ -40,7 +41,9 @@ class JobCountsOut(ReplyModel):
 
 
 class BreakerOut(ReplyModel):
-    name: str = Field(description="`scanner`, `storage` (the default store) or `storage.NAME` (another store).")
+    name: str = Field(
+        description="`scanner`, `storage` (the default store), `storage.NAME` (another store) … or `webhook.HOST`."
+    )
     state: circuits.State
     failure_count: int = Field(description="Failures in a row with which it opened; 0 while it is closed.")
     success_count: int = Field(description="Successful trials in a row while it is half open.")
@@ -55,6 +58,8 @@ class HealthOut(ReplyModel):
     status: Literal["ok", "impaired", "failed"] = Field(
         description="`failed`: the server is not ready; `impaired`: another component has failed or is impaired."
     )
+    service_level: ServiceLevel = Field(description="Kept for some seconds after a component is well again.")
+    available_features: list[str] = Field(description="What works now, by service level, components and settings.")
     components: dict[str, ComponentOut]
     circuit_breakers: dict[str, BreakerOut] = Field(
         description="While the database is away, as this process knows them."

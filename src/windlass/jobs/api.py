@@ -1,5 +1,6 @@
 """Public interface of the jobs app."""
 
+from windlass.jobs.backfills import Backfill, queue_backfills
 from windlass.jobs.claims import Claim, LeaseLost, acquire, find_claimable, is_held, renew_lease, renew_leases
 from windlass.jobs.dead_letters import (
     DeadLetterFilter,
@@ -16,7 +17,7 @@ from windlass.jobs.dead_letters import (
 from windlass.jobs.enqueue import any_open, cancel_of_file, delete_of_file, enqueue, prune, reopen, resume_of_file
 from windlass.jobs.failure_statistics import failure_statistics
 from windlass.jobs.models import Attempt, Job
-from windlass.jobs.notify import check_broker, connect_broker
+from windlass.jobs.notify import broker_breaker_names, check_broker, connect_broker
 from windlass.jobs.outcomes import StartedStage, dead_letter, finish, finish_and_continue, postpone, retry_later
 from windlass.jobs.process_heartbeats import (
     ALIVE_SECONDS,
@@ -45,6 +46,7 @@ __all__ = [
     "WORKER_LOST",
     "Attempt",
     "AttemptOutcome",
+    "Backfill",
     "Claim",
     "DeadLetterFilter",
     "Job",
@@ -58,6 +60,7 @@ __all__ = [
     "StartedStage",
     "acquire",
     "any_open",
+    "broker_breaker_names",
     "cancel_of_file",
     "check_broker",
     "complete_dead_letters",
@@ -83,6 +86,7 @@ __all__ = [
     "postpone",
     "prove_writable",
     "prune",
+    "queue_backfills",
     "queue_status",
     "record_heartbeat",
     "remove_heartbeat",

@@ -37,21 +37,18 @@ def enqueue(stage: Stage, file_id: uuid.UUID, *, run: int = 1, request_id: str =
     return job
 
 
-def reopen(stage: Stage, file_id: uuid.UUID, *, run: int, after: float) -> bool:
-    """Queue a finished job again, for its postponed steps, inside the caller's transaction.
+def reopen(stage: Stage, file_id: uuid.UUID, *, run: int) -> bool:
+    """Queue a finished job again, inside the caller's transaction. Return False if the job is open or dead.
 
-    What it runs now is no longer part of the trace that queued it first, which may be days old.
-    Return False if the job is open or dead, or ended less than ``after`` seconds ago. A job that was pruned is created
-    anew.
+    What it runs now is no longer part of the trace that queued it first, which may be days old. A pruned job is
+    created anew.
     """
     job = Job.objects.filter(file_id=file_id, run=run, stage=stage).first()
     if job is None:
         enqueue(stage, file_id, run=run)
         return True
     moment = now()
-    changed = Job.objects.filter(
-        id=job.id, state=JobState.DONE, updated_at__lt=moment - timedelta(seconds=after)
-    ).update(
+    changed = Job.objects.filter(id=job.id, state=JobState.DONE).update(
         state=JobState.QUEUED,
         attempts=0,
         due_at=moment,

@@ -15,8 +15,9 @@ class Job(models.Model):
     ``trace_context`` is the ``traceparent`` of the span that queued it, empty if none was recorded.
 
     ``retries`` counts how often the job was retried as a dead letter, ``retry_due_at`` is when the last retry becomes
-    due. ``dead_at``, ``dead_step`` and ``dead_error_class`` say when and of what it last became a dead letter; a dead
-    job without ``dead_at`` was written by the version before, and the sweep completes it.
+    due. ``backfill_due_at`` is when the last backfill of the file's postponed steps becomes due. ``dead_at``,
+    ``dead_step`` and ``dead_error_class`` say when and of what it last became a dead letter; a dead job without
+    ``dead_at`` was written by the version before, and the sweep completes it.
 
     Columns with ``db_default`` are newer than the first version; the version before does not name them in an INSERT.
     """
@@ -38,6 +39,7 @@ class Job(models.Model):
     trace_context = models.CharField(max_length=55, default="", db_default="", blank=True, editable=False)
     retries = models.PositiveIntegerField(default=0, db_default=0)
     retry_due_at = models.DateTimeField(null=True, blank=True)
+    backfill_due_at = models.DateTimeField(null=True, blank=True)
     dead_at = models.DateTimeField(null=True, blank=True)
     dead_step = models.CharField(max_length=64, default="", db_default="", blank=True)
     dead_error_class = models.CharField(max_length=200, default="", db_default="", blank=True)
@@ -51,6 +53,16 @@ class Job(models.Model):
             models.Index(fields=["state", "lease_until"], name="job_by_lease"),
             models.Index(fields=["dead_at", "id"], condition=models.Q(state=JobState.DEAD), name="dead_letters"),
             models.Index(fields=["retry_due_at"], condition=models.Q(retries__gt=0), name="retried_jobs"),
+            models.Index(
+                fields=["backfill_due_at"], condition=models.Q(backfill_due_at__isnull=False), name="backfilled_jobs"
+            ),
+            models.Index(
+                fields=["backfill_due_at"],
+                condition=models.Q(
+                    backfill_due_at__isnull=False, state__in=[JobState.QUEUED.value, JobState.RUNNING.value]
+                ),
+                name="open_backfills",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -12,6 +12,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -20,14 +21,15 @@ import structlog
 
 from windlass import conf
 from windlass.jobs.states import Stage
+from windlass.resilience.circuit_breaker import BreakerOpen, breaker
 
 TASK = "windlass.run_job"
 Notification = tuple[uuid.UUID, Stage]
 
 #: Notifications that may wait for a slow broker. More are dropped; the sweep sends them again.
 MAX_WAITING = 10_000
-#: Seconds for which a broker that failed is not contacted; notifications are dropped meanwhile.
-AWAY_SECONDS = 1.0
+#: The circuit breaker of the broker. While it is open, notifications are dropped.
+BREAKER = "broker"
 #: Seconds for a connection to the broker, and for an answer or a write on one.
 CONNECT_SECONDS = 2.0
 SOCKET_SECONDS = 5.0
@@ -95,13 +97,22 @@ def check_broker(seconds: float = 5.0) -> str:
         return str(connection.as_uri()) if url else "embedded"
 
 
+def broker_breaker_names() -> list[str]:
+    """Return the name of the broker's circuit breaker. The embedded broker is a directory, and has none."""
+    settings = conf.get()
+    return [BREAKER] if settings.celery_broker_url and not settings.celery_task_always_eager else []
+
+
+def _guarded() -> AbstractContextManager[None]:
+    return breaker(BREAKER).call(Exception) if broker_breaker_names() else nullcontext()
+
+
 class _Connection:
     """One connection to the broker, opened at first use and dropped on an error."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._producer: Any = None
-        self._away_until = 0.0
         self._away = False
 
     def connect(self) -> bool:
@@ -110,7 +121,7 @@ class _Connection:
 
     def send(self, notification: Notification) -> bool:
         with self._lock:
-            return time.monotonic() >= self._away_until and self._attempt(lambda: self._publish(notification))
+            return self._attempt(lambda: self._publish(notification))
 
     def _publish(self, notification: Notification) -> None:
         job_id, stage = notification
@@ -128,7 +139,10 @@ class _Connection:
 
     def _attempt(self, work: Any) -> bool:
         try:
-            work()
+            with _guarded():
+                work()
+        except BreakerOpen:
+            return False
         except Exception as error:  # noqa: BLE001  each broker's client has its own errors; none may reach an upload
             self._drop(error)
             return False
@@ -139,7 +153,6 @@ class _Connection:
 
     def _drop(self, error: Exception) -> None:
         producer, self._producer = self._producer, None
-        self._away_until = time.monotonic() + AWAY_SECONDS
         if not self._away:
             self._away = True
             log.warning("broker.away", error=f"{type(error).__name__}: {error}", hint="jobs wait for the sweep")

@@ -119,6 +119,16 @@ class UploadComplete(Conflict):
     slug, title = "completed-upload", "This upload is already complete"
 
 
+class RequestInProgress(Problem):
+    slug, status, title, transient = (
+        "request-in-progress",
+        409,
+        "The first request with this key is still running",
+        True,
+    )
+    usual_retry_after = 1
+
+
 class NotReady(Problem):
     slug, status, title, transient = "not-ready", 409, "The result is not available yet", True
     usual_retry_after = 1
@@ -194,6 +204,10 @@ class InvalidField(Problem):
     slug, status, title = "invalid-field", 422, "A field is missing or has an invalid value"
 
 
+class IdempotencyKeyReused(Problem):
+    slug, status, title = "idempotency-key-reused", 422, "The key was sent with another request before"
+
+
 class ChecksumMismatch(Problem):
     slug, status, title = "checksum-mismatch", 422, "The bytes do not match the declared checksum"
 
@@ -240,6 +254,11 @@ class TooManyConnections(Problem):
 class Unavailable(Problem):
     slug, status, title, transient = "unavailable", 503, "A required service does not answer", True
     usual_retry_after = 5
+
+
+class UploadsPaused(Problem):
+    slug, status, title, transient = "uploads-paused", 503, "The server takes no new uploads at the moment", True
+    usual_retry_after = 30
 
 
 class QuotaExceeded(Problem):

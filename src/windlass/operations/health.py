@@ -15,6 +15,7 @@ from django.db import DatabaseError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from windlass.events import api as events
 from windlass.executors import in_database
 from windlass.jobs import api as jobs
 from windlass.kernel.clock import rfc3339
@@ -54,8 +55,11 @@ async def health_document() -> dict[str, Any]:
     results = await check_components()
     records = await _records() if results["database"].state is CheckState.OK else None
     breakers, jobs_document = records or (processing.local_breaker_statuses(), None)
+    level = events.service_level()
     return {
         "status": _status(results.values()),
+        "service_level": str(level.level),
+        "available_features": processing.available_features(level),
         "components": {name: _component_document(result) for name, result in results.items()},
         "circuit_breakers": {each.name: _breaker_document(each) for each in breakers},
         "jobs": jobs_document,

@@ -1,4 +1,5 @@
-"""The scheduler process: sweep every SWEEP_SECONDS, do housekeeping every hour, verify stored files.
+"""The scheduler process: sweep every SWEEP_SECONDS, evaluate the service level, do housekeeping every hour, verify
+stored files, deliver webhooks.
 
 Several schedulers may run at once.
 """
@@ -17,10 +18,11 @@ from django.db import DatabaseError, close_old_connections
 from windlass import conf
 from windlass.jobs import api as jobs
 from windlass.kernel.ids import new_id
-from windlass.operations import verify
+from windlass.operations import level_evaluator, verify
 from windlass.operations.process_heartbeat import beating
 from windlass.operations.sweep import housekeeping, sweep
 from windlass.operations.wal_checkpoint import Checkpointer
+from windlass.operations.webhooks import delivery
 
 log = structlog.get_logger(__name__)
 
@@ -33,7 +35,7 @@ FIRST_HOUSEKEEPING_SECONDS = 60.0
 VERIFY_SECONDS = 60.0
 #: Seconds after which files that could not be read, such as those of an unavailable store, are tried again.
 UNREAD_SECONDS = 600.0
-#: Seconds that the end waits for a block that is being read.
+#: Seconds that the end waits for a block that is being read, and for webhooks that are being sent.
 STOP_SECONDS = 5.0
 
 
@@ -42,6 +44,9 @@ def run(stop: threading.Event) -> None:
     threading.Thread(target=_housekeep, name="windlass-housekeeping", daemon=True).start()
     verifying = threading.Thread(target=_verify, args=(stop,), name="windlass-verify", daemon=True)
     verifying.start()
+    evaluating = level_evaluator.run_in_thread(stop)
+    delivering = threading.Thread(target=delivery.run, args=(stop,), name="windlass-webhooks", daemon=True)
+    delivering.start()
     checkpointer = Checkpointer()
     log.info("scheduler.started", every_seconds=conf.get().sweep_seconds)
     with beating(f"scheduler-{new_id().hex[:12]}", jobs.ProcessRole.SCHEDULER):
@@ -50,6 +55,8 @@ def run(stop: threading.Event) -> None:
             _run_once(checkpointer.run)
             stop.wait(conf.get().sweep_seconds)
     verifying.join(STOP_SECONDS)
+    evaluating.join(STOP_SECONDS)
+    delivering.join(STOP_SECONDS)
 
 
 def _housekeep() -> None:

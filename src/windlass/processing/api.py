@@ -9,6 +9,7 @@ from windlass.processing import dead_letters, job_run
 from windlass.processing.circuit_breakers import (
     BreakerStatus,
     UnknownBreaker,
+    all_breaker_statuses,
     breaker_status,
     breaker_statuses,
     local_breaker_statuses,
@@ -28,6 +29,7 @@ from windlass.processing.scanners.configured_scanner import (
     try_scanner_limits,
 )
 from windlass.processing.scanners.contract import ScannerAway
+from windlass.processing.service_features import available_features
 from windlass.processing.worker_sandbox import sandbox_level, shut_down, warm_up, warn_of_weak_sandbox
 
 __all__ = [
@@ -37,7 +39,9 @@ __all__ = [
     "PlannedStep",
     "ScannerAway",
     "UnknownBreaker",
+    "all_breaker_statuses",
     "apply_retention",
+    "available_features",
     "backfill",
     "breaker_status",
     "breaker_statuses",

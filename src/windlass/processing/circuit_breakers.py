@@ -1,20 +1,24 @@
-"""Every circuit breaker that this installation can have, by name, with its thresholds; also before its first call."""
+"""Every circuit breaker that this installation can have, by name, with its thresholds; also before its first call: of
+the services that the settings name, and of the targets of webhooks."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from windlass import conf
 from windlass.events import api as events
 from windlass.files.api import store_breaker_names
+from windlass.jobs.api import broker_breaker_names
 from windlass.processing.scanners.configured_scanner import BREAKER
+from windlass.processing.step_services import service_breaker_names
 from windlass.resilience.circuit_breaker import breaker, policy_of
 from windlass.resilience.circuits import Circuit, State
 
 
 class UnknownBreaker(LookupError):
-    """The settings name no service with a breaker of this name. The message says which there are."""
+    """There is no service or target with a breaker of this name. The message says which there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +40,19 @@ class BreakerStatus:
 
 
 def breaker_statuses() -> list[BreakerStatus]:
-    """Return the status of each breaker. Reads the database."""
-    known = events.read_circuits()
-    return [_status(name, known.get(name, Circuit())) for name in _names()]
+    """Return the status of the breaker of each service that the settings name. Reads the database."""
+    return _statuses(_service_names())
+
+
+def all_breaker_statuses() -> list[BreakerStatus]:
+    """Return the status of each breaker, with those of the targets of webhooks. For staff: the names are hosts that
+    users have entered."""
+    return _statuses(_names())
 
 
 def local_breaker_statuses() -> list[BreakerStatus]:
-    """Return the status of each breaker as this process knows it. Reads no database."""
-    return [_status(name, breaker(name).circuit) for name in _names()]
+    """Return the status of each service's breaker as this process knows it. Reads no database."""
+    return [_status(name, breaker(name).circuit) for name in _service_names()]
 
 
 def breaker_status(name: str) -> BreakerStatus:
@@ -58,17 +67,24 @@ def reset_breaker(name: str) -> BreakerStatus:
     return _status(name, events.reset_circuit(name))
 
 
+def _statuses(names: Sequence[str]) -> list[BreakerStatus]:
+    known = events.read_circuits()
+    return [_status(name, known.get(name, Circuit())) for name in names]
+
+
 def _names() -> list[str]:
+    return [*_service_names(), *events.webhook_breaker_names()]
+
+
+def _service_names() -> list[str]:
     scanner = [BREAKER] if conf.get().scanner_name else []
-    return [*scanner, *store_breaker_names()]
+    return [*scanner, *store_breaker_names(), *broker_breaker_names(), *service_breaker_names()]
 
 
 def _require(name: str) -> None:
     names = _names()
     if name not in names:
-        there = (
-            f"There are: {', '.join(names)}." if names else "Neither a scanner nor a store over a network is set up."
-        )
+        there = f"There are: {', '.join(names)}." if names else "No service over a network is set up."
         raise UnknownBreaker(f"There is no circuit breaker {name!r}. {there}")
 
 

@@ -40,12 +40,12 @@ class Unavailable(TransientError):
     """A service that the step needs is unavailable. For steps outside the sandbox.
 
     The file is pending again, with this message, and the step is retried in ``retry_after`` seconds, as often as
-    needed: no attempt is used up.
+    needed: no attempt is used up. ``service``: which of ``About.services`` failed; empty if that is not known.
     """
 
-    def __init__(self, message: str, retry_after: float = 30.0) -> None:
+    def __init__(self, message: str, retry_after: float = 30.0, service: str = "") -> None:
         super().__init__(message)
-        self.retry_after = retry_after
+        self.retry_after, self.service = retry_after, service
 
 
 class DiskFull(Unavailable):
@@ -159,9 +159,15 @@ class About:
     - ``gives`` (each fact with its description) and ``makes`` are all that its result may contain.
     - ``libraries`` are imported in the sandbox's parent. If they are installed with an extra of the package only,
       ``extra`` names it; without them the step is postponed.
+    - ``services``: names of the services that a step outside the sandbox calls. Each has a circuit breaker,
+      ``service.NAME``: after several runs in a row that ended in ``Unavailable``, no step that names it is run for a
+      while, and its files wait.
     - ``long``: the step gets LONG_STEP_TIMEOUT_SECONDS and LONG_STEP_OUTPUT_MB, and reports its progress.
     - ``gate``: the file is not served before the step has passed it. Every step of intake is part of the gate.
     - ``also``: the step also takes a file for its further types, such as a picture that is a zip archive too.
+    - ``least_level``: the worst service level at which the step is run; below it, the step is postponed. "full" for
+      steps that take long, "degraded", "basic" or "maintenance" (always run). Empty: "full" if
+      ``long``, else "degraded" in derive and "maintenance" elsewhere. Steps of the gate are always run.
     """
 
     name: str
@@ -176,9 +182,22 @@ class About:
     makes: tuple[Makes, ...] = ()
     libraries: tuple[str, ...] = ()
     extra: str | None = None
+    services: tuple[str, ...] = ()
     long: bool = False
     gate: bool = False
     also: bool = False
+    least_level: str = ""
+
+    @property
+    def runs_down_to(self) -> str:
+        """``least_level``, or its default."""
+        if self.least_level:
+            return self.least_level
+        if self.gate or self.stage == "intake":
+            return "maintenance"
+        if self.long:
+            return "full"
+        return "degraded" if self.stage == "derive" else "maintenance"
 
 
 def _no_lookup(_: str) -> str | None:

@@ -86,7 +86,7 @@ def restore(asset: FileAsset) -> None:
         if not jobs.resume_of_file(asset.id, asset.run) and asset.status in UNFINISHED_FILES:
             # The cancelled job was pruned, or a worker ended it because the file was in the trash. Steps that are
             # finished are not run again.
-            jobs.reopen(jobs.Stage(asset.stage or jobs.Stage.INTAKE), asset.id, run=asset.run, after=0)
+            jobs.reopen(jobs.Stage(asset.stage or jobs.Stage.INTAKE), asset.id, run=asset.run)
 
 
 def delete(asset: FileAsset, *, unless_moved: bool = False) -> None:

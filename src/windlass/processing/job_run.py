@@ -25,8 +25,10 @@ from windlass.files.api import (
 )
 from windlass.jobs import api as jobs
 from windlass.jobs.api import Stage
+from windlass.kernel import process_counters
 from windlass.kernel.clock import monotonic, now
 from windlass.processing.contract import Quarantine, Unavailable, Verdict
+from windlass.processing.level_postponement import postponed_steps
 from windlass.processing.plan import PlannedStep, next_stage, overall, passes_gate, plan_for, profile_document
 from windlass.processing.registry import step as installed_step
 
@@ -75,7 +77,8 @@ class JobRun:
         self.acquired = False
         self.plan: Sequence[PlannedStep] = ()
         self.current: PlannedStep | None = None
-        self.saved_at = monotonic()
+        self._postponed: set[str] = set()
+        self.saved_at = self._stage_began_at = monotonic()
         self._started: Sequence[jobs.StartedStage] = ()
 
     @property
@@ -113,6 +116,8 @@ class JobRun:
 
     def _is_to_do(self, step: PlannedStep) -> bool:
         row = self.record.steps.get(step.name)
+        if step.name in self._postponed:
+            return False
         if self.backfilling:
             return row is not None and row.state in BACKFILLED_STEPS
         return row is None or row.state not in FINISHED_STEPS
@@ -130,6 +135,7 @@ class JobRun:
     # Progress in memory; nothing is saved
 
     def start_stage(self) -> None:
+        self._stage_began_at = monotonic()
         if self.backfilling:
             # A postponed step that the profile no longer asks for is no longer owed.
             planned = {step.name for step in self.plan}
@@ -139,8 +145,20 @@ class JobRun:
         else:
             self.record.start_stage(self.stage)
             self._add_planned_steps()
+        self._postpone_steps()
         for step in self.steps_to_do()[:1]:
             self.record.start_step(step.name)
+
+    def _postpone_steps(self) -> None:
+        """Postpone the steps of this stage that the service level leaves out."""
+        reasons = postponed_steps()
+        for step in self.steps_to_do():
+            if step.name not in reasons:
+                continue
+            row = self.record.steps.get(step.name)
+            if row is None or row.state != StepState.OWED:
+                self.end_step(EndedStep(step, StepState.OWED, 0, reasons[step.name], {}))
+            self._postponed.add(step.name)
 
     def start_step(self, step: PlannedStep) -> None:
         self.current = step
@@ -173,6 +191,8 @@ class JobRun:
         with recording():
             jobs.acquire(self.claim)
         self.acquired = True
+        if self.claim.due_at is not None:
+            process_counters.job_wait_seconds.observe((now() - self.claim.due_at).total_seconds(), self.claim.stage)
 
     def save(self) -> None:
         """Record everything since the last save, with jobs for the stages that were started."""
@@ -196,6 +216,7 @@ class JobRun:
         elif not self.backfilling:
             following = self._following_stage()
         if following is not None and following in stages and not self._has_long_step(following):
+            self._count_attempt("done")
             self._started = (*self._started, jobs.StartedStage(following, now()))
             self.current = None
             self.start_stage()
@@ -204,7 +225,12 @@ class JobRun:
             jobs.finish(self.claim, self._started)
             if following is not None:
                 jobs.enqueue(following, self.claim.file_id, run=self.claim.run, request_id=self.claim.request_id)
+        self._count_attempt("done")
         return False
+
+    def _count_attempt(self, outcome: str) -> None:
+        process_counters.jobs_ended.add(1, self.stage, outcome)
+        process_counters.job_run_seconds.observe(monotonic() - self._stage_began_at, self.stage)
 
     def _refuse(self, verdict: Verdict) -> None:
         self.record.skip_steps(owed=True)
@@ -231,7 +257,8 @@ class JobRun:
 
     def _has_long_step(self, stage: Stage) -> bool:
         """A stage that takes long is queued: the intake of other files comes first."""
-        return any(installed_step(step.name).about.long for step in self.plan if step.stage == stage)
+        planned, postponed = [step.name for step in self.plan if step.stage == stage], postponed_steps()
+        return any(installed_step(name).about.long for name in planned if name not in postponed)
 
     def retry_later(self, error: BaseException, reason: str) -> bool:
         """Queue the job again after a backoff. Return False if its attempts are used up."""
@@ -241,6 +268,7 @@ class JobRun:
         with self._saving():
             jobs.retry_later(self.claim, error, step=self._current_name())
             self._end_current(state, f"{reason} It will be tried again.")
+        self._count_attempt("retried")
         return True
 
     def postpone(self, error: Unavailable, reason: str) -> None:
@@ -250,6 +278,7 @@ class JobRun:
             jobs.postpone(self.claim, reason, seconds, step=self._current_name())
             self._end_current(StepState.PENDING, reason)
             self.record.set_status(FileStatus.PENDING, message=reason)
+        self._count_attempt("postponed")
 
     def dead_letter(self, error: BaseException, reason: str) -> None:
         """End the job for good. The file has failed; one that was ready stays so, and the step alone has failed."""
@@ -266,6 +295,7 @@ class JobRun:
                 "attempts": self.claim.attempt,
             }
             _fail(self.record, dead_letter, f"{title} failed{attempts}. {reason}")
+        self._count_attempt("dead")
 
     def discard_unsaved(self) -> None:
         """Read the record again: a transaction may have failed. What was not saved did not happen, and is redone."""
@@ -334,6 +364,8 @@ def revoke_claim(job: jobs.Job) -> bool:
             }
             _fail(record, dead_letter, reason)
             record.save(recorder)
+    if is_due_again is not None:
+        process_counters.jobs_ended.add(1, job.stage, "lost")
     return is_due_again is not None
 
 

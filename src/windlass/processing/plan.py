@@ -27,7 +27,10 @@ MOST_SHOWN = 4
 
 @dataclass(frozen=True, slots=True)
 class PlannedStep:
-    """``reason`` says why the step is planned; ``owed``, if not empty, why it would be postponed on this machine."""
+    """``reason`` says why the step is planned; ``owed``, if not empty, why it would be postponed on this machine.
+
+    ``least_level``: the worst service level at which it is run.
+    """
 
     stage: str
     name: str
@@ -37,6 +40,7 @@ class PlannedStep:
     gate: bool = False
     reason: str = ""
     owed: str = ""
+    least_level: str = "maintenance"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +105,17 @@ def _in_order(steps: Iterable[About]) -> list[About]:
 def _planned(about: About, types: Sequence[str], lacking: str | None) -> PlannedStep:
     gate = about.gate or about.stage == "intake"
     reason = _why(about, types)
-    return PlannedStep(about.stage, about.name, about.title, about.isolated, about.weight, gate, reason, lacking or "")
+    return PlannedStep(
+        about.stage,
+        about.name,
+        about.title,
+        about.isolated,
+        about.weight,
+        gate,
+        reason,
+        lacking or "",
+        about.runs_down_to,
+    )
 
 
 def _why(about: About, types: Sequence[str]) -> str:

@@ -1,19 +1,21 @@
-"""Backfill postponed steps: reopen the jobs of their stages while the files are served."""
+"""Backfill postponed steps: queue the jobs of their stages again while the files are served, the oldest first."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import structlog
 
-from windlass.database.connection import atomic
 from windlass.files.api import has_owed_step, owed_steps
 from windlass.jobs import api as jobs
 from windlass.processing.contract import Available, Step
+from windlass.processing.level_postponement import postponed_steps
 from windlass.processing.registry import installed, missing
+from windlass.processing.step_services import services_admit_calls
 
-#: Postponed steps per call: new files must not wait behind many backfills.
-BATCH = 20
-#: Seconds between two attempts at the same stage of a file.
-RETRY_SECONDS = 30.0
+#: Postponed steps that one query reads, and that one call looks at.
+BATCH = 50
+MOST_CONSIDERED = 500
 
 log = structlog.get_logger(__name__)
 
@@ -21,20 +23,39 @@ _last_id = 0
 
 
 def backfill() -> int:
-    """Reopen jobs for postponed steps that can run now; return how many. Each call continues after the last one."""
+    """Queue jobs for the oldest postponed steps that can run now; return how many. ``jobs.queue_backfills`` bounds
+    their rate.
+
+    Steps whose jobs cannot be queued now, such as dead letters, are passed over; a call that has considered
+    MOST_CONSIDERED steps leaves the others to the next one.
+    """
+    left_out = postponed_steps()
+    possible = [name for name, step in installed().items() if name not in left_out and _can_run(step)]
+    return jobs.queue_backfills(_oldest_first(possible)) if possible else 0
+
+
+def _oldest_first(steps: list[str]) -> Iterator[jobs.Backfill]:
+    """The stages with these postponed steps, from where the last call stopped if it had not seen all."""
     global _last_id
-    possible = [name for name, step in installed().items() if _can_run(step)]
-    postponed = owed_steps(possible, after=_last_id, at_most=BATCH)
-    _last_id = postponed[-1].id if len(postponed) == BATCH else 0
-    stages = dict.fromkeys((step.file_id, step.run, step.stage) for step in postponed)
-    if not stages:
-        return 0
-    with atomic():
-        return sum(jobs.reopen(jobs.Stage(stage), file, run=run, after=RETRY_SECONDS) for file, run, stage in stages)
+    after, seen = _last_id, set[jobs.Backfill]()
+    _last_id = 0
+    for _ in range(MOST_CONSIDERED // BATCH):
+        postponed = owed_steps(steps, after=after, at_most=BATCH)
+        for step in postponed:
+            stage = jobs.Backfill(jobs.Stage(step.stage), step.file_id, step.run)
+            if stage not in seen:
+                seen.add(stage)
+                yield stage
+        if len(postponed) < BATCH:
+            return
+        after = postponed[-1].id
+    _last_id = after
 
 
 def _can_run(step: Step) -> bool:
     if missing(step.about):
+        return False
+    if step.about.services and has_owed_step(step.about.name) and not services_admit_calls(step.about):
         return False
     if not isinstance(step, Available) or not has_owed_step(step.about.name):
         return True

@@ -14,6 +14,8 @@ from importlib.util import find_spec
 from windlass.processing.contract import STAGES, About, Step
 
 GROUP = "windlass.steps"
+#: Values of ``About.least_level``: the service levels.
+LEVELS = ("full", "degraded", "basic", "maintenance")
 OURS = "windlass."
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
@@ -92,4 +94,18 @@ def _problem(about: About, name: str) -> str | None:
         return f"its stage {about.stage!r} is none of {', '.join(STAGES)}"
     if not all(_NAME.fullmatch(made.name) for made in about.makes):
         return f"its renditions' names must be {_NAME.pattern}"
+    if not all(_NAME.fullmatch(service) for service in about.services):
+        return f"its services' names must match {_NAME.pattern}"
+    if about.services and about.isolated:
+        return "it names services, but a step in the sandbox can call none"
+    if problem := _level_problem(about):
+        return problem
     return None if about.weight > 0 else "its weight must be greater than 0"
+
+
+def _level_problem(about: About) -> str | None:
+    if about.runs_down_to not in LEVELS:
+        return f"its least_level {about.least_level!r} is none of {', '.join(LEVELS)}"
+    if (about.gate or about.stage == "intake") and about.runs_down_to != "maintenance":
+        return "its least_level must be empty or 'maintenance': a file is not served before this step has run"
+    return None

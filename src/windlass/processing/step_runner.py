@@ -12,6 +12,7 @@ import structlog
 
 from windlass.files.api import Rendition, StepState, find_original_file, store_of_file
 from windlass.jobs import api as jobs
+from windlass.kernel import process_counters
 from windlass.kernel.clock import monotonic
 from windlass.kernel.object_keys import rendition_key
 from windlass.kernel.seekable_reader import independent_reader
@@ -35,6 +36,7 @@ from windlass.processing.sandbox.client import Order
 from windlass.processing.scanners import configured_scanner
 from windlass.processing.scanners.contract import ScanResult
 from windlass.processing.step_result import LONGEST_DETAIL, announced, checked_result, checked_text, log_notes, to_json
+from windlass.processing.step_services import guarded_services
 from windlass.processing.step_workspace import StepWorkspace, is_scratch_full, long_step_workspace
 from windlass.storage.registry import store
 
@@ -49,6 +51,19 @@ def run_step(run: JobRun, planned: PlannedStep, workspace: StepWorkspace, lost: 
 
     Raises TransientError, PermanentError (in the gate), Cancelled, StoreError, LeaseLost.
     """
+    began, outcome = monotonic(), "error"
+    try:
+        ended = _run_step(run, planned, workspace, lost)
+        outcome = "refused" if ended.verdict is not None else ended.state.value
+        return ended
+    except PermanentError:
+        outcome = "failed"
+        raise
+    finally:
+        process_counters.step_run_seconds.observe(monotonic() - began, planned.name, outcome)
+
+
+def _run_step(run: JobRun, planned: PlannedStep, workspace: StepWorkspace, lost: threading.Event) -> EndedStep:
     started, step = monotonic(), installed_step(planned.name)
     if missing_extra := missing(step.about):
         return EndedStep(planned, StepState.OWED, 0, missing_extra, {})
@@ -125,6 +140,7 @@ def _run_here(run: JobRun, step: Step, workspace: StepWorkspace, progress: _Prog
         if step.about.makes:
             os.ftruncate(workspace.output.fileno(), 0)
             context.output = stack.enter_context(_reopened(workspace.output, "wb"))
+        stack.enter_context(guarded_services(step.about))
         return to_json(step.run(context))
 
 

@@ -9,13 +9,15 @@ from dataclasses import replace
 from functools import partial as partial_of
 
 from windlass.accounts import api as accounts
+from windlass.events.api import service_level
 from windlass.files import api as files
 from windlass.kernel import spans
 from windlass.kernel.filenames import extension, is_placeholder
 from windlass.kernel.media_types import is_text, matches
 from windlass.kernel.principals import Principal
-from windlass.kernel.problem_types import FileTooLarge, InvalidField, UnsupportedMediaType
+from windlass.kernel.problem_types import FileTooLarge, InvalidField, UnsupportedMediaType, UploadsPaused
 from windlass.protocols.intents import Description
+from windlass.resilience.service_level import ServiceLevel, causes_of
 
 #: ``concat`` of a session that is a partial upload.
 PARTIAL = "partial"
@@ -29,13 +31,16 @@ def admit(
     *,
     partial: bool = False,
     max_size: int | None = None,
+    of_admitted: bool = False,
 ) -> files.NewUpload:
-    """Return the upload session to create. Raises InvalidField, FileTooLarge, UnsupportedMediaType.
+    """Return the upload session to create. Raises UploadsPaused, InvalidField, FileTooLarge, UnsupportedMediaType.
 
     A ``partial`` upload is not a file: it may be smaller than one, and media rules do not apply to it.
-    ``max_size`` is a limit besides the profile's.
+    ``max_size`` is a limit besides the profile's. ``of_admitted``: it is made of uploads that were admitted before.
     """
     spans.annotate({"windlass.dialect": dialect})
+    if not of_admitted:
+        require_open()
     grant = principal.grant
     if grant is not None:
         description = replace(description, profile=grant.profile, reference=grant.reference or description.reference)
@@ -64,6 +69,23 @@ def admit(
         store=profile.store,
         grant=grant,
         on_create=partial_of(accounts.claim_grant, grant.id) if grant is not None else None,
+    )
+
+
+def require_open() -> None:
+    """Raises UploadsPaused while the service level is maintenance. Does not block.
+
+    A disk without its reserve is left to ``disk_space``, which knows the store and the figures.
+    """
+    status = service_level()
+    if status.level is not ServiceLevel.MAINTENANCE:
+        return
+    if status.automatic and causes_of(status.level, status.components) == ["disk"]:
+        return
+    raise UploadsPaused(
+        f"The service level is maintenance: new uploads are refused, uploads under way may finish, and downloads go on."
+        f" {status.reason}",
+        service_level=status.level,
     )
 
 

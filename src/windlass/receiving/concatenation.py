@@ -122,7 +122,7 @@ def _admit(intent: Concatenate, principal: Principal, dialect: str) -> files.New
     parts = files.living_partial_uploads(intent.parts) or []
     sizes = [part.size for part in parts]
     size = sum(size for size in sizes if size is not None) if sizes and None not in sizes else None
-    new = admit(intent.description, size, principal, dialect)
+    new = admit(intent.description, size, principal, dialect, of_admitted=True)
     return replace(new, concat=intent.header_value, parts=intent.parts, concat_key=key)
 
 

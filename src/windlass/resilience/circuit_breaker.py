@@ -94,18 +94,25 @@ class Breaker:
         """Return the seconds until a call may be admitted; 0 if one would be admitted now."""
         return self._circuit.retry_after(self._policy(), self._clock())
 
+    def admits_calls(self) -> bool:
+        """Return whether a call would be admitted now, as all processes know it a second ago."""
+        self._read_if_due()
+        return not self.retry_after()
+
     @contextmanager
-    def call(self, *failures: type[BaseException]) -> Iterator[None]:
-        """Enter around one call. An exception of ``failures`` counts as a failure, no exception as a success, and any
-        other exception not at all. Raises BreakerOpen if the call is refused."""
+    def call(
+        self, *failures: type[BaseException], counts: Callable[[BaseException], bool] = lambda _: True
+    ) -> Iterator[None]:
+        """Enter around one call. An exception of ``failures`` that ``counts`` is a failure, no exception a success, and
+        any other exception neither. Raises BreakerOpen if the call is refused."""
         generation = self._admit()
         try:
             yield
-        except failures:
-            self._move(lambda circuit: failed(circuit, self._policy(), generation, self._clock()))
-            raise
-        except BaseException:
-            self._move(lambda circuit: abandoned(circuit, generation))
+        except BaseException as error:
+            if isinstance(error, failures) and counts(error):
+                self._move(lambda circuit: failed(circuit, self._policy(), generation, self._clock()))
+            else:
+                self._move(lambda circuit: abandoned(circuit, generation))
             raise
         self._move(lambda circuit: succeeded(circuit, self._policy(), generation))
 
@@ -177,8 +184,9 @@ class Breaker:
             if is_behind:
                 self._known = mine
             elif self._known.generation == known.generation:  # no other thread has read or written meanwhile
-                if self._circuit.generation != row.generation or row.state != State.CLOSED:
-                    self._circuit = row  # only a closed circuit has counts of this process
+                has_counts = row.state == self._circuit.state == State.CLOSED  # of this process alone
+                if self._circuit.generation != row.generation or not has_counts:
+                    self._circuit = row
                 self._known = row
 
     def _report(self, before: Circuit, after: Circuit) -> None:

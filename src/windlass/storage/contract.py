@@ -35,9 +35,13 @@ class StoreError(Exception):
 
 
 class StoreUnavailable(StoreError):
-    """The store cannot be reached, or answers with server errors only."""
+    """The store cannot be reached, or answers with server errors only.
+
+    ``retry_after``: seconds until it is tried again, if it is left alone until then; else None.
+    """
 
     transient = True
+    retry_after: float | None = None
 
 
 class StoreMisconfigured(StoreUnavailable):

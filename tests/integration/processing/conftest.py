@@ -57,10 +57,15 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
             monkeypatch.setenv(name, str(value))
         conf.reload()
 
-    change(JOB_BACKOFF_SECONDS=0.001)
+    change(JOB_BACKOFF_SECONDS=0.001, BACKFILL_PER_MINUTE=6_000_000)
     yield change
     monkeypatch.undo()
     conf.reload()
+
+
+@pytest.fixture(autouse=True)
+def _unpaced_backfills(settings: Callable[..., None]) -> None:
+    """Backfills are due at once. Their rate is tested in test_service_level.py."""
 
 
 @pytest.fixture
