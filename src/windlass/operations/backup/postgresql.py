@@ -87,7 +87,9 @@ def _connection_arguments(database: BaseDatabaseWrapper) -> tuple[list[str], str
     password = parameters.pop("password", "")
     # What remains is psycopg's and Django's, such as a cursor class and the encoding, which pg_dump chooses itself.
     given = {
-        name: value for name, value in parameters.items() if isinstance(value, str | int) and name not in _NOT_LIBPQ
+        name: str(value)
+        for name, value in parameters.items()
+        if isinstance(value, str | int) and name not in _NOT_LIBPQ
     }
     return [f"--dbname={make_conninfo(**given)}"], password
 
