@@ -26,7 +26,7 @@ django.setup(set_prefix=False)
 
 # ruff: noqa: E402  Django's apps must be loaded before the modules below
 from windlass import conf
-from windlass.http import byte_endpoints, cors, query_parameters, request_head, request_spans
+from windlass.http import byte_endpoints, cors, query_parameters, request_head, request_log, request_spans
 from windlass.http.callers import admit
 from windlass.http.endpoints import answering
 from windlass.http.forwarded import as_client_sees, base_of, path_of
@@ -49,12 +49,14 @@ from windlass.http.middleware import (
     without_body,
 )
 from windlass.http.problem_responses import problem_of, problem_response
+from windlass.http.request_log import measured
 from windlass.http.server.asgi_extensions import DRAINS_BODY, BodyDrain
 from windlass.kernel import urls
 from windlass.kernel.memory_allocator import keep_freed_buffers
 from windlass.kernel.problem_types import NotFound
 from windlass.kernel.stored_text import is_storable
 from windlass.operations import health, level_evaluator, metrics
+from windlass.operations.shared_counters import share_counters
 from windlass.receiving import chunked, lease
 
 #: The handlers of the endpoints that ``windlass.http`` declares and ``windlass.operations`` answers.
@@ -94,6 +96,8 @@ class WindlassApplication:
         if scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)
             return
+        if scope["type"] == "http":
+            request_log.begin(scope)
         seen = as_client_sees(scope)
         if self._alone:  # Django's pages get the scope as the client sees it through a proxy, too
             scope, send = seen, secured(seen, send)
@@ -109,14 +113,16 @@ class WindlassApplication:
             if shared and _is_of_project(path_of(seen)):
                 await self._inner(scope, receive, send)
             else:
-                receive, send = _draining_body(routed, receive, send)
-                send = identify(routed, cors.permitting(routed, send))
-                template = partial(_template, route, routed)
-                await request_spans.recorded(routed, receive, send, partial(self._answer, route, routed), template)
+                with measured(routed, receive, send) as (receive, send):
+                    receive, send = _draining_body(routed, receive, send)
+                    send = identify(routed, cors.permitting(routed, send))
+                    template = partial(_template, route, routed)
+                    await request_spans.recorded(routed, receive, send, partial(self._answer, route, routed), template)
         elif scope["type"] == "http" and self._alone:
-            receive, send = _draining_body(scope, receive, send)
-            send, template = identify(scope, send), partial(_template, None, scope)
-            await request_spans.recorded(scope, receive, send, partial(self._answer_page, scope), template)
+            with measured(scope, receive, send) as (receive, send):
+                receive, send = _draining_body(scope, receive, send)
+                send, template = identify(scope, send), partial(_template, None, scope)
+                await request_spans.recorded(scope, receive, send, partial(self._answer_page, scope), template)
         elif scope["type"] == "websocket" and isinstance(self._inner, ASGIHandler):
             await websockets.refuse(seen, receive, send)  # Django has none
         else:
@@ -163,6 +169,7 @@ class WindlassApplication:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 keep_freed_buffers()
+                share_counters("web")
                 self._start_evaluating()
             else:
                 await self._stop_evaluating()

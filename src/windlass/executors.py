@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from contextvars import copy_context
 from functools import cache, partial
 from queue import Empty, SimpleQueue
@@ -21,6 +22,8 @@ from django.db import DatabaseError, close_old_connections
 
 from windlass import conf
 from windlass.database.connection import atomic, connection
+from windlass.kernel import process_counters
+from windlass.kernel.clock import monotonic
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -60,7 +63,7 @@ async def in_transaction(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs
     call = _in_context(work, *args, **kwargs)
     if connection().vendor == "sqlite" and not conf.get().celery_task_always_eager:
         return await asyncio.wrap_future(_group_committer().submit(call))
-    return await _in_database_thread(partial(_atomic, call))
+    return await _in_database_thread(partial(_in_own_transaction, call))
 
 
 async def _in_database_thread(call: Callable[[], T]) -> T:
@@ -104,8 +107,9 @@ class GroupCommitter:
 
 def _run_in_one_transaction(group: list[tuple[Callable[[], Any], Future[Any]]]) -> None:
     try:
-        with atomic():
+        with _measured_commit():
             outcomes = [_call_outcome(work) for work, _ in group]
+        process_counters.commit_group_size.observe(len(group))
     except DatabaseError as error:
         if len(group) == 1:
             group[0][1].set_exception(error)
@@ -120,11 +124,27 @@ def _run_in_one_transaction(group: list[tuple[Callable[[], Any], Future[Any]]]) 
             future.set_exception(failure)
 
 
+@contextmanager
+def _measured_commit() -> Iterator[None]:
+    """A transaction; the time of its commit is counted."""
+    with atomic():
+        yield
+        began = monotonic()
+    process_counters.commit_seconds.observe(monotonic() - began)
+
+
 def _call_outcome(work: Callable[[], Any]) -> tuple[Any, BaseException | None]:
     try:
         return _atomic(work), None
     except Exception as error:  # noqa: BLE001  it is raised where the call was submitted
         return None, error
+
+
+def _in_own_transaction(work: Callable[[], T]) -> T:
+    with _measured_commit():
+        result = work()
+    process_counters.commit_group_size.observe(1)
+    return result
 
 
 def _atomic(work: Callable[[], T]) -> T:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+import subprocess
 import uuid
 from collections.abc import Iterator
 from datetime import timedelta
@@ -74,7 +77,7 @@ def test_metrics_count_the_records(server: Any) -> None:
     assert figure(found, "windlass_jobs", stage="derive", state="queued") == 1 + figure(
         before, "windlass_jobs", stage="derive", state="queued"
     )
-    assert figure(found, "windlass_jobs_oldest_age_seconds") >= timedelta(days=400).total_seconds()
+    assert figure(found, "windlass_jobs_oldest_age_seconds", stage="derive") >= timedelta(days=400).total_seconds()
 
 
 def test_every_status_has_a_metric_and_every_name_the_prefix(server: Any) -> None:
@@ -152,6 +155,91 @@ def test_a_projects_own_metrics_page_is_not_replaced(server: Any) -> None:
 
 def test_the_guide_names_every_metric(server: Any) -> None:
     guide = (markdown_pages.DOCS / "how-to" / "watch-with-prometheus.md").read_text()
-    names = {name for name, _ in read(ApiClient(server))}
-    missing = [name for name in names if name not in guide and not name.startswith("windlass_process_")]
-    assert missing == []
+    names = {re.sub("_(bucket|count|sum)$", "", name) for name, _ in read(ApiClient(server))}
+    missing = [name for name in names if name not in guide and not name.startswith("windlass_process_resident")]
+    assert [name for name in missing if not re.match(r"windlass_process_(virtual|cpu|start|open|max)", name)] == []
+
+
+#: The labels that any metric may have, and their values; None: names of the configuration, which clients do not choose.
+BOUNDED_LABELS: dict[str, set[str] | None] = {
+    "cause": {"time", "memory", "cpu", "system-call", "killed", "crash", "exit", "sandbox", "other"},
+    "dialect": {"tus", "ietf", "form", "raw", "chunks", "media", "s3", "none"},
+    "during": {"body", "reply"},
+    "kind": {*("file", "rendition", "archive", "live", "other"), *("data", "directory"), *("sse", "websocket")},
+    "le": None,
+    "level": {*("full", "partial", "basic", "off", "none"), *("degraded", "maintenance")},
+    "name": None,
+    "outcome": {
+        *("accepted", "refused", "failed", "interrupted", "late", "obtained"),
+        *("done", "retried", "postponed", "dead", "lost", "owed", "error", "skipped"),
+    },
+    "process": {"web", "worker", "scheduler"},
+    "reason": {"head-timeout", "slow-body", "slow-reply", "too-many"},
+    "stage": {"intake", "describe", "derive"},
+    "state": {*("queued", "running", "dead"), *("done", "failed", "owed"), *("closed", "open", "half_open")},
+    "status": None,
+    "step": None,
+    "store": None,
+    "use": {"limited", "over-80-percent", "full"},
+    "version": None,
+}
+UNITS = (
+    "_bytes",
+    "_seconds",
+    "_total",
+    "_calls",
+    "_info",
+    "_files",
+    "_objects",
+    "_owners",
+    "_readers",
+    "_jobs",
+    "_runs",
+)
+
+
+def test_every_metric_has_a_help_text_a_unit_and_bounded_labels(server: Any) -> None:
+    for family in text_string_to_metric_families(ApiClient(server)("GET", "/metrics").text):
+        assert family.documentation, family.name
+        assert family.type in ("counter", "gauge", "histogram"), family.name
+        states = ("_state", "_level", "_uploads", "_fds")  # a count or 1 for the present state
+        assert family.type == "counter" or family.name.endswith((*UNITS, *states)), family.name
+        for sample in family.samples:
+            for label, value in sample.labels.items():
+                allowed = BOUNDED_LABELS[label]
+                assert allowed is None or value in allowed, (sample.name, label, value)
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+def test_promtool_finds_no_fault(server: Any) -> None:
+    scraped = ApiClient(server)("GET", "/metrics").text
+    checked = subprocess.run(["promtool", "check", "metrics"], input=scraped, capture_output=True, text=True)
+    assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
+
+
+def test_quotas_are_totals_of_the_owners_that_have_one(server: Any) -> None:
+    from windlass.files.api import set_quota_limits
+    from windlass.files.models import OwnerAccount
+    from windlass.operations import metrics
+
+    def totals() -> dict[str, float]:
+        metrics.tables.forget()
+        found = read(ApiClient(server))
+        uses = {use: figure(found, "windlass_quota_owners", use=use) for use in ("limited", "over-80-percent", "full")}
+        return uses | {name: figure(found, f"windlass_quota_{name}_bytes") for name in ("taken", "limit")}
+
+    before = totals()
+    for owner, limit, used, reserved in (("a", 1000, 700, 99), ("b", 1000, 700, 100), ("c", 50, 60, 0), ("d", 0, 9, 9)):
+        set_quota_limits(f"quota-{owner}", bytes=limit, files=0)
+        OwnerAccount.objects.filter(owner=f"quota-{owner}").update(bytes_used=used, bytes_reserved=reserved)
+    try:
+        found = totals()
+    finally:
+        OwnerAccount.objects.filter(owner__startswith="quota-").delete()
+    assert {name: found[name] - before[name] for name in found} == {
+        "limited": 3,
+        "over-80-percent": 2,
+        "full": 1,
+        "taken": 799 + 800 + 60,
+        "limit": 2050,
+    }

@@ -126,7 +126,7 @@ def test_clients_that_disconnect_are_counted_and_not_logged_as_errors(
 ) -> None:
     def disconnects() -> float:
         lines = http.get("/metrics").text.splitlines()
-        return sum(float(line.split()[-1]) for line in lines if line.startswith("windlass_process_client_disconnects"))
+        return sum(float(line.split()[-1]) for line in lines if line.startswith("windlass_client_disconnects"))
 
     record = http.put("/files/large.bin", content=os.urandom(20 * MB)).json()
     link, before = record["links"]["download"], disconnects()

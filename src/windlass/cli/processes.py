@@ -35,7 +35,6 @@ def web(
     port: Port = 8000,
     home: Home = None,
     instance: Instance = "",
-    access_log: Annotated[bool, typer.Option(help="Log every request.")] = False,
     listener: Listener = None,
     supervisor_pipe: SupervisorPipe = None,
 ) -> None:
@@ -56,7 +55,7 @@ def web(
     ProcessEnd(supervisor_pipe).wait_for_start()
     wait_for_tables()
     try:
-        web_server.run(listening_socket, instance or f"web-{new_id().hex[:12]}", stop_requests, access_log=access_log)
+        web_server.run(listening_socket, instance or f"web-{new_id().hex[:12]}", stop_requests)
     finally:
         telemetry.stop()
 

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -196,6 +197,7 @@ class Supervisor:
             return False
         if code == USAGE_ERROR:  # it has printed the reason, and would fail again
             return True
+        _counters().process_restarts.add(1, program.name)
         pause = max(0.0, program.restart_at - time.monotonic())
         _log().error("process.died", name=program.name, code=code, again_in=round(pause, 1))
         return program.failures >= MAX_START_FAILURES and not self._ready.is_set()
@@ -253,6 +255,16 @@ class Supervisor:
         for program in programs:
             if program.process is not None:
                 program.process.send_signal(number)
+
+
+@lru_cache(maxsize=1)
+def _counters() -> ModuleType:
+    """The counters of this process, which others show. Imported when they are first needed, as in ``_log``."""
+    from windlass.kernel import process_counters
+    from windlass.operations.shared_counters import share_counters
+
+    share_counters("serve")
+    return process_counters
 
 
 @lru_cache(maxsize=1)

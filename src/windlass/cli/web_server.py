@@ -32,11 +32,12 @@ log = structlog.get_logger(__name__)
 FINISH_SECONDS = 20
 
 
-def run(listening_socket: socket.socket, instance: str, stop_requests: StopRequests, *, access_log: bool) -> None:
+def run(listening_socket: socket.socket, instance: str, stop_requests: StopRequests) -> None:
     """Serve until a stop request arrives. Call it in the main thread."""
     lease.set_holder(instance)
     files.UPLOAD_LEASES.release_all(instance)
     files.CHUNK_CLAIMS.release_all(instance)
+    files.KEY_CLAIMS.release_all(instance)
     connections.close_all()  # this thread runs no further queries
     raise_file_limit()
     config = uvicorn.Config(
@@ -45,7 +46,7 @@ def run(listening_socket: socket.socket, instance: str, stop_requests: StopReque
         loop="uvloop",
         lifespan="on",
         log_config=None,
-        access_log=access_log,
+        access_log=False,  # http.request_log writes one
         server_header=False,
         proxy_headers=False,  # http.forwarded does it, for TRUSTED_PROXIES
         root_path=conf.get().root_path,

@@ -83,6 +83,18 @@ from windlass.files.direct_uploads import (
     is_extendable,
     record_stored_bytes,
 )
+from windlass.files.idempotency_keys import (
+    Answer,
+    AnsweredRequest,
+    KeyClaim,
+    KeyedRequest,
+    claim_key,
+    finish_key,
+    key_reused,
+    prune_idempotency_keys,
+    record_answer,
+    release_key,
+)
 from windlass.files.integrity import (
     Damage,
     Finding,
@@ -103,6 +115,7 @@ from windlass.files.integrity import (
 )
 from windlass.files.lease_rows import (
     CHUNK_CLAIMS,
+    KEY_CLAIMS,
     UPLOAD_LEASES,
     Lease,
     LeaseLost,
@@ -131,7 +144,15 @@ from windlass.files.move import (
 )
 from windlass.files.processing_record import ProcessingRecord
 from windlass.files.profiles import MediaRules, Profile, profile, profiles
-from windlass.files.quota import Usage, quota_owners, quota_usage, recount_quota, set_quota_limits
+from windlass.files.quota import (
+    QuotaTotals,
+    Usage,
+    quota_owners,
+    quota_totals,
+    quota_usage,
+    recount_quota,
+    set_quota_limits,
+)
 from windlass.files.restored_records import (
     change_store,
     expire_uploads_without_bytes,
@@ -158,8 +179,11 @@ from windlass.files.uploads import (
 __all__ = [
     "CHUNK_CLAIMS",
     "FACT_COLUMNS",
+    "KEY_CLAIMS",
     "UNFINISHED_UPLOADS",
     "UPLOAD_LEASES",
+    "Answer",
+    "AnsweredRequest",
     "BackupRun",
     "Blob",
     "ChunkClaim",
@@ -170,6 +194,8 @@ __all__ = [
     "FileStatus",
     "Finding",
     "IllegalTransition",
+    "KeyClaim",
+    "KeyedRequest",
     "Lease",
     "LeaseLost",
     "MediaRules",
@@ -180,6 +206,7 @@ __all__ = [
     "NewUpload",
     "ProcessingRecord",
     "Profile",
+    "QuotaTotals",
     "ReceivedChunk",
     "Rendition",
     "StepOutcome",
@@ -199,6 +226,7 @@ __all__ = [
     "chunk_layout",
     "chunk_store_states",
     "claim_chunk",
+    "claim_key",
     "clean_up_uploads",
     "commit_offset",
     "complete_upload",
@@ -232,6 +260,7 @@ __all__ = [
     "find_duplicate",
     "find_original_file",
     "finish_backup",
+    "finish_key",
     "forget_unfinished_backups",
     "forget_upload",
     "get_file",
@@ -247,6 +276,7 @@ __all__ = [
     "is_in_processing",
     "is_unchanged",
     "is_unmoved",
+    "key_reused",
     "last_backup",
     "lease_of",
     "leased_upload",
@@ -263,11 +293,14 @@ __all__ = [
     "owed_steps",
     "profile",
     "profiles",
+    "prune_idempotency_keys",
     "put_into_trash",
     "quota_owners",
+    "quota_totals",
     "quota_usage",
     "received_chunk_count",
     "received_chunks",
+    "record_answer",
     "record_damage",
     "record_intact",
     "record_missing_object",
@@ -276,6 +309,7 @@ __all__ = [
     "recount_quota",
     "release_chunk",
     "release_file",
+    "release_key",
     "release_lease",
     "reload_blob",
     "remove_expired_objects",

@@ -14,8 +14,9 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from django.db.models import Count, F, Q, Sum, Value
+from django.db.models import Count, F, Q, QuerySet, Sum, Value
 from django.db.models.functions import Coalesce
+from django.db.models.lookups import GreaterThanOrEqual
 
 from windlass import conf
 from windlass.database.connection import atomic
@@ -72,8 +73,7 @@ def change_account(owner: str, **by: int) -> None:
             if error is not None:
                 raise error
             return
-    most = {f"{kind}_most": Coalesce(f"{kind}_limit", Value(limit)) for kind, limit in _defaults().items()}
-    within_limits = rows.annotate(**most)
+    within_limits = _with_limits(rows)
     for kind, number in more.items():
         taken = F(f"{kind}_used") + F(f"{kind}_reserved") + number
         within_limits = within_limits.filter(Q(**{f"{kind}_most": 0}) | Q(**{f"{kind}_most__gte": taken}))
@@ -162,6 +162,48 @@ def set_quota_limits(owner: str, **limits: int | None) -> Usage:
         _open_account(owner)
         OwnerAccount.objects.filter(owner=owner).update(**{f"{kind}_limit": limits[kind] for kind in limits})
     return quota_usage(owner)
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaTotals:
+    """Over all owners that have a limit. ``over_80_percent`` and ``full`` count those whose bytes or files are."""
+
+    owners: int
+    over_80_percent: int
+    full: int
+    bytes_taken: int
+    bytes_limit: int
+
+
+def quota_totals() -> QuotaTotals:
+    """Add up all accounts. What is reserved for unfinished uploads counts as taken."""
+    accounts = _with_limits(OwnerAccount.objects.all())
+    limited = Q(bytes_most__gt=0) | Q(files_most__gt=0)
+    of_bytes = accounts.filter(bytes_most__gt=0).aggregate(
+        taken=Sum(F("bytes_used") + F("bytes_reserved")), limit=Sum("bytes_most")
+    )
+    return QuotaTotals(
+        owners=accounts.filter(limited).count(),
+        over_80_percent=accounts.filter(_taken_at_least(80)).count(),
+        full=accounts.filter(_taken_at_least(100)).count(),
+        bytes_taken=of_bytes["taken"] or 0,
+        bytes_limit=of_bytes["limit"] or 0,
+    )
+
+
+def _with_limits(rows: QuerySet[OwnerAccount]) -> Any:
+    """The accounts with ``bytes_most`` and ``files_most``: the limits that apply, where 0 is none."""
+    most = {f"{kind}_most": Coalesce(f"{kind}_limit", Value(limit)) for kind, limit in _defaults().items()}
+    return rows.annotate(**most)
+
+
+def _taken_at_least(percent: int) -> Q:
+    """Accounts whose bytes or files, reserved ones included, are at least this much of their limit."""
+    found = Q()
+    for kind in _KINDS:
+        taken = 100 * (F(f"{kind}_used") + F(f"{kind}_reserved"))
+        found |= Q(GreaterThanOrEqual(taken, percent * F(f"{kind}_most")), **{f"{kind}_most__gt": 0})
+    return found
 
 
 def quota_owners() -> Iterator[str]:

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from windlass.accounts import api as accounts
 from windlass.accounts.api import Access
 from windlass.executors import in_database
+from windlass.http.request_log import record_of
 from windlass.kernel.principals import Principal
 
 #: The key of an ASGI scope under which ``admit`` stores the caller.
@@ -26,7 +27,7 @@ async def admit(scope: MutableMapping[str, Any], access: Access) -> Principal:
         principal = accounts.authenticate_scope(scope, access)
     else:
         principal = await in_database(accounts.authenticate_scope, dict(scope), access)
-    scope[PRINCIPAL] = principal
+    scope[PRINCIPAL] = record_of(scope).principal = principal
     return principal
 
 
@@ -64,6 +65,7 @@ async def admit_call(request: HttpRequest, access: Access, path: Mapping[str, An
     ``accounts.authenticate`` does."""
     admitted = getattr(request, "scope", {}).get(PRINCIPAL)
     principal = admitted or await in_database(accounts.authenticate, request, access, path)
+    record_of(getattr(request, "scope", {})).principal = principal
     request.windlass_principal = principal  # type: ignore[attr-defined]
 
 

@@ -12,7 +12,6 @@ from django.http.request import split_domain_port, validate_host
 
 from windlass import conf
 from windlass.http.memory_budget import budget
-from windlass.kernel.ids import request_id
 from windlass.kernel.problem_types import BadRequest, BodyTooLarge, Problem
 from windlass.protocols import tus
 
@@ -27,6 +26,10 @@ Headers = list[tuple[bytes, bytes]]
 RECORD_BODY_LIMIT = 4 * 1024 * 1024
 #: Bytes of the largest body of Django's own pages, which anybody may call.
 PAGE_BODY_LIMIT = 1024 * 1024
+
+
+#: The key of an ASGI scope under which the id of the request is stored.
+REQUEST_ID = "windlass.request_id"
 
 
 def header(scope: Scope, name: bytes) -> str | None:
@@ -50,10 +53,9 @@ def without(headers: Headers, *names: bytes) -> Headers:
 
 
 def identify(scope: Scope, send: Send) -> Send:
-    """Give the request its id, and add X-Request-ID and ``nosniff`` to the reply; to a tus request also Tus-Resumable,
-    except to OPTIONS (tus 1.0.0, "Headers")."""
-    identifier = request_id(header(scope, b"x-request-id"))
-    scope["windlass.request_id"] = identifier
+    """Add X-Request-ID and ``nosniff`` to the reply; to a tus request also Tus-Resumable, except to OPTIONS (tus 1.0.0,
+    "Headers")."""
+    identifier: str = scope[REQUEST_ID]
     extra = [(b"x-request-id", identifier.encode()), (b"x-content-type-options", b"nosniff")]
     if scope["method"] != "OPTIONS" and header(scope, b"tus-resumable") is not None:
         extra.append((b"tus-resumable", tus.VERSION.encode()))

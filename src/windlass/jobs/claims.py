@@ -35,6 +35,8 @@ class Claim:
     request_id: str
     retries: int = 0
     trace_context: str = ""
+    #: When the job was due; None for one that follows another without having waited.
+    due_at: datetime | None = None
 
     @property
     def last_attempt(self) -> bool:
@@ -62,6 +64,7 @@ def find_claimable(job_id: uuid.UUID, holder: str) -> Claim | None:
         job.request_id,
         job.retries,
         job.trace_context,
+        job.due_at,
     )
 
 

@@ -98,7 +98,7 @@ def _create_jobs(claim: Claim, started: Sequence[StartedStage], *, finished: boo
     jobs = [_job(claim, each, end) for each, end in zip(started, ends, strict=True)]
     rows.insert(jobs)
     rows.insert([_attempt(job, each, end) for job, each, end in zip(jobs, started, ends, strict=True)])
-    return replace(claim, job_id=jobs[-1].id, stage=started[-1].stage, epoch=1, attempt=1, retries=0)
+    return replace(claim, job_id=jobs[-1].id, stage=started[-1].stage, epoch=1, attempt=1, retries=0, due_at=None)
 
 
 def _job(claim: Claim, started: StartedStage, end: datetime | None) -> Job:

@@ -1,35 +1,23 @@
-"""Structured logging to standard error: JSON, or coloured text for a terminal. Secrets are removed here."""
+"""Structured logging to standard error: JSON, or text for people (LOG_FORMAT). Secrets are removed here.
+
+Each line has the name of its process, and what is bound to the context: the ids of the request and of the job that it
+belongs to.
+"""
 
 from __future__ import annotations
 
 import logging
-import re
 import sys
 from collections.abc import MutableMapping
 from typing import Any
-from urllib.parse import unquote
 
 import structlog
 
 from windlass import conf
+from windlass.kernel.redaction import without_secrets as without_secrets
 
 #: Client data, such as file names, that is logged at debug level only.
 CLIENT_NAMES = frozenset({"filename", "original_filename", "client_metadata"})
-
-#: URL parameters whose values are credentials or identify one.
-_SECRET_PARAMETERS = frozenset(
-    {"access_token", "grant", "jwt", "key", "password", "secret", "signature", "ticket", "token"}
-    | {"x-amz-credential", "x-amz-security-token", "x-amz-signature"}
-)
-_PARAMETER = re.compile(r"(?<=[?&;])([^=&;\s\"']+)=([^&;\s\"']+)")
-#: Percent-encoded text, such as the path of a request.
-_ENCODED = re.compile(r"[^\s\"'<>]*%[0-9A-Fa-f]{2}[^\s\"'<>]*")
-
-_SECRETS = (
-    re.compile(r"(?<=://)[^/@\s]*(?=@)"),  # user:password@ of a URL
-    re.compile(r"(?<=[Bb]earer )\S+"),
-    re.compile(r"(?<![A-Za-z0-9])wlg?_[A-Za-z0-9_-]{8,}"),  # our own API tokens and grants
-)
 
 #: The least level at which other libraries log.
 _LEVELS = {
@@ -45,7 +33,6 @@ _LEVELS = {
     "pyvips": logging.WARNING,
     "urllib3": logging.WARNING,
     "uvicorn": logging.WARNING,
-    "uvicorn.access": logging.INFO,  # off unless enabled
 }
 
 EventDict = MutableMapping[str, Any]
@@ -83,9 +70,12 @@ def configure(process: str) -> None:
 
 
 def _rendering() -> list[Any]:
-    if sys.stderr.isatty():
+    chosen = conf.get().log_format
+    if chosen == "console" or (chosen == "auto" and sys.stderr.isatty()):
         # Rich's tracebacks would show local variables, which may hold secrets.
-        renderer = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        renderer = structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
         return [redact, renderer]
     return [structlog.processors.format_exc_info, redact, structlog.processors.JSONRenderer()]
 
@@ -112,24 +102,3 @@ def redact(logger: Any, method: str, event: EventDict) -> EventDict:
         if isinstance(value, str):
             event[key] = without_secrets(value)
     return event
-
-
-def without_secrets(text: str) -> str:
-    """Return ``text`` with ``***`` in place of each credential, however its URL is encoded."""
-    shown = _PARAMETER.sub(_hide_parameter, text)
-    for pattern in _SECRETS:
-        shown = pattern.sub("***", shown)
-    return _ENCODED.sub(_hide_encoded, shown)
-
-
-def _hide_parameter(found: re.Match[str]) -> str:
-    return f"{found[1]}=***" if unquote(found[1]).strip().lower() in _SECRET_PARAMETERS else found[0]
-
-
-def _hide_encoded(found: re.Match[str]) -> str:
-    """Return text that contains a credential decoded and without it; other text unchanged."""
-    decoded = unquote(found[0])
-    hidden = decoded
-    for pattern in _SECRETS:
-        hidden = pattern.sub("***", hidden)
-    return found[0] if hidden == decoded else hidden

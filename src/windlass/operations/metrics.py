@@ -1,7 +1,8 @@
-"""Metrics for Prometheus, read from the records at each scrape.
+"""Metrics for Prometheus: figures of the records, read at each scrape, and what the processes of this machine count.
 
-All web processes report the same figures of the records, and each its own ``windlass_process_*``. Figures of the
-records are gauges, not counters: deleting a file removes what was counted for it.
+All web processes report the same figures of the records, and those of one machine the same counters; each reports its
+own ``windlass_process_*``. Figures of the records are gauges, not counters: deleting a file removes what was counted
+for it.
 """
 
 from __future__ import annotations
@@ -10,17 +11,18 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import accumulate
 from typing import Any
 
 from django.db.models import Count, Min, Sum, TextChoices
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 from starlette.requests import Request
 from starlette.responses import Response
 
-from windlass import __version__
+from windlass import __version__, conf
 from windlass.events import api as events
 from windlass.executors import in_database
 from windlass.files.api import (
@@ -34,15 +36,19 @@ from windlass.files.api import (
     UploadStatus,
     damaged_blobs,
     oldest_verification,
+    quota_totals,
     stores_in_service,
     trash_totals,
 )
 from windlass.jobs.api import Job, JobState, Stage
-from windlass.kernel import process_counters
+from windlass.kernel import instruments
 from windlass.kernel.clock import monotonic, now
+from windlass.kernel.instruments import Gauge, Histogram, Instrument
 from windlass.processing import api as processing
 from windlass.processing.sandbox.capability_level import NAMES
+from windlass.receiving import disk_space
 from windlass.resilience.circuits import State
+from windlass.resilience.service_level import ServiceLevel
 
 #: Figures that read a whole table are computed at most this often (seconds).
 TABLE_SECONDS = 60.0
@@ -76,45 +82,48 @@ class Records(Collector):
         yield _gauge("windlass_info", "Which version runs.", ["version"], {(__version__,): 1})
         yield _sandbox()
         yield _breakers()
+        yield _service_level()
         yield from _work()
+        yield from _disks()
         yield from tables()
 
 
-class Connections(Collector):
-    """Counters of this process: disconnected, slow and refused clients."""
+class Instruments(Collector):
+    """What the processes of this machine count. Reads files, which blocks."""
 
     def collect(self) -> Iterable[Metric]:
-        yield _counter(
-            "windlass_process_client_disconnects",
-            "Clients that closed before their request or its reply was whole.",
-            "during",
-            process_counters.client_disconnects,
-        )
-        yield _counter(
-            "windlass_process_connections_ended",
-            "Connections that were ended because they were too slow or too many.",
-            "reason",
-            process_counters.connections_ended,
-        )
-        yield _counter(
-            "windlass_process_requests_refused",
-            "Requests that were refused before they were routed.",
-            "status",
-            process_counters.requests_refused,
-        )
+        for instrument, values in instruments.report().items():
+            yield _family(instrument, values)
 
 
-def _counter(name: str, doc: str, label: str, figures: Mapping[str, int]) -> Metric:
-    family = CounterMetricFamily(name, doc, labels=[label])
-    for value, figure in dict(figures).items():
-        family.add_metric([value], figure)
+def _family(instrument: Instrument, values: Mapping[tuple[str, ...], Sequence[float]]) -> Metric:
+    name, doc, labels = instrument.name, instrument.doc, tuple(instrument.labels)
+    if isinstance(instrument, Histogram):
+        histogram = HistogramMetricFamily(name, doc, labels=labels)
+        for labelled, (*counts, total) in values.items():
+            histogram.add_metric(labelled, _cumulative(instrument.bounds, counts), total)
+        return histogram
+    family = (GaugeMetricFamily if isinstance(instrument, Gauge) else CounterMetricFamily)(name, doc, labels=labels)
+    for labelled, (value,) in values.items():
+        family.add_metric(labelled, value)
     return family
+
+
+def _cumulative(bounds: Sequence[float], counts: Sequence[float]) -> list[tuple[str, float]]:
+    names = [*(str(float(bound)) for bound in bounds), "+Inf"]
+    return list(zip(names, accumulate(counts), strict=True))
 
 
 def _sandbox() -> Metric:
     level = processing.sandbox_level().name
     levels = {(name,): int(name == level) for name in NAMES}
     return _gauge("windlass_sandbox_level", "How much of the sandbox this machine gives.", ["level"], levels)
+
+
+def _service_level() -> Metric:
+    current = events.service_level().level
+    levels = {(level.value,): int(level is current) for level in ServiceLevel}
+    return _gauge("windlass_service_level", "The level at which the installation works: 1 for it.", ["level"], levels)
 
 
 def _breakers() -> Metric:
@@ -135,12 +144,38 @@ def _work() -> Iterable[Metric]:
     waiting = Job.objects.filter(state__in=open_states).values_list("stage", "state").annotate(n=Count("id"))
     jobs |= {(stage, state): n for stage, state, n in waiting}
     yield _gauge("windlass_jobs", "Jobs that wait, run or are dead letters.", ["stage", "state"], jobs)
-    due = Job.objects.filter(state=JobState.QUEUED, due_at__lte=now()).aggregate(since=Min("due_at"))["since"]
-    age = {(): _age(due)}
-    yield _gauge("windlass_jobs_oldest_age_seconds", "How long the job that is due for longest has waited.", [], age)
+    yield _gauge(
+        "windlass_jobs_oldest_age_seconds",
+        "How long the job that is due for longest has waited.",
+        ["stage"],
+        {(stage.value,): _age(_oldest_due(stage)) for stage in Stage},
+    )
     uploads = _counted(UploadSession, UploadStatus)
     yield _gauge("windlass_uploads", "Upload sessions that are remembered.", ["status"], uploads)
     yield CounterMetricFamily("windlass_events", "Events that were ever recorded.", value=events.last_id())
+
+
+def _oldest_due(stage: Stage) -> datetime | None:
+    due = Job.objects.filter(stage=stage, state=JobState.QUEUED, due_at__lte=now())
+    oldest: datetime | None = due.aggregate(since=Min("due_at"))["since"]
+    return oldest
+
+
+def _disks() -> Iterable[Metric]:
+    free = {(name,): disk_space.free_bytes(name) for name in stores_in_service()}
+    yield _gauge(
+        "windlass_disk_free_bytes", "Free bytes where this machine keeps a store's files and the home.", ["store"], free
+    )
+    reserve = conf.get().disk_reserve_mb * conf.MB
+    yield _gauge("windlass_disk_reserve_bytes", "Free bytes below which uploads are refused.", [], {(): reserve})
+
+
+def _quotas() -> Iterable[Metric]:
+    totals = quota_totals()
+    owners = {("limited",): totals.owners, ("over-80-percent",): totals.over_80_percent, ("full",): totals.full}
+    yield _gauge("windlass_quota_owners", "Owners with a quota, by how much of it is taken.", ["use"], owners)
+    yield _gauge("windlass_quota_taken_bytes", "Bytes that they have stored or reserved.", [], {(): totals.bytes_taken})
+    yield _gauge("windlass_quota_limit_bytes", "Bytes that they may store.", [], {(): totals.bytes_limit})
 
 
 def _age(since: datetime | None) -> float:
@@ -170,6 +205,7 @@ def _tables() -> Sequence[Metric]:
         _gauge("windlass_stored_bytes", "Bytes of files, and of what was made of them.", ["kind", "store"], stored),
         _gauge("windlass_step_runs", "How steps ended, of the files on record.", ["step", "state"], runs),
         _gauge("windlass_step_seconds", "Time that these runs took in all.", ["step", "state"], seconds),
+        *_quotas(),
     ]
 
 
@@ -198,7 +234,7 @@ def _gauge(name: str, doc: str, labels: Sequence[str], figures: Mapping[Any, flo
 
 registry = CollectorRegistry(auto_describe=False)
 registry.register(Records())
-registry.register(Connections())
+registry.register(Instruments())
 ProcessCollector(namespace="windlass", registry=registry)
 
 

@@ -25,6 +25,7 @@ from windlass.files.api import (
 )
 from windlass.jobs import api as jobs
 from windlass.jobs.api import Stage
+from windlass.kernel import process_counters
 from windlass.kernel.clock import monotonic, now
 from windlass.processing.contract import Quarantine, Unavailable, Verdict
 from windlass.processing.level_postponement import postponed_steps
@@ -77,7 +78,7 @@ class JobRun:
         self.plan: Sequence[PlannedStep] = ()
         self.current: PlannedStep | None = None
         self._postponed: set[str] = set()
-        self.saved_at = monotonic()
+        self.saved_at = self._stage_began_at = monotonic()
         self._started: Sequence[jobs.StartedStage] = ()
 
     @property
@@ -134,6 +135,7 @@ class JobRun:
     # Progress in memory; nothing is saved
 
     def start_stage(self) -> None:
+        self._stage_began_at = monotonic()
         if self.backfilling:
             # A postponed step that the profile no longer asks for is no longer owed.
             planned = {step.name for step in self.plan}
@@ -189,6 +191,8 @@ class JobRun:
         with recording():
             jobs.acquire(self.claim)
         self.acquired = True
+        if self.claim.due_at is not None:
+            process_counters.job_wait_seconds.observe((now() - self.claim.due_at).total_seconds(), self.claim.stage)
 
     def save(self) -> None:
         """Record everything since the last save, with jobs for the stages that were started."""
@@ -212,6 +216,7 @@ class JobRun:
         elif not self.backfilling:
             following = self._following_stage()
         if following is not None and following in stages and not self._has_long_step(following):
+            self._count_attempt("done")
             self._started = (*self._started, jobs.StartedStage(following, now()))
             self.current = None
             self.start_stage()
@@ -220,7 +225,12 @@ class JobRun:
             jobs.finish(self.claim, self._started)
             if following is not None:
                 jobs.enqueue(following, self.claim.file_id, run=self.claim.run, request_id=self.claim.request_id)
+        self._count_attempt("done")
         return False
+
+    def _count_attempt(self, outcome: str) -> None:
+        process_counters.jobs_ended.add(1, self.stage, outcome)
+        process_counters.job_run_seconds.observe(monotonic() - self._stage_began_at, self.stage)
 
     def _refuse(self, verdict: Verdict) -> None:
         self.record.skip_steps(owed=True)
@@ -258,6 +268,7 @@ class JobRun:
         with self._saving():
             jobs.retry_later(self.claim, error, step=self._current_name())
             self._end_current(state, f"{reason} It will be tried again.")
+        self._count_attempt("retried")
         return True
 
     def postpone(self, error: Unavailable, reason: str) -> None:
@@ -267,6 +278,7 @@ class JobRun:
             jobs.postpone(self.claim, reason, seconds, step=self._current_name())
             self._end_current(StepState.PENDING, reason)
             self.record.set_status(FileStatus.PENDING, message=reason)
+        self._count_attempt("postponed")
 
     def dead_letter(self, error: BaseException, reason: str) -> None:
         """End the job for good. The file has failed; one that was ready stays so, and the step alone has failed."""
@@ -283,6 +295,7 @@ class JobRun:
                 "attempts": self.claim.attempt,
             }
             _fail(self.record, dead_letter, f"{title} failed{attempts}. {reason}")
+        self._count_attempt("dead")
 
     def discard_unsaved(self) -> None:
         """Read the record again: a transaction may have failed. What was not saved did not happen, and is redone."""
@@ -351,6 +364,8 @@ def revoke_claim(job: jobs.Job) -> bool:
             }
             _fail(record, dead_letter, reason)
             record.save(recorder)
+    if is_due_again is not None:
+        process_counters.jobs_ended.add(1, job.stage, "lost")
     return is_due_again is not None
 
 

@@ -8,6 +8,7 @@ from collections.abc import Collection
 
 import structlog
 from django.db import close_old_connections
+from structlog.contextvars import bound_contextvars
 
 from windlass.events.api import recording
 from windlass.files.api import (
@@ -45,7 +46,9 @@ EVERY_STAGE = tuple(Stage)
 
 #: How a job run ended, in its span.
 DONE, POSTPONED, RETRIED, DEAD, LEASE_LOST = "done", "postponed", "retried", "dead", "lease_lost"
-_GOOD_OUTCOMES = frozenset({DONE, POSTPONED})
+#: Another worker had claimed the job: it was announced twice.
+NOT_CLAIMED = "not_claimed"
+_GOOD_OUTCOMES = frozenset({DONE, POSTPONED, NOT_CLAIMED})
 #: Seconds after which a job is run again whose file could not be read because its store was away, while the store's
 #: circuit breaker is closed.
 STORE_RETRY_SECONDS = 10.0
@@ -62,7 +65,10 @@ def run_job(job_id: uuid.UUID, holder: str, stages: Collection[Stage] = EVERY_ST
     try:
         claim = jobs.find_claimable(job_id, holder)
         if claim is not None:
-            _run_as_span(claim, stages)
+            with bound_contextvars(request_id=claim.request_id, job_id=str(claim.job_id)):
+                began = monotonic()
+                _run_as_span(claim, stages)
+                log.debug("job.ended", file_id=str(claim.file_id), seconds=round(monotonic() - began, 3))
     finally:
         close_old_connections()
 
@@ -94,12 +100,12 @@ def _run(claim: jobs.Claim, stages: Collection[Stage]) -> str:
             return DONE
         run = JobRun(claim, asset)
         # The name is in lines at debug level only, and error reports leave it out.
-        with structlog.contextvars.bound_contextvars(request_id=claim.request_id, filename=asset.original_filename):
+        with bound_contextvars(filename=asset.original_filename):
             return _run_and_record(run, stages)
     except (jobs.LeaseLost, Cancelled):
         claim = run.claim if run else claim
         log.info("job.lease_lost", job_id=str(claim.job_id), stage=claim.stage, attempt=claim.attempt)
-        return LEASE_LOST
+        return LEASE_LOST if run is not None and run.acquired else NOT_CLAIMED
 
 
 def _run_and_record(run: JobRun, stages: Collection[Stage]) -> str:

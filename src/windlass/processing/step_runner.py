@@ -12,6 +12,7 @@ import structlog
 
 from windlass.files.api import Rendition, StepState, find_original_file, store_of_file
 from windlass.jobs import api as jobs
+from windlass.kernel import process_counters
 from windlass.kernel.clock import monotonic
 from windlass.kernel.object_keys import rendition_key
 from windlass.kernel.seekable_reader import independent_reader
@@ -50,6 +51,19 @@ def run_step(run: JobRun, planned: PlannedStep, workspace: StepWorkspace, lost: 
 
     Raises TransientError, PermanentError (in the gate), Cancelled, StoreError, LeaseLost.
     """
+    began, outcome = monotonic(), "error"
+    try:
+        ended = _run_step(run, planned, workspace, lost)
+        outcome = "refused" if ended.verdict is not None else ended.state.value
+        return ended
+    except PermanentError:
+        outcome = "failed"
+        raise
+    finally:
+        process_counters.step_run_seconds.observe(monotonic() - began, planned.name, outcome)
+
+
+def _run_step(run: JobRun, planned: PlannedStep, workspace: StepWorkspace, lost: threading.Event) -> EndedStep:
     started, step = monotonic(), installed_step(planned.name)
     if missing_extra := missing(step.about):
         return EndedStep(planned, StepState.OWED, 0, missing_extra, {})

@@ -77,6 +77,14 @@ def resumable_dialect(head: Head) -> ResumableDialect | None:
     return Dialect.IETF if method in _UPLOAD_METHODS else None
 
 
+def probable_dialect(head: Head) -> Dialect:
+    """Return the dialect under which a request at /files or /uploads is counted, even if it is valid in none."""
+    resumable = resumable_dialect(head)
+    if resumable is not None:
+        return resumable
+    return Dialect.FORM if media_type(head) == media_types.FORM else Dialect.RAW
+
+
 def require_whole_body(head: Head) -> None:
     """Raises BadRequest for a plain upload that declares its body to be only a part of the file."""
     if structured_fields.boolean(head, "Upload-Incomplete") is True:

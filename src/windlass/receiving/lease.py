@@ -17,6 +17,7 @@ from django.db import DatabaseError
 
 from windlass.executors import in_database, in_transaction
 from windlass.files import api as files
+from windlass.kernel import process_counters
 from windlass.kernel.clock import monotonic
 from windlass.kernel.ids import new_id
 from windlass.kernel.problem_types import UploadLocked
@@ -202,7 +203,9 @@ async def wait_for_lease(upload_id: uuid.UUID) -> files.Lease:
         pause = min(pause * 2, 0.25)
         lease = await in_transaction(take_lease, upload_id)
         if lease is not None:
+            process_counters.lease_handovers.add(1, "obtained")
             return lease
+    process_counters.lease_handovers.add(1, "refused")
     raise UploadLocked(_NOT_RELEASED)
 
 

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import BinaryIO
 
+from windlass.kernel import process_counters
+from windlass.kernel.clock import monotonic
 from windlass.storage.contract import Buffer, ObjectMissing, StoreError, StoreFull, StoreUnavailable, SyncFailed
 
 #: EFBIG: a limit on the size of one file, of the file system or of the process.
@@ -189,19 +191,23 @@ def sync_data(descriptor: int) -> None:
 
     After a failure the kernel may drop the dirty pages and the error, so a second call that succeeds proves nothing.
     """
+    began = monotonic()
     try:
         if sys.platform == "darwin":
             fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)  # fsync there stops at the drive's cache
         else:
             os.fdatasync(descriptor)
+        process_counters.sync_seconds.observe(monotonic() - began, "data")
     except OSError as error:
         raise SyncFailed(f"The bytes could not be made durable: {error.strerror}") from error
 
 
 def sync_directory(descriptor: int) -> None:
     """Make the created, renamed and removed names of a directory durable. Raises SyncFailed."""
+    began = monotonic()
     try:
         os.fsync(descriptor)
+        process_counters.sync_seconds.observe(monotonic() - began, "directory")
     except OSError as error:
         if error.errno != errno.EINVAL:  # this file system cannot sync directories
             raise SyncFailed(f"A directory could not be made durable: {error.strerror}") from error

@@ -21,6 +21,7 @@ from starlette.types import Receive, Scope, Send
 
 from windlass.executors import in_thread
 from windlass.http.memory_budget import Share, budget
+from windlass.http.request_log import record_of
 from windlass.http.server import zero_copy
 from windlass.kernel.byte_ranges import ByteRange
 from windlass.kernel.clock import monotonic
@@ -125,15 +126,19 @@ class ObjectReader(BlockReader):
 class ObjectResponse(Response):
     """Sends what ``reader`` reads, and closes it. ``headers`` have the length of that.
 
-    ``held``: bytes of memory that the reader takes besides its blocks while it is open.
+    ``held``: bytes of memory that the reader takes besides its blocks while it is open. ``kind``: as in RequestRecord.
     """
 
-    def __init__(self, reader: BlockReader, status_code: int, headers: dict[str, str], *, held: int = 0) -> None:
+    def __init__(
+        self, reader: BlockReader, status_code: int, headers: dict[str, str], *, held: int = 0, kind: str = "file"
+    ) -> None:
         super().__init__(status_code=status_code, headers=headers)
+        self._kind = kind
         self._reader = reader
         self._held = held
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        record_of(scope).kind = self._kind
         gone = asyncio.ensure_future(_disconnect(receive)) if not self._reader.finished else None
         try:
             async with budget().share() as share:

@@ -130,7 +130,7 @@ async def download_zip(request: Request) -> Response:
     if request.method == "HEAD":
         return Response(headers=headers)
     reader.first = await in_thread(reader.next_block, SMALLEST_BLOCK)
-    return ObjectResponse(reader, 200, headers, held=len(assets_in_zip) * MEMORY_PER_FILE)
+    return ObjectResponse(reader, 200, headers, held=len(assets_in_zip) * MEMORY_PER_FILE, kind="archive")
 
 
 async def _fields(request: Request) -> dict[str, object]:

@@ -13,7 +13,7 @@ from typing import Any
 from django.db import DatabaseError
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
-from starlette.types import Send
+from starlette.types import Receive, Scope, Send
 
 from windlass.accounts import api as accounts
 from windlass.accounts.api import OWNER
@@ -24,6 +24,8 @@ from windlass.http.callers import PRINCIPAL, principal_of
 from windlass.http.endpoints import ByteEndpoints, Content, header, query
 from windlass.http.live.journal_follower import Subscriber, follower, setter
 from windlass.http.live.progress import Topic
+from windlass.http.request_log import record_of
+from windlass.kernel import process_counters
 from windlass.kernel.ids import parse_id
 from windlass.kernel.problem_types import NotFound, Problem
 
@@ -93,6 +95,14 @@ class EventStream(StreamingResponse):
         super().__init__(frames, headers=_HEADERS)
         self.frames = frames
         self.revoked = revoked
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        record_of(scope).kind = "live"
+        process_counters.live_readers.add(1, "sse")
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            process_counters.live_readers.add(-1, "sse")
 
     async def stream_response(self, send: Send) -> None:
         async with aclosing(self.frames):

@@ -14,6 +14,7 @@ import structlog
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from windlass.http.memory_budget import FREE_PER_CONNECTION, budget
+from windlass.http.request_log import Traffic
 from windlass.http.server import zero_copy
 from windlass.kernel import process_counters
 from windlass.kernel.problem_types import Unavailable
@@ -66,7 +67,7 @@ class RequestCycle(RequestResponseCycle):
         super().__init__(**options)
         self._connection = connection
         self.pieces: deque[bytes] = deque()
-        self.waiting = self.received = self._granted = 0
+        self.waiting = self.received = self._granted = self._sent = 0
         self.end_delivered = self.broken_off = False
 
     def break_off(self) -> None:
@@ -95,9 +96,14 @@ class RequestCycle(RequestResponseCycle):
     def lose_client(self) -> None:
         """The client has disconnected. This is counted, and is no error."""
         if not self.disconnected:
-            process_counters.client_disconnects["body" if self.more_body else "reply"] += 1
-            log.info("request.client_gone", during="body" if self.more_body else "reply")
+            during = "body" if self.more_body else "reply"
+            process_counters.client_disconnects.add(1, during)
+            log.info("request.client_gone", during=during, request_id=self.scope.get("windlass.request_id"))
         self.disconnect()
+
+    def traffic(self) -> Traffic:
+        """What has been received and sent of the bodies so far."""
+        return Traffic(self.received, self._sent, self.disconnected and not self.response_complete)
 
     def discard_pieces(self) -> None:
         """The application has ended: drop what it has not received."""
@@ -130,6 +136,8 @@ class RequestCycle(RequestResponseCycle):
         if message["type"] == "http.response.start" and self.more_body:
             self.keep_alive = False  # the rest of the body would precede the next request
         await super().send(message)
+        if message["type"] == "http.response.body" and not self.disconnected and self.scope["method"] != "HEAD":
+            self._sent += len(message.get("body", b""))
 
     async def _send_file(self, message: zero_copy.Message) -> None:
         """Send the next bytes of the reply from a file. Raises EOFError where the file is shorter."""
@@ -137,10 +145,14 @@ class RequestCycle(RequestResponseCycle):
             return
         if message["count"] > self.expected_content_length:
             raise RuntimeError("Response content longer than Content-Length")
+        progress = self._connection.file_progress
+        sent_before = progress.sent
         try:
-            await zero_copy.send(self._connection.transport, message, self._connection.file_progress)
+            await zero_copy.send(self._connection.transport, message, progress)
         except ConnectionError:
             self.lose_client()
+        finally:
+            self._sent += progress.sent - sent_before
         self.expected_content_length -= message["count"]
 
     async def receive(self) -> ASGIReceiveEvent:

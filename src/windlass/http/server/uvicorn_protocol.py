@@ -24,6 +24,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from windlass import conf
 from windlass.http.forwarded import forwarded, is_trusted_proxy
 from windlass.http.middleware import Scope, header
+from windlass.http.request_log import TRAFFIC, record_of
 from windlass.http.server import zero_copy
 from windlass.http.server.asgi_extensions import DRAINS_BODY, INTERIM_RESPONSE
 from windlass.http.server.connections import LINGER_SECONDS, LINGER_SILENCE, MAX_LINGERING, connections_of
@@ -85,6 +86,7 @@ class ReceivingProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._is_closed:
             self._last_received_at = self.loop.time()
+            self._count_late(len(data))
         elif self._is_busy and self._framing.is_between_requests:
             self._framing.hold(data)
             self.flow.pause_reading()
@@ -92,6 +94,11 @@ class ReceivingProtocol(HttpToolsProtocol):
             if self._framing.is_between_requests:
                 self._head_since = self.loop.time()
             self._feed(data)
+
+    def _count_late(self, size: int) -> None:
+        """Count what arrives of a body after its reply, and is dropped."""
+        if self.cycle is not None and self.cycle.more_body:
+            process_counters.received_bytes.add(size, record_of(cast(Scope, self.scope)).dialect, "late")
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._is_busy and not self._is_closed:  # otherwise this side closed it
@@ -151,6 +158,7 @@ class ReceivingProtocol(HttpToolsProtocol):
         assert extensions is not None
         extensions[INTERIM_RESPONSE] = {"send": self.cycle.send_interim}
         extensions[DRAINS_BODY] = {}
+        extensions[TRAFFIC] = {"read": self.cycle.traffic}
         if zero_copy.is_possible(self.transport):
             extensions[zero_copy.MESSAGE] = {}
         self._start_asgi_task(self.cycle, self.app)
@@ -232,7 +240,7 @@ class ReceivingProtocol(HttpToolsProtocol):
 
     def _refuse(self, problem: Problem) -> None:
         """Answer instead of the application and close."""
-        process_counters.requests_refused[str(problem.status)] += 1
+        process_counters.requests_refused.add(1, str(problem.status))
         log.info("request.refused", status=problem.status, reason=problem.slug)
         reply_has_started = self._is_busy and self.cycle.response_started
         if self._is_busy:
@@ -242,7 +250,7 @@ class ReceivingProtocol(HttpToolsProtocol):
         self._linger()
 
     def _refuse_connection(self, reason: str) -> None:
-        process_counters.connections_ended["too-many"] += 1
+        process_counters.connections_ended.add(1, "too-many")
         self._refuse(TooManyConnections(f"{reason} Try again when some have ended."))
 
     def _problem_reply(self, problem: Problem) -> bytes:
@@ -296,7 +304,7 @@ class ReceivingProtocol(HttpToolsProtocol):
             return
         if self._acquire(client[0]):
             return
-        process_counters.connections_ended["too-many"] += 1
+        process_counters.connections_ended.add(1, "too-many")
         raise TooManyConnections(f"{client[0]} has as many running requests as one address may have.")
 
     def _release_addresses(self) -> None:
@@ -308,7 +316,7 @@ class ReceivingProtocol(HttpToolsProtocol):
     def check(self, now: float, elapsed: float) -> None:
         """Close the connection if a deadline has passed. ``connections`` calls it twice a second."""
         if self._client_reads_too_slowly(elapsed):
-            process_counters.connections_ended["slow-reply"] += 1
+            process_counters.connections_ended.add(1, "slow-reply")
             self._abort()
         elif self._lingers:
             if now - self._linger_since > LINGER_SECONDS or now - self._last_received_at > LINGER_SILENCE:
@@ -318,14 +326,14 @@ class ReceivingProtocol(HttpToolsProtocol):
         elif self._is_busy:
             self._check_body(elapsed)
         elif self._framing.is_in_head and now - self._head_since > self._settings.head_timeout:
-            process_counters.connections_ended["head-timeout"] += 1
+            process_counters.connections_ended.add(1, "head-timeout")
             self._refuse(
                 ReceiveTimeout(f"The head of the request did not come within {self._settings.head_timeout:g} seconds.")
             )
         elif self._framing.is_between_requests and now - self._idle_since > (
             self._settings.keep_alive_timeout if self._has_answered else self._settings.head_timeout
         ):
-            process_counters.connections_ended["head-timeout"] += not self._has_answered
+            process_counters.connections_ended.add(not self._has_answered, "head-timeout")
             self._is_closed = True
             self.transport.close()
 
@@ -340,7 +348,7 @@ class ReceivingProtocol(HttpToolsProtocol):
         # Time in which the application lets the client wait does not count.
         is_awaited = not self.flow.read_paused and not cycle.waiting_for_100_continue
         if not self._body_rate.account(elapsed if is_awaited else 0.0, received):
-            process_counters.connections_ended["slow-body"] += 1
+            process_counters.connections_ended.add(1, "slow-body")
             self._refuse(ReceiveTimeout("The body came too slowly and was given up. Send it again, or resume it."))
 
     def _client_reads_too_slowly(self, elapsed: float) -> bool:

@@ -13,10 +13,11 @@ from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from windlass.kernel import process_counters
 from windlass.kernel.clock import monotonic
 from windlass.processing.contract import Cancelled, Facts, TransientError
 from windlass.processing.sandbox.channel import ChildChannel, Message, ParentGone, send
-from windlass.processing.sandbox.exit_status import StepDied, StepFailed, result_or_raise, timed_out
+from windlass.processing.sandbox.exit_status import StepDied, StepFailed, kill_cause, result_or_raise, timed_out
 from windlass.processing.sandbox.lockdown import Limits
 
 #: How glibc's malloc keeps memory, in bytes. A child lives for one file: memory that it returns to the kernel is
@@ -220,7 +221,8 @@ class Session:
             # Another file may have killed the parent. If this file is the cause, the second parent dies too.
             with suppress(ParentGone):
                 return self._run_once(order, on_progress, cancelled, meanwhile)
-        raise StepDied("The sandbox itself ended while the step ran.")
+        process_counters.sandbox_kills.add(1, "sandbox")
+        raise StepDied("The sandbox itself ended while the step ran.", "sandbox")
 
     def _run_once(
         self,
@@ -239,6 +241,8 @@ class Session:
         except StepFailed:
             raise  # the child may run the next step
         except BaseException as error:  # also if the caller is interrupted: the child may still run the step
+            if (cause := kill_cause(error)) is not None:
+                process_counters.sandbox_kills.add(1, cause)
             if isinstance(error, ParentGone):
                 self._sandbox.abandon(channel.process)
             self.close()

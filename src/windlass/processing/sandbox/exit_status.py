@@ -18,7 +18,12 @@ _Failure = TypeVar("_Failure", bound=BaseException)
 
 
 class StepDied(TransientError):
-    """The child crashed or exceeded a limit. The step is retried: the file need not be the reason."""
+    """The child crashed or exceeded a limit, which is the ``cause``. The step is retried: the file need not be the
+    reason."""
+
+    def __init__(self, reason: str, cause: str) -> None:
+        super().__init__(reason)
+        self.cause = cause
 
 
 class StepFailed(PermanentError):
@@ -36,7 +41,7 @@ def result_or_raise(limits: Limits, ended: Message | None, answer: Message | Non
         case "again":
             raise _with_note(TransientError(detail), answer.get("note"))
         case "memory":
-            raise StepDied(f"The step needed more than {limits.memory // 2**20} MB of memory.")
+            raise StepDied(f"The step needed more than {limits.memory // 2**20} MB of memory.", "memory")
         case "failed":
             raise _with_note(StepFailed(detail or "The step failed."), answer.get("note"))
         case _:
@@ -44,7 +49,14 @@ def result_or_raise(limits: Limits, ended: Message | None, answer: Message | Non
 
 
 def timed_out(limits: Limits) -> StepDied:
-    return StepDied(f"The step took longer than {limits.seconds:g} s.")
+    return StepDied(f"The step took longer than {limits.seconds:g} s.", "time")
+
+
+def kill_cause(error: BaseException) -> str | None:
+    """Return why a child was ended, as it is counted; None for an error of a child that may go on."""
+    if isinstance(error, StepDied):
+        return error.cause
+    return "system-call" if isinstance(error, PermanentError) and str(error) == FORBIDDEN else None
 
 
 def public_reason(error: Exception) -> str:
@@ -71,12 +83,14 @@ def _died(ended: Message) -> TransientError | PermanentError:
     status = ended["exit"]
     if status == -signal.SIGSYS:
         return PermanentError(FORBIDDEN)  # a retry would do the same
-    reason = _REASONS.get(-status, "The step crashed.") if status < 0 else "The step ended without an answer."
-    return _with_note(StepDied(reason), f"signal {-status}" if status < 0 else f"exit status {status}")
+    if status >= 0:
+        return _with_note(StepDied("The step ended without an answer.", "exit"), f"exit status {status}")
+    reason, cause = _REASONS.get(-status, ("The step crashed.", "crash"))
+    return _with_note(StepDied(reason, cause), f"signal {-status}")
 
 
-#: By the signal that the kernel ends a child with for its limits, or for want of memory.
+#: Reason and cause by the signal that the kernel ends a child with for its limits, or for want of memory.
 _REASONS = {
-    signal.SIGKILL: "The step was ended by the system, which does so when memory runs short.",
-    signal.SIGXCPU: "The step took more processor time than it may.",
+    signal.SIGKILL: ("The step was ended by the system, which does so when memory runs short.", "killed"),
+    signal.SIGXCPU: ("The step took more processor time than it may.", "cpu"),
 }

@@ -1,0 +1,153 @@
+"""What is known of a request when it ends: its metrics, and its line in the access log (ACCESS_LOG).
+
+The record is in the ASGI scope, which layers copy; the copies share it. Whoever learns something sets it: ``admit`` the
+caller, the endpoints the dialect and the kind of the reply.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import structlog
+from structlog.contextvars import bound_contextvars
+
+from windlass import conf
+from windlass.http.middleware import REQUEST_ID, Message, Receive, Scope, Send, header
+from windlass.kernel import process_counters
+from windlass.kernel.clock import monotonic
+from windlass.kernel.ids import request_id
+from windlass.kernel.principals import Principal
+from windlass.kernel.redaction import without_secrets
+
+#: The extension of a server that counts the bytes of bodies: ``scope["extensions"][TRAFFIC]["read"]`` returns Traffic.
+#: It counts also what the application did not receive, and what the kernel sent of a file.
+TRAFFIC = "windlass.http.traffic"
+#: The status of a request whose client was gone before it was answered.
+CLIENT_GONE = 499
+_RECORD = "windlass.record"
+
+log = structlog.get_logger(__name__)
+
+
+class Traffic(NamedTuple):
+    """Bytes of the two bodies, and whether the client was gone before both were complete."""
+
+    received: int
+    sent: int
+    interrupted: bool
+
+
+@dataclass(slots=True)
+class RequestRecord:
+    """``dialect``: the upload dialect, or ``none``. ``kind``: what the reply is: ``file``, ``archive``, ``live``,
+    ``other``. ``status``: 0 until the reply has begun."""
+
+    dialect: str = "none"
+    kind: str = "other"
+    principal: Principal | None = None
+    status: int = 0
+
+    @property
+    def outcome(self) -> str:
+        if self.status >= 500:
+            return "failed"
+        return "refused" if self.status >= 400 else "accepted"
+
+
+def begin(scope: Scope) -> None:
+    """Give a request its id, which is that of the client if it sent one, and its record."""
+    scope[REQUEST_ID] = request_id(header(scope, b"x-request-id"))
+    scope[_RECORD] = RequestRecord()
+
+
+def record_of(scope: Scope) -> RequestRecord:
+    """The record of this request. If it was not begun, as in another application, one that nobody reads."""
+    record = scope.get(_RECORD)
+    return record if isinstance(record, RequestRecord) else RequestRecord()
+
+
+class _CountedBodies:
+    """Counts what the application receives and sends, for servers without the extension."""
+
+    def __init__(self) -> None:
+        self._received = self._sent = 0
+        self._request_ended = self._reply_ended = self._gone = False
+
+    def receiving(self, receive: Receive) -> Receive:
+        async def receive_counted() -> Message:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                self._gone = self._gone or not (self._request_ended and self._reply_ended)
+            else:
+                self._received += len(message.get("body", b""))
+                self._request_ended = not message.get("more_body", False)
+            return message
+
+        return receive_counted
+
+    def count_sent(self, message: Message) -> None:
+        self._sent += len(message.get("body", b"")) + message.get("count", 0)
+        self._reply_ended = message["type"] == "http.response.body" and not message.get("more_body", False)
+
+    def read(self) -> Traffic:
+        return Traffic(self._received, self._sent, self._gone and not self._reply_ended)
+
+
+@contextmanager
+def measured(scope: Scope, receive: Receive, send: Send) -> Iterator[tuple[Receive, Send]]:
+    """Measure the request that runs inside, with the yielded functions; log it at its end.
+
+    Each log line inside has the request's id. ``begin`` was called for this scope, or for the one it is a copy of.
+    """
+    record = record_of(scope)
+    extension: dict[str, Callable[[], Traffic]] = (scope.get("extensions") or {}).get(TRAFFIC, {})
+    bodies = None if extension else _CountedBodies()
+
+    async def send_recorded(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            record.status = message["status"]
+        await send(message)
+        if bodies is not None:
+            bodies.count_sent(message)
+
+    began = monotonic()
+    with bound_contextvars(request_id=scope[REQUEST_ID]):
+        try:
+            yield (receive if bodies is None else bodies.receiving(receive)), send_recorded
+        finally:
+            _account(scope, record, bodies.read() if bodies else extension["read"](), monotonic() - began)
+
+
+def _account(scope: Scope, record: RequestRecord, traffic: Traffic, seconds: float) -> None:
+    interrupted = traffic.interrupted or record.status in (0, CLIENT_GONE)
+    outcome = "interrupted" if interrupted else record.outcome
+    process_counters.requests.add(1, record.dialect, outcome)
+    process_counters.request_seconds.observe(seconds, record.dialect)
+    if traffic.received:
+        process_counters.received_bytes.add(traffic.received, record.dialect, outcome)
+    if traffic.sent:
+        process_counters.sent_bytes.add(traffic.sent, record.kind, outcome)
+    if conf.get().access_log:
+        log.info("request", **_access_line(scope, record, traffic, seconds, interrupted=interrupted))
+
+
+def _access_line(
+    scope: Scope, record: RequestRecord, traffic: Traffic, seconds: float, *, interrupted: bool
+) -> dict[str, object]:
+    query = scope["query_string"].decode("latin-1")
+    client, principal = scope.get("client"), record.principal
+    return {
+        "method": scope["method"],
+        "path": without_secrets(scope["path"] + (f"?{query}" if query else "")),
+        "status": CLIENT_GONE if interrupted else record.status,
+        "bytes_in": traffic.received,
+        "bytes_out": traffic.sent,
+        "seconds": round(seconds, 6),
+        "dialect": record.dialect,
+        "client": client[0] if client else "",
+        "credential": principal.credential.value if principal else "",
+        "owner": principal.owner if principal else "",
+    }
