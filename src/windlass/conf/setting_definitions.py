@@ -375,6 +375,9 @@ class Settings:
         "How long a deleted file can be restored, for profiles without a value of their own. 0: not at all.",
         check=valid.not_negative,
     )
+    idempotency_hours: float = setting(
+        24.0, "How long the answer to a request with an `Idempotency-Key` is kept, in hours.", check=valid.positive
+    )
     event_retention_days: float = setting(30.0, "How long events are kept.", check=valid.positive)
     dead_job_retention_days: float = setting(
         30.0, "How long dead letters and records of ended jobs are kept.", check=valid.positive

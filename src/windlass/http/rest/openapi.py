@@ -14,6 +14,7 @@ from ninja.schema import NinjaGenerateJsonSchema
 from pydantic import BaseModel, TypeAdapter
 
 import windlass
+from windlass.http import idempotency
 from windlass.http.byte_endpoints import BYTE_ENDPOINTS
 from windlass.http.endpoints import ByteEndpoint, Content, Parameter, Shape
 from windlass.http.json_models import ProblemDocument
@@ -99,6 +100,7 @@ def _operation(declared: ByteEndpoint, path: str, definitions: Definitions) -> d
         "parameters": [
             *(_parameter(Parameter("path", name, "", required=True)) for name in in_path),
             *map(_parameter, declared.parameters),
+            *([_parameter(idempotency.PARAMETER)] if declared.takes_idempotency_key else []),
         ],
         "responses": {
             str(status): {"description": meaning} | _content(shape, definitions)
