@@ -71,8 +71,9 @@ class Installation:
             )
 
     def start_web(self, name: str) -> None:
+        starts = self.log(name).read_text().count("web.listening") if self.log(name).exists() else 0
         self.start(name, "web", "--listener", str(self.listener.fileno()))
-        until(lambda: "web.listening" in self.log(name).read_text(), f"the start of {name}")
+        until(lambda: self.log(name).read_text().count("web.listening") > starts, f"the start of {name}")
 
     def log(self, name: str) -> Path:
         return self.home.with_name(f"{name}.log")
