@@ -69,6 +69,11 @@ def find_nginx() -> str | None:
     return find_binary("nginx", Path("/usr/sbin"))
 
 
+def find_promtool() -> str | None:
+    """Prometheus's program that checks and tests rules."""
+    return find_binary("promtool")
+
+
 @dataclass(frozen=True)
 class Postgres:
     """A running server; every test takes a database of its own from it."""

@@ -14,7 +14,7 @@ from windlass.accounts.grants import (
 from windlass.accounts.revocation import listen_for_revocations
 from windlass.accounts.signed_urls import is_signature_valid, sign_path
 from windlass.accounts.tokens import create_token, list_tokens, revoke_token
-from windlass.accounts.users import UserError, ensure_user, find_user, is_staff, list_users
+from windlass.accounts.users import UserError, ensure_user, find_user, is_staff, is_staff_owner, list_users, may_sign_in
 
 __all__ = [
     "CONTINUE_UPLOAD",
@@ -38,9 +38,11 @@ __all__ = [
     "find_user",
     "is_signature_valid",
     "is_staff",
+    "is_staff_owner",
     "list_tokens",
     "list_users",
     "listen_for_revocations",
+    "may_sign_in",
     "needs_no_database",
     "prune_grants",
     "release_grant",

@@ -31,6 +31,7 @@ from windlass.kernel.principals import (
 )
 from windlass.kernel.problem_types import Forbidden, Unauthenticated
 from windlass.kernel.stored_text import is_storable
+from windlass.protocols.idempotency import HEADER
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
@@ -63,7 +64,13 @@ def authenticate(request: HttpRequest, access: Access, path: Mapping[str, Any]) 
     # The parameters by their decoded names: ``%67rant`` is ``grant``.
     query = parse_qs(request.META.get("QUERY_STRING", ""), keep_blank_values=True)
     if grants.GRANT_PARAMETER in query:
-        return grants.authenticate(query[grants.GRANT_PARAMETER], access.grant_use, path, request.headers.get("Origin"))
+        return grants.authenticate(
+            query[grants.GRANT_PARAMETER],
+            access.grant_use,
+            path,
+            request.headers.get("Origin"),
+            may_repeat=HEADER in request.headers,
+        )
     if CredentialKind.SIGNED_URL in access.credentials and "signature" in query:
         return _authenticate_signature(query, path)
     if CredentialKind.METRICS_TOKEN in access.credentials and _is_metrics_token(_bearer(request)):

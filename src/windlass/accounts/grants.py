@@ -57,8 +57,18 @@ def has_grant(scope: Mapping[str, Any]) -> bool:
     return GRANT_PARAMETER in parse_qs(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
 
 
-def authenticate(tokens: Sequence[str], use: GrantUse | None, path: Mapping[str, Any], origin: str | None) -> Principal:
+def authenticate(
+    tokens: Sequence[str],
+    use: GrantUse | None,
+    path: Mapping[str, Any],
+    origin: str | None,
+    *,
+    may_repeat: bool = False,
+) -> Principal:
     """The caller that the query's grant authenticates; ``use`` is what the endpoint accepts grants for.
+
+    ``may_repeat``: the request has an idempotency key, so it may repeat the one that used the grant. A used grant is
+    then accepted, with its ``upload_id``; whoever creates an upload must refuse it.
 
     Raises Unauthenticated for an unknown or expired grant and where the endpoint accepts none; Forbidden for a page of
     another origin; GrantUsed; NotFound for any other upload than the grant's. Blocks on the database.
@@ -68,6 +78,8 @@ def authenticate(tokens: Sequence[str], use: GrantUse | None, path: Mapping[str,
     grant = _find(tokens[0])
     _check_origin(grant.origin, origin)
     match use:
+        case GrantUse.CREATE if may_repeat and grant.upload_id is not None:
+            pass
         case GrantUse.CREATE:
             _require_unused(grant)
         case GrantUse.CONTINUE:

@@ -11,7 +11,8 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.db import IntegrityError, models, router, transaction
 
-from windlass.kernel.principals import USER_PREFIX
+from windlass import conf
+from windlass.kernel.principals import ANONYMOUS, USER_PREFIX
 
 
 class UserError(Exception):
@@ -57,6 +58,14 @@ def may_sign_in(owner: str) -> bool:
         return True
     user = get_user(owner.removeprefix(USER_PREFIX))
     return user is not None and bool(getattr(user, "is_active", True))
+
+
+def is_staff_owner(owner: str) -> bool:
+    """Whether the owner (``kernel.principals``) is staff now: such a user, or anybody in open mode."""
+    if owner == ANONYMOUS.owner:
+        return ANONYMOUS.staff and not conf.get().credentials_required
+    user = get_user(owner.removeprefix(USER_PREFIX)) if owner.startswith(USER_PREFIX) else None
+    return user is not None and bool(getattr(user, "is_active", True)) and is_staff(user)
 
 
 def _manager() -> models.Manager[Any]:

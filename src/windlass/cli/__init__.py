@@ -22,6 +22,7 @@ from windlass.cli.service_level import level_group
 from windlass.cli.sweep import sweep
 from windlass.cli.transfers import download, upload
 from windlass.cli.verify import verify
+from windlass.cli.webhooks import webhook_group
 
 app = typer.Typer(
     name="windlass",
@@ -62,3 +63,4 @@ app.add_typer(backups_group, name="backups")
 app.add_typer(breaker_group, name="breaker")
 app.add_typer(level_group, name="level")
 app.add_typer(dead_group, name="dead")
+app.add_typer(webhook_group, name="webhook")

@@ -13,7 +13,9 @@ from windlass.cli.output import JsonOption, json_line
 if TYPE_CHECKING:
     from windlass.processing.api import BreakerStatus
 
-breaker_group = typer.Typer(help="Circuit breakers of the scanner and the stores.", no_args_is_help=True)
+breaker_group = typer.Typer(
+    help="Circuit breakers of the scanner, the stores and the targets of webhooks.", no_args_is_help=True
+)
 
 
 @breaker_group.command("list")
@@ -22,7 +24,7 @@ def list_breakers(as_json: JsonOption = False, home: Home = None) -> None:
     with existing_server(home):
         from windlass.processing import api as processing
 
-        for status in processing.breaker_statuses():
+        for status in processing.all_breaker_statuses():
             _print(status, as_json=as_json)
 
 

@@ -37,6 +37,7 @@ def run(listening_socket: socket.socket, instance: str, stop_requests: StopReque
     lease.set_holder(instance)
     files.UPLOAD_LEASES.release_all(instance)
     files.CHUNK_CLAIMS.release_all(instance)
+    files.KEY_CLAIMS.release_all(instance)
     connections.close_all()  # this thread runs no further queries
     raise_file_limit()
     config = uvicorn.Config(

@@ -238,6 +238,15 @@ class Settings:
     breaker_storage_recovery_seconds: float | None = setting(
         None, "BREAKER_RECOVERY_SECONDS of stores that are reached over a network.", check=valid.positive
     )
+    breaker_webhook_failure_threshold: int | None = setting(
+        None, "BREAKER_FAILURE_THRESHOLD of the targets of webhooks.", check=valid.positive
+    )
+    breaker_webhook_success_threshold: int | None = setting(
+        None, "BREAKER_SUCCESS_THRESHOLD of the targets of webhooks.", check=valid.positive
+    )
+    breaker_webhook_recovery_seconds: float | None = setting(
+        None, "BREAKER_RECOVERY_SECONDS of the targets of webhooks.", check=valid.positive
+    )
     breaker_broker_failure_threshold: int = setting(3, "BREAKER_FAILURE_THRESHOLD of the broker.", check=valid.positive)
     breaker_broker_success_threshold: int = setting(1, "BREAKER_SUCCESS_THRESHOLD of the broker.", check=valid.positive)
     breaker_broker_recovery_seconds: float = setting(
@@ -269,6 +278,28 @@ class Settings:
         600.0,
         "How long a due job may wait for a worker. If one waits longer, the check `queue` says so.",
         check=valid.positive,
+    )
+    # Webhooks
+    webhook_allowed_networks: tuple[str, ...] = setting(
+        (),
+        "Private addresses or networks that webhooks may be sent to, also by plain http. `*`: any. Public addresses "
+        "are always allowed, by https.",
+        check=valid.networks,
+    )
+    webhook_max_endpoints: int = setting(10, "Most webhooks of one owner.", check=valid.positive)
+    webhook_timeout_seconds: float = setting(10.0, "Timeout of one attempt of a delivery.", check=valid.positive)
+    webhook_retry_seconds: tuple[str, ...] = setting(
+        ("5", "30", "120", "600", "1800", "3600", "7200", "14400", "28800", "28800"),
+        "Delays before the second attempt of a delivery, the third and so on; each is changed at random by up to 20 %. "
+        "After the last one the delivery is given up. The default takes about a day.",
+        check=valid.delays,
+    )
+    webhook_concurrency: int = setting(32, "Deliveries that one scheduler sends at a time.", check=valid.positive)
+    webhook_secret_overlap_hours: float = setting(
+        24.0, "How long the previous secret of a webhook also signs after a rotation.", check=valid.not_negative
+    )
+    webhook_retention_days: float = setting(
+        14.0, "How long deliveries are kept after their end.", check=valid.not_negative
     )
     # Limits of files
     max_upload_size: int = setting(
@@ -343,6 +374,9 @@ class Settings:
         0.0,
         "How long a deleted file can be restored, for profiles without a value of their own. 0: not at all.",
         check=valid.not_negative,
+    )
+    idempotency_hours: float = setting(
+        24.0, "How long the answer to a request with an `Idempotency-Key` is kept, in hours.", check=valid.positive
     )
     event_retention_days: float = setting(30.0, "How long events are kept.", check=valid.positive)
     dead_job_retention_days: float = setting(
@@ -522,6 +556,11 @@ class Settings:
     def scanner_name(self) -> str:
         """The entry point of the malware scanner; empty where none is set."""
         return self.scanner or ("clamd" if self.clamav_url else "")
+
+    @property
+    def webhook_retry_schedule(self) -> tuple[float, ...]:
+        """Seconds before the second attempt of a delivery, the third and so on."""
+        return tuple(map(float, self.webhook_retry_seconds))
 
     @property
     def traces_endpoint(self) -> str:

@@ -58,6 +58,17 @@ def origins(value: tuple[str, ...]) -> str | None:
     return f"{wrong[0]!r} is not an origin: scheme://host or scheme://host:port, in lower case" if wrong else None
 
 
+def delays(value: tuple[str, ...]) -> str | None:
+    for each in value:
+        try:
+            valid = 0 < float(each) <= 30 * 24 * 3600
+        except ValueError:
+            valid = False
+        if not valid:
+            return f"{each!r} is not a number of seconds greater than 0, at most 30 days"
+    return None
+
+
 def networks(value: tuple[str, ...]) -> str | None:
     for each in value:
         try:

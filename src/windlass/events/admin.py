@@ -1,5 +1,5 @@
-"""The event journal, the circuit breakers and the service level in the Django admin, read-only. A circuit breaker can
-be reset, and the service level pinned, by actions."""
+"""The event journal, the circuit breakers, the service level, and webhooks with their deliveries in the Django admin,
+read-only. A circuit breaker can be reset, and the service level pinned, by actions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from windlass.database.read_only_admin import ReadOnly
 from windlass.events.circuit_breakers import reset_circuit
 from windlass.events.level_reader import pin_service_level, release_service_level
-from windlass.events.models import CircuitBreaker, Event, ServiceLevelState
+from windlass.events.models import CircuitBreaker, Delivery, Event, ServiceLevelState, WebhookEndpoint
 from windlass.resilience.service_level import ServiceLevel
 
 
@@ -74,3 +74,21 @@ class ServiceLevelAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  
     def _pin(self, request: HttpRequest, level: ServiceLevel) -> None:
         status = pin_service_level(level, "", request.user.get_username())
         self.message_user(request, f"The service level is {status.level}. {status.reason}")
+
+
+@admin.register(WebhookEndpoint)
+class WebhookEndpointAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
+    """Without the secrets: they are shown to the owner once."""
+
+    list_display = ["id", "owner", "url", "enabled", "disabled_reason", "created_at"]
+    list_filter = ["enabled"]
+    search_fields = ["id", "owner", "url"]
+    exclude = ["secret", "old_secret"]
+
+
+@admin.register(Delivery)
+class DeliveryAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
+    list_display = ["id", "endpoint", "event_id", "event_type", "state", "attempts", "created_at", "finished_at"]
+    list_filter = ["state", "event_type"]
+    list_select_related = ["endpoint"]
+    search_fields = ["id", "endpoint__id", "file_id", "upload_id"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
 
 from windlass.events.circuit_breakers import read_circuit, read_circuits, reset_circuit
+from windlass.events.documents import document
 from windlass.events.journal import Recorder, add_listener, recording
 from windlass.events.level_reader import (
     pin_service_level,
@@ -23,31 +23,104 @@ from windlass.events.service_level import (
     release_evaluation,
 )
 from windlass.events.types import SYSTEM, EventType
-from windlass.kernel.clock import now, rfc3339
+from windlass.events.webhooks.deliveries import (
+    AttemptResult,
+    ClaimedDelivery,
+    NotReplayable,
+    add_test_delivery,
+    claim_due,
+    delivery_document,
+    endpoints_with_due_deliveries,
+    postpone,
+    prune_deliveries,
+    record_attempt,
+    replay_delivery,
+    replay_since,
+)
+from windlass.events.webhooks.endpoints import (
+    TooManyEndpoints,
+    active_secrets,
+    change_endpoint,
+    create_endpoint,
+    delete_unused_breakers,
+    disable_endpoint,
+    rotate_secret,
+    visible_endpoints,
+    webhook_breaker_names,
+)
+from windlass.events.webhooks.fan_out import JournalReader, kept_from
+from windlass.events.webhooks.models import Delivery, DeliveryState, WebhookEndpoint
+from windlass.events.webhooks.signatures import signed_headers
+from windlass.events.webhooks.subscriptions import TypesRefused, checked_types, is_system_type
+from windlass.events.webhooks.targets import (
+    Target,
+    TargetRefused,
+    check_target,
+    parse_target,
+    require_permitted,
+    resolve,
+)
+from windlass.kernel.clock import now
 
 __all__ = [
     "SYSTEM",
+    "AttemptResult",
     "CircuitBreaker",
+    "ClaimedDelivery",
+    "Delivery",
+    "DeliveryState",
     "Event",
     "EventType",
+    "JournalReader",
     "LevelStatus",
+    "NotReplayable",
     "Recorder",
+    "Target",
+    "TargetRefused",
+    "TooManyEndpoints",
+    "TypesRefused",
+    "WebhookEndpoint",
+    "active_secrets",
     "add_listener",
+    "add_test_delivery",
+    "change_endpoint",
+    "check_target",
+    "checked_types",
+    "claim_due",
     "claim_evaluation",
+    "create_endpoint",
+    "delete_unused_breakers",
+    "delivery_document",
+    "disable_endpoint",
     "document",
+    "endpoints_with_due_deliveries",
     "events_after",
+    "is_system_type",
+    "kept_from",
     "last_id",
+    "parse_target",
     "pin_service_level",
+    "postpone",
     "prune",
+    "prune_deliveries",
     "read_circuit",
     "read_circuits",
     "read_level",
+    "record_attempt",
     "record_evaluation",
     "recording",
     "release_evaluation",
     "release_service_level",
+    "replay_delivery",
+    "replay_since",
+    "require_permitted",
     "reset_circuit",
+    "resolve",
+    "rotate_secret",
     "service_level",
+    "signed_headers",
+    "visible_endpoints",
+    "webhook_breaker_names",
 ]
 
 
@@ -69,19 +142,9 @@ def last_id() -> int:
     return Event.objects.order_by("-id").values_list("id", flat=True).first() or 0
 
 
-def document(event: Event) -> dict[str, Any]:
-    """The event as SSE, WebSocket and webhooks carry it."""
-    return {
-        "id": event.id,
-        "type": event.type,
-        "file_id": str(event.file_id) if event.file_id else None,
-        "upload_id": str(event.upload_id) if event.upload_id else None,
-        "at": rfc3339(event.at),
-        "data": event.data,
-    }
-
-
 def prune(days: float) -> int:
-    """Delete events older than ``days``; return how many."""
-    deleted, _ = Event.objects.filter(at__lt=now() - timedelta(days=days)).delete()
+    """Delete events older than ``days`` that every enabled webhook has read; return how many."""
+    old = Event.objects.filter(at__lt=now() - timedelta(days=days))
+    unread_after = kept_from()
+    deleted, _ = (old if unread_after is None else old.filter(id__lte=unread_after)).delete()
     return deleted

@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from structlog.contextvars import get_contextvars
+
 from windlass.database import rows
 from windlass.database.connection import atomic, connection, on_commit
 from windlass.events.models import Event
@@ -34,7 +36,7 @@ add_listener = _readers.add
 
 @dataclass
 class Recorder:
-    """Collects the events of one transaction."""
+    """Collects the events of one transaction. Each has the id of the request that the log lines of its thread name."""
 
     pending: list[Event] = field(default_factory=list)
 
@@ -47,7 +49,10 @@ class Recorder:
         upload_id: uuid.UUID | None = None,
         data: dict[str, Any] | None = None,
     ) -> None:
-        self.pending.append(Event(type=kind, owner=owner, file_id=file_id, upload_id=upload_id, data=data or {}))
+        cause = str(get_contextvars().get("request_id") or "")
+        self.pending.append(
+            Event(type=kind, owner=owner, file_id=file_id, upload_id=upload_id, data=data or {}, request_id=cause)
+        )
 
     def write(self) -> None:
         if not self.pending:

@@ -3,12 +3,16 @@ from __future__ import annotations
 from django.db import models
 
 from windlass.events.types import EventType
+from windlass.events.webhooks.models import Delivery, WebhookEndpoint
 from windlass.resilience.circuits import State
 from windlass.resilience.service_level import ServiceLevel
 
+__all__ = ["CircuitBreaker", "Delivery", "Event", "WebhookEndpoint"]
+
 
 class Event(models.Model):
-    """One event. Ids are in the order in which events were committed."""
+    """One event. Ids are in the order in which events were committed. ``request_id``: of the request that caused it, or
+    empty."""
 
     id = models.BigAutoField(primary_key=True)
     type = models.CharField(max_length=32, choices=EventType.choices)
@@ -17,6 +21,7 @@ class Event(models.Model):
     upload_id = models.UUIDField(null=True)
     at = models.DateTimeField(auto_now_add=True)
     data = models.JSONField(default=dict)
+    request_id = models.CharField(max_length=128, default="", db_default="", blank=True)
 
     class Meta:
         indexes = [

@@ -13,6 +13,7 @@ from windlass.files.models import (
     BackupRun,
     Blob,
     FileAsset,
+    IdempotencyKey,
     OwnerAccount,
     Rendition,
     RetainedObject,
@@ -95,6 +96,16 @@ class RetainedObjectAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     list_display = ["key", "store", "size", "until"]
     list_filter = ["store"]
     search_fields = ["key"]
+
+
+@admin.register(IdempotencyKey)
+class IdempotencyKeyAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
+    """Without the answers, which may contain grants and signed URLs."""
+
+    list_display = ["key", "caller", "done", "answer_status", "created_at", "expires_at"]
+    list_filter = ["done"]
+    search_fields = ["key", "caller"]
+    exclude = ["answer_headers", "answer_body"]
 
 
 @admin.register(BackupRun)

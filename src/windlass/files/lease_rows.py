@@ -1,4 +1,5 @@
-"""Leases of uploads and claims of chunks: columns of the row, fenced by an epoch. Each change is one UPDATE."""
+"""Leases of uploads, and claims of chunks and idempotency keys: columns of the row, fenced by an epoch. Each change is
+one UPDATE."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from typing import Any
 from django.db.models import F, Q, QuerySet
 
 from windlass.files import quota
-from windlass.files.models import UploadChunk, UploadSession
+from windlass.files.models import IdempotencyKey, UploadChunk, UploadSession
 from windlass.files.states import UNFINISHED_UPLOADS, UploadStatus
 from windlass.kernel.clock import now
 from windlass.kernel.problem_types import UploadGone
@@ -29,7 +30,7 @@ class UploadCompleted(Exception):
 class LeaseColumns:
     """The columns ``<prefix>_holder``, ``_epoch``, ``_until`` and ``_wanted`` of a table."""
 
-    table: type[UploadSession | UploadChunk]
+    table: type[UploadSession | UploadChunk | IdempotencyKey]
     prefix: str
 
     def is_free(self, moment: datetime) -> Q:
@@ -74,6 +75,7 @@ class LeaseColumns:
 
 UPLOAD_LEASES = LeaseColumns(UploadSession, "lease")
 CHUNK_CLAIMS = LeaseColumns(UploadChunk, "claim")
+KEY_CLAIMS = LeaseColumns(IdempotencyKey, "claim")
 
 
 @dataclass(frozen=True, slots=True)

@@ -353,3 +353,45 @@ class OwnerAccount(models.Model):
 
     def __str__(self) -> str:
         return self.owner
+
+
+class IdempotencyKey(models.Model):
+    """A key that a client sent with a creating request, and the answer to that request (http-api, conventions).
+
+    ``caller`` sent it; other callers' keys are independent. ``fingerprint``: of the request's head. ``body_digest`` and
+    ``body_size``: of its body, null if that did not arrive completely. ``done``: the request was answered; until then
+    the claim tells whether it runs. ``uploads``: the upload sessions that it created. ``answer_status`` null: the
+    answer is made of its upload session.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    caller = models.CharField(max_length=200)
+    key = models.CharField(max_length=255)
+    fingerprint = models.CharField(max_length=64)
+    body_digest = models.CharField(max_length=64, null=True)  # noqa: DJ001  null: not known
+    body_size = models.BigIntegerField(null=True)
+    done = models.BooleanField(default=False)
+    uploads = models.JSONField(default=list)
+    answer_status = models.PositiveSmallIntegerField(null=True)
+    answer_headers = models.JSONField(default=list)
+    answer_body = models.BinaryField(default=b"")
+
+    claim_holder = models.CharField(max_length=200, default="", blank=True)
+    claim_epoch = models.BigIntegerField(default=0)
+    claim_until = models.DateTimeField(null=True, blank=True)
+    claim_wanted = models.BooleanField(default=False)
+
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["caller", "key"], name="one_row_per_idempotency_key")]
+        indexes = [
+            models.Index(fields=["expires_at"], name="idempotency_key_by_expiry"),
+            models.Index(
+                fields=["claim_holder"], name="idempotency_key_by_holder", condition=~models.Q(claim_holder="")
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.key} of {self.caller}"

@@ -14,6 +14,7 @@ from django.db.models import F, Q, QuerySet
 from windlass.database.connection import on_commit
 from windlass.events.api import EventType, Recorder, recording
 from windlass.files import quota, retention
+from windlass.files.idempotency_keys import KeyClaim, record_upload
 from windlass.files.lease_rows import UPLOAD_LEASES, Lease, update_leased
 from windlass.files.models import Blob, FileAsset, UploadSession
 from windlass.files.profiles import Profile
@@ -37,6 +38,7 @@ class NewUpload:
     """The attributes of a session to create, which its profile admits.
 
     ``on_create`` is called with the session's id in the transaction that creates it; if it raises, nothing is created.
+    ``claim``: the idempotency key of the request, in whose row the session is recorded in the same transaction.
     """
 
     owner: str
@@ -61,17 +63,20 @@ class NewUpload:
     lease_seconds: float = 0
     grant: GrantedUpload | None = None
     on_create: Callable[[uuid.UUID], None] | None = None
+    claim: KeyClaim | None = None
 
 
 def create_upload(new: NewUpload, *, upload_id: uuid.UUID, key: str, state: dict[str, Any]) -> UploadSession:
     """Create a session whose object exists in the store. With a holder it is leased from the start.
 
-    Raises QuotaExceeded, and what ``on_create`` raises.
+    Raises QuotaExceeded, RequestInProgress, and what ``on_create`` raises.
     """
     session = _new_session(new, upload_id, key, state)
     with recording() as recorder:
         if new.on_create is not None:
             new.on_create(upload_id)
+        if new.claim is not None:
+            record_upload(new.claim, upload_id)
         session.save(force_insert=True)
         quota.reserve_upload(session)
         _record_created(recorder, session)

@@ -9,7 +9,7 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 #: Request headers that a page may send besides the CORS-safelisted ones.
 ALLOWED_HEADERS = (
-    *("Authorization", "Content-Type", "Content-Disposition", "X-Request-ID", "X-CSRFToken"),
+    *("Authorization", "Content-Type", "Content-Disposition", "X-Request-ID", "X-CSRFToken", "Idempotency-Key"),
     *("X-HTTP-Method-Override", "X-Requested-With", "X-Checksum-SHA256", "Content-Digest", "Repr-Digest"),
     *("Tus-Resumable", "Upload-Length", "Upload-Defer-Length", "Upload-Metadata", "Upload-Offset", "Upload-Concat"),
     *("Upload-Checksum", "Upload-Complete", "Upload-Draft-Interop-Version"),
@@ -20,7 +20,7 @@ ALLOWED_HEADERS = (
 #: Response headers that a page may read besides the CORS-safelisted ones.
 EXPOSED_HEADERS = (
     *("Location", "Windlass-File", "X-Request-ID", "Retry-After", "RateLimit", "RateLimit-Policy", "ETag"),
-    *("Content-Disposition", "Content-Range", "Accept-Patch", "WWW-Authenticate"),
+    *("Content-Disposition", "Content-Range", "Accept-Patch", "WWW-Authenticate", "Idempotency-Replayed"),
     *("Tus-Resumable", "Tus-Version", "Tus-Extension", "Tus-Max-Size", "Tus-Checksum-Algorithm"),
     *("Upload-Offset", "Upload-Length", "Upload-Defer-Length", "Upload-Metadata", "Upload-Expires", "Upload-Concat"),
     *("Upload-Complete", "Upload-Limit", "Upload-Draft-Interop-Version"),

@@ -82,6 +82,8 @@ class ByteEndpoint:
     #: Whether a GET also answers HEAD. With ``head_name`` HEAD is an operation of its own in the OpenAPI document.
     answers_head: bool = True
     head_name: str = ""
+    #: Whether a repeated request with the same ``Idempotency-Key`` gets the first one's answer.
+    takes_idempotency_key: bool = False
     #: Whether clients of this protocol add query parameters of their own, which are then not checked.
     has_own_query: bool = False
 

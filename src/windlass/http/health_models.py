@@ -41,7 +41,9 @@ class JobCountsOut(ReplyModel):
 
 
 class BreakerOut(ReplyModel):
-    name: str = Field(description="`scanner`, `storage` (the default store) or `storage.NAME` (another store).")
+    name: str = Field(
+        description="`scanner`, `storage` (the default store), `storage.NAME` (another store) … or `webhook.HOST`."
+    )
     state: circuits.State
     failure_count: int = Field(description="Failures in a row with which it opened; 0 while it is closed.")
     success_count: int = Field(description="Successful trials in a row while it is half open.")

@@ -119,6 +119,16 @@ class UploadComplete(Conflict):
     slug, title = "completed-upload", "This upload is already complete"
 
 
+class RequestInProgress(Problem):
+    slug, status, title, transient = (
+        "request-in-progress",
+        409,
+        "The first request with this key is still running",
+        True,
+    )
+    usual_retry_after = 1
+
+
 class NotReady(Problem):
     slug, status, title, transient = "not-ready", 409, "The result is not available yet", True
     usual_retry_after = 1
@@ -192,6 +202,10 @@ class RangeNotSatisfiable(Problem):
 
 class InvalidField(Problem):
     slug, status, title = "invalid-field", 422, "A field is missing or has an invalid value"
+
+
+class IdempotencyKeyReused(Problem):
+    slug, status, title = "idempotency-key-reused", 422, "The key was sent with another request before"
 
 
 class ChecksumMismatch(Problem):

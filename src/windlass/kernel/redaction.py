@@ -18,6 +18,7 @@ _SECRETS = (
     re.compile(r"(?<=://)[^/@\s]*(?=@)"),  # user:password@ of a URL
     re.compile(r"(?<=[Bb]earer )\S+"),
     re.compile(r"(?<![A-Za-z0-9])wlg?_[A-Za-z0-9_-]{8,}"),  # our own API tokens and grants
+    re.compile(r"(?<![A-Za-z0-9])whsec_[A-Za-z0-9+/=_-]{8,}"),  # secrets of webhooks
 )
 
 

@@ -1,5 +1,5 @@
 """The scheduler process: sweep every SWEEP_SECONDS, evaluate the service level, do housekeeping every hour, verify
-stored files.
+stored files, deliver webhooks.
 
 Several schedulers may run at once.
 """
@@ -22,6 +22,7 @@ from windlass.operations import level_evaluator, verify
 from windlass.operations.process_heartbeat import beating
 from windlass.operations.sweep import housekeeping, sweep
 from windlass.operations.wal_checkpoint import Checkpointer
+from windlass.operations.webhooks import delivery
 
 log = structlog.get_logger(__name__)
 
@@ -34,7 +35,7 @@ FIRST_HOUSEKEEPING_SECONDS = 60.0
 VERIFY_SECONDS = 60.0
 #: Seconds after which files that could not be read, such as those of an unavailable store, are tried again.
 UNREAD_SECONDS = 600.0
-#: Seconds that the end waits for a block that is being read.
+#: Seconds that the end waits for a block that is being read, and for webhooks that are being sent.
 STOP_SECONDS = 5.0
 
 
@@ -44,6 +45,8 @@ def run(stop: threading.Event) -> None:
     verifying = threading.Thread(target=_verify, args=(stop,), name="windlass-verify", daemon=True)
     verifying.start()
     evaluating = level_evaluator.run_in_thread(stop)
+    delivering = threading.Thread(target=delivery.run, args=(stop,), name="windlass-webhooks", daemon=True)
+    delivering.start()
     checkpointer = Checkpointer()
     log.info("scheduler.started", every_seconds=conf.get().sweep_seconds)
     with beating(f"scheduler-{new_id().hex[:12]}", jobs.ProcessRole.SCHEDULER):
@@ -53,6 +56,7 @@ def run(stop: threading.Event) -> None:
             stop.wait(conf.get().sweep_seconds)
     verifying.join(STOP_SECONDS)
     evaluating.join(STOP_SECONDS)
+    delivering.join(STOP_SECONDS)
 
 
 def _housekeep() -> None:

@@ -170,7 +170,13 @@ def _abandoned_concatenations(_: bool) -> Iterator[Cleaned]:
 def _old_records(_: bool) -> Iterator[Cleaned]:
     yield Cleaned("events_pruned", events.prune(conf.get().event_retention_days))
     accounts.prune_grants()
+    files.prune_idempotency_keys()
     yield Cleaned("jobs_pruned", jobs.prune(conf.get().dead_job_retention_days))
+
+
+def _deliveries(_: bool) -> Iterator[Cleaned]:
+    yield Cleaned("deliveries_pruned", events.prune_deliveries(conf.get().webhook_retention_days))
+    yield Cleaned("breakers_pruned", events.delete_unused_breakers())
 
 
 def _dead_letters(dry_run: bool) -> Iterator[Cleaned]:
@@ -213,6 +219,7 @@ TASKS = (
     CleanupTask("retained_objects", _retained_objects, by_hand=True),
     CleanupTask("abandoned_concatenations", _abandoned_concatenations),
     CleanupTask("old_records", _old_records, hourly=True),
+    CleanupTask("deliveries", _deliveries, hourly=True),
     CleanupTask("dead_letters", _dead_letters, hourly=True, by_hand=True),
     CleanupTask("references", _references, hourly=True, by_hand=True),
     CleanupTask("orphans", _orphans, hourly=True, by_hand=True),

@@ -9,6 +9,7 @@ from windlass.processing import dead_letters, job_run
 from windlass.processing.circuit_breakers import (
     BreakerStatus,
     UnknownBreaker,
+    all_breaker_statuses,
     breaker_status,
     breaker_statuses,
     local_breaker_statuses,
@@ -38,6 +39,7 @@ __all__ = [
     "PlannedStep",
     "ScannerAway",
     "UnknownBreaker",
+    "all_breaker_statuses",
     "apply_retention",
     "available_features",
     "backfill",

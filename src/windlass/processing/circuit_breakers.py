@@ -1,7 +1,9 @@
-"""Every circuit breaker that this installation can have, by name, with its thresholds; also before its first call."""
+"""Every circuit breaker that this installation can have, by name, with its thresholds; also before its first call: of
+the services that the settings name, and of the targets of webhooks."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -16,7 +18,7 @@ from windlass.resilience.circuits import Circuit, State
 
 
 class UnknownBreaker(LookupError):
-    """The settings name no service with a breaker of this name. The message says which there are."""
+    """There is no service or target with a breaker of this name. The message says which there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +40,19 @@ class BreakerStatus:
 
 
 def breaker_statuses() -> list[BreakerStatus]:
-    """Return the status of each breaker. Reads the database."""
-    known = events.read_circuits()
-    return [_status(name, known.get(name, Circuit())) for name in _names()]
+    """Return the status of the breaker of each service that the settings name. Reads the database."""
+    return _statuses(_service_names())
+
+
+def all_breaker_statuses() -> list[BreakerStatus]:
+    """Return the status of each breaker, with those of the targets of webhooks. For staff: the names are hosts that
+    users have entered."""
+    return _statuses(_names())
 
 
 def local_breaker_statuses() -> list[BreakerStatus]:
-    """Return the status of each breaker as this process knows it. Reads no database."""
-    return [_status(name, breaker(name).circuit) for name in _names()]
+    """Return the status of each service's breaker as this process knows it. Reads no database."""
+    return [_status(name, breaker(name).circuit) for name in _service_names()]
 
 
 def breaker_status(name: str) -> BreakerStatus:
@@ -60,7 +67,16 @@ def reset_breaker(name: str) -> BreakerStatus:
     return _status(name, events.reset_circuit(name))
 
 
+def _statuses(names: Sequence[str]) -> list[BreakerStatus]:
+    known = events.read_circuits()
+    return [_status(name, known.get(name, Circuit())) for name in names]
+
+
 def _names() -> list[str]:
+    return [*_service_names(), *events.webhook_breaker_names()]
+
+
+def _service_names() -> list[str]:
     scanner = [BREAKER] if conf.get().scanner_name else []
     return [*scanner, *store_breaker_names(), *broker_breaker_names(), *service_breaker_names()]
 

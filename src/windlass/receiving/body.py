@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, Protocol
 from windlass import conf
 from windlass.executors import in_thread
 from windlass.kernel.problem_types import BodyTooLarge, ReceiveTimeout
+from windlass.receiving.body_hasher import BodyHasher
 from windlass.storage.contract import Buffer
 
 #: Bytes collected before a write starts: few enough to stay in the CPU cache, enough to make a thread hop cheap.
@@ -50,7 +51,18 @@ class RequestBody:
         self._receive = receive
         self._first: asyncio.Task[MutableMapping[str, Any]] | None = None
         self._peeked: Buffer | None = None
+        self._hasher: BodyHasher | None = None
         self.ended = empty
+
+    def hash_with(self, hasher: BodyHasher) -> None:
+        """Give ``hasher`` every byte that is read from now on."""
+        self._hasher = hasher
+
+    async def content_digest(self) -> tuple[str, int] | None:
+        """Return the hasher's digest of the body and the body's size; None if not all of it was read and hashed."""
+        if self._hasher is None or not self.ended:
+            return None
+        return await self._hasher.finish(), self._hasher.size
 
     def start(self) -> None:
         """Start to receive the first message now.
@@ -69,14 +81,18 @@ class RequestBody:
         if self._peeked is not None:
             peeked, self._peeked = self._peeked, None
             return peeked
+        if self._hasher is not None:
+            await self._hasher.keep_up()  # before something is received, because cancelling this must lose no bytes
         while not self.ended:
             message = await self._next_message()
             if message["type"] == "http.disconnect":
-                self.ended = True
+                self.ended, self._hasher = True, None
                 raise ClientGone
             self.ended = not message.get("more_body", False)
             body: bytes = message.get("body", b"")
             if body:
+                if self._hasher is not None:
+                    self._hasher.add(body)
                 return body
         return None
 

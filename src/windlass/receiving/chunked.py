@@ -66,10 +66,15 @@ def incremental_hashes() -> IncrementalHashes:
     return _incremental_hashes[loop]
 
 
-async def create(intent: CreateInChunks, principal: Principal, *, dialect: str) -> files.UploadSession:
-    """Create a chunked upload. Raises FileTooLarge, InvalidField, QuotaExceeded, StorageFull, StoreError."""
+async def create(
+    intent: CreateInChunks, principal: Principal, *, dialect: str, claim: files.KeyClaim | None = None
+) -> files.UploadSession:
+    """Create a chunked upload. ``claim``: of the request's idempotency key, if it has one.
+
+    Raises FileTooLarge, InvalidField, QuotaExceeded, RequestInProgress, StorageFull, StoreError.
+    """
     new = admit(intent.description, intent.size, principal, dialect)
-    new = replace(new, chunk_size=_chunk_size(store(new.store), intent.size, intent.chunk_size))
+    new = replace(new, chunk_size=_chunk_size(store(new.store), intent.size, intent.chunk_size), claim=claim)
     return await create_session(new, files.create_upload)
 
 

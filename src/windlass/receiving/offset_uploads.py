@@ -58,13 +58,14 @@ async def create(
     dialect: str,
     request_id: str = "",
     on_created: OnCreated | None = None,
+    claim: files.KeyClaim | None = None,
 ) -> Outcome:
     """Create an upload and receive the bytes that came with it. It may be complete with them, or without any.
 
-    Raises InvalidField, FileTooLarge, PastDeclaredLength, QuotaExceeded, StorageFull, and the errors that ``append``
-    raises because of the bytes.
+    ``claim``: of the request's idempotency key, if it has one. Raises RequestInProgress, InvalidField, FileTooLarge,
+    PastDeclaredLength, QuotaExceeded, StorageFull, and the errors that ``append`` raises because of the bytes.
     """
-    new = admit(intent.description, intent.size, principal, dialect, partial=intent.partial)
+    new = replace(admit(intent.description, intent.size, principal, dialect, partial=intent.partial), claim=claim)
     if source is not None and intent.size is not None and (intent.body_length or 0) > intent.size:
         raise past_declared_length(intent.size)
     receives = source is not None or intent.size == 0 or intent.completes is True

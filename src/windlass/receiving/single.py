@@ -48,6 +48,7 @@ class SingleRequestUpload:
         self._digest: RunningDigest | None = RunningDigest()
         self._session: files.UploadSession | None = None
         self._object_created = False
+        self._sha256: str | None = None
         self._began_at = monotonic()
         self.recorded = False
 
@@ -69,19 +70,44 @@ class SingleRequestUpload:
             await self._stream(source, initial)
         check_size(self.new.profile, self.size)
 
-    async def finish(self, request_id: str, show: Callable[[files.FileAsset], T]) -> T:
-        """Verify the announced checksum, record the file, and return ``show(file)``, called on the database thread.
-
-        Raises ChecksumMismatch, QuotaExceeded, UploadGone.
-        """
+    async def verify(self) -> None:
+        """Verify the announced checksum of the received bytes. Raises ChecksumMismatch."""
         known = self._digest.hexdigest() if self._digest else None
         expected = completion.announced_checksums(self.new.expected_sha256, self.new.expected_sha512)
-        sha256 = await completion.verify_checksums(self._store, self._key, known, expected)
-        shown = await in_transaction(self._record, sha256, request_id, show)
+        self._sha256 = await completion.verify_checksums(self._store, self._key, known, expected)
+
+    async def finish(self, request_id: str, show: Callable[[files.FileAsset], T]) -> T:
+        """Verify and record the file, and return ``show(file)``, called in the transaction that records it.
+
+        Raises ChecksumMismatch, QuotaExceeded, UploadGone, and what ``show`` raises.
+        """
+        await self.verify()
+        shown = await in_transaction(self._record_and_show, request_id, show)
+        self.note_recorded()
+        return shown
+
+    def record(self, request_id: str) -> files.FileAsset:
+        """Record the verified file in the caller's transaction; call ``note_recorded`` once that is committed.
+
+        Raises QuotaExceeded, UploadGone.
+        """
+        session = self._session
+        if session is None:
+            return self._record_whole(request_id)
+        session.reference = self.new.reference
+        session.expected_sha256 = self.new.expected_sha256
+        session.metadata = self.new.metadata
+        lease = files.lease_of(session)
+        try:
+            return completion.record_file(lease, session, size=self.size, sha256=self._sha256, request_id=request_id)
+        except files.LeaseLost as error:
+            raise UploadGone(_CANCELLED) from error
+
+    def note_recorded(self) -> None:
+        """The file's record is committed: nothing of this upload is to be deleted."""
         self.recorded = True
         if self._session is None:  # otherwise it is measured from the session's creation
             process_counters.upload_seconds.observe(monotonic() - self._began_at, self.new.dialect)
-        return shown
 
     async def discard(self) -> None:
         """Delete everything of this upload, unless its file was recorded. Idempotent."""
@@ -157,26 +183,20 @@ class SingleRequestUpload:
             case TransferEnd.STOP_REQUESTED:
                 raise UploadGone(_CANCELLED)
 
-    def _record(self, sha256: str | None, request_id: str, show: Callable[[files.FileAsset], T]) -> T:
-        session = self._session
-        if session is None:
-            with recording() as recorder:
-                _session, asset = files.create_complete_upload(
-                    recorder,
-                    self.new,
-                    upload_id=self.id,
-                    key=self._key,
-                    state=self._state,
-                    size=self.size,
-                    sha256=sha256,
-                )
-                jobs.enqueue(jobs.Stage.INTAKE, asset.id, run=asset.run, request_id=request_id)
-            return show(asset)
-        session.reference = self.new.reference
-        session.expected_sha256 = self.new.expected_sha256
-        session.metadata = self.new.metadata
-        lease = files.lease_of(session)
-        try:
-            return show(completion.record_file(lease, session, size=self.size, sha256=sha256, request_id=request_id))
-        except files.LeaseLost as error:
-            raise UploadGone(_CANCELLED) from error
+    def _record_and_show(self, request_id: str, show: Callable[[files.FileAsset], T]) -> T:
+        with recording():
+            return show(self.record(request_id))
+
+    def _record_whole(self, request_id: str) -> files.FileAsset:
+        with recording() as recorder:
+            _session, asset = files.create_complete_upload(
+                recorder,
+                self.new,
+                upload_id=self.id,
+                key=self._key,
+                state=self._state,
+                size=self.size,
+                sha256=self._sha256,
+            )
+            jobs.enqueue(jobs.Stage.INTAKE, asset.id, run=asset.run, request_id=request_id)
+        return asset

@@ -25,7 +25,7 @@ class BreakersOut(ReplyModel):
     "/circuit-breakers", auth=STAFF, response=BreakersOut, summary="All circuit breakers, by name; for staff only"
 )
 async def list_circuit_breakers(request: HttpRequest) -> HttpResponse:
-    statuses = await in_database(processing.breaker_statuses)
+    statuses = await in_database(processing.all_breaker_statuses)
     return JsonResponse({"circuit_breakers": {status.name: BreakerOut.of(status) for status in statuses}})
 
 

@@ -26,6 +26,7 @@ from windlass.http.callers import STAFF
 from windlass.http.json_models import ReplyModel, within
 from windlass.http.rest import cursors
 from windlass.http.rest.file_list import MAX_LIMIT, checked_type
+from windlass.http.rest.keyed_calls import takes_idempotency_key
 from windlass.http.rest.problems import request_id
 from windlass.jobs import api as jobs
 from windlass.kernel import urls
@@ -187,6 +188,7 @@ async def delete_failed_task(request: HttpRequest, task_id: str) -> HttpResponse
 
 
 @router.post("/retry-tasks", auth=STAFF, response=RetryOut, summary="Retry failed tasks; for staff only")
+@takes_idempotency_key
 async def retry_tasks(request: HttpRequest, asked: RetryIn) -> HttpResponse:
     if (asked.task_ids is None) != asked.all:
         raise InvalidField('Give either "task_ids" or "all": true.', field="task_ids")

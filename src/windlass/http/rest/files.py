@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any, TypeVar
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -13,6 +14,7 @@ from pydantic import Field
 
 from windlass import conf
 from windlass.accounts import api as accounts
+from windlass.events.api import recording
 from windlass.executors import in_database
 from windlass.files.api import FileAsset, FileStatus, get_file, get_file_or_trashed, load_file, require_intact
 from windlass.http.callers import OWNER, caller
@@ -27,6 +29,7 @@ from windlass.http.file_records import (
 )
 from windlass.http.json_models import ReplyModel, within
 from windlass.http.rest.file_list import FileQuery, list_page
+from windlass.http.rest.keyed_calls import record, takes_idempotency_key
 from windlass.http.rest.problems import request_id
 from windlass.kernel import urls
 from windlass.kernel.clock import rfc3339
@@ -96,6 +99,7 @@ async def read_file_status(request: HttpRequest, file_id: str) -> HttpResponse:
     response={201: SignedUrlOut},
     summary="A time-limited download URL that needs no other credential",
 )
+@takes_idempotency_key
 async def sign_file(request: HttpRequest, file_id: str, asked: SignedUrlIn | None = None) -> HttpResponse:
     seconds = (asked.expires_in if asked else None) or conf.get().signed_url_seconds
     path = await on_file(request, file_id, _downloadable)
@@ -111,9 +115,9 @@ async def sign_file(request: HttpRequest, file_id: str, asked: SignedUrlIn | Non
     response={202: FileStatusOut},
     summary="Process the file again from the start",
 )
+@takes_idempotency_key
 async def reprocess_file(request: HttpRequest, file_id: str) -> HttpResponse:
-    status = await on_file(request, file_id, _changed, processing.reprocess, file_status, request_id(request))
-    return JsonResponse(status, status=202)
+    return await on_file(request, file_id, _reprocessed, request)
 
 
 @router.post(
@@ -122,6 +126,7 @@ async def reprocess_file(request: HttpRequest, file_id: str) -> HttpResponse:
     response=FileRecord,
     summary="Delete the bytes and renditions and keep the record",
 )
+@takes_idempotency_key
 async def release_file(request: HttpRequest, file_id: str) -> HttpResponse:
     return JsonResponse(await on_file(request, file_id, _changed, processing.release, file_record))
 
@@ -141,6 +146,7 @@ async def delete_file(request: HttpRequest, file_id: str, query: Query[Deletion]
 
 
 @router.post("/files/{file_id}/restore", auth=OWNER, response=FileRecord, summary="Restore the file from the trash")
+@takes_idempotency_key
 async def restore_file(request: HttpRequest, file_id: str) -> HttpResponse:
     find = get_file_or_trashed
     return JsonResponse(await on_file(request, file_id, _changed, processing.restore, file_record, find=find))
@@ -169,9 +175,17 @@ def _downloadable(asset: FileAsset) -> str:
     return f"/files/{asset.id}/download/"
 
 
+def _reprocessed(asset: FileAsset, request: HttpRequest) -> HttpResponse:
+    with recording():
+        status = _changed(asset, partial(processing.reprocess, request_id=request_id(request)), file_status)
+        response = JsonResponse(status, status=202)
+        record(request, response)
+    return response
+
+
 def _changed(
-    asset: FileAsset, change: Callable[..., Any], render: Callable[[FileAsset], dict[str, Any]], *arguments: Any
+    asset: FileAsset, change: Callable[[FileAsset], object], render: Callable[[FileAsset], dict[str, Any]]
 ) -> dict[str, Any]:
     """Change the file, and render it as it is then."""
-    change(asset, *arguments)
+    change(asset)
     return render(load_file(asset.id) or asset)

@@ -15,6 +15,7 @@ from windlass.executors import in_transaction
 from windlass.files.api import profile
 from windlass.http.callers import OWNER, caller
 from windlass.http.json_models import ReplyModel, within
+from windlass.http.rest.keyed_calls import record, takes_idempotency_key
 from windlass.kernel import urls
 from windlass.kernel.clock import rfc3339
 from windlass.protocols.json_fields import LARGEST
@@ -62,10 +63,14 @@ class GrantOut(ReplyModel):
     response={201: GrantOut},
     summary="Create a grant: a URL that accepts exactly one upload",
 )
+@takes_idempotency_key
 async def create_grant(request: HttpRequest, wanted: GrantIn) -> HttpResponse:
     profile(wanted.profile)
-    token, expires_at = await in_transaction(
-        accounts.create_grant,
+    return await in_transaction(_create, request, wanted)
+
+
+def _create(request: HttpRequest, wanted: GrantIn) -> HttpResponse:
+    token, expires_at = accounts.create_grant(
         caller(request).owner,
         profile=wanted.profile,
         max_size=wanted.max_size,
@@ -74,4 +79,6 @@ async def create_grant(request: HttpRequest, wanted: GrantIn) -> HttpResponse:
         expires_in=wanted.expires_in,
     )
     url = urls.absolute(f"/files/?{urlencode({accounts.GRANT_PARAMETER: token})}")
-    return JsonResponse({"url": url, "expires_at": rfc3339(expires_at)}, status=201)
+    response = JsonResponse({"url": url, "expires_at": rfc3339(expires_at)}, status=201)
+    record(request, response)
+    return response

@@ -14,6 +14,7 @@ from windlass.http.callers import OWNER, STAFF, caller
 from windlass.http.json_models import ReplyModel
 from windlass.http.media_records import MediaOut, media_out, rules_of
 from windlass.http.rest.files import on_file
+from windlass.http.rest.keyed_calls import takes_idempotency_key
 from windlass.http.uploads.media_api import MAX_IMAGES
 from windlass.kernel.principals import Principal
 from windlass.kernel.problem_types import NotFound
@@ -78,6 +79,7 @@ async def cleanup(request: HttpRequest) -> HttpResponse:
     response=PublishedOut,
     summary="Release the files of a published post: delete their bytes and keep their records",
 )
+@takes_idempotency_key
 async def published(request: HttpRequest, post_id: str, publication: PublishedIn) -> HttpResponse:
     if not publication.success:
         return JsonResponse({"released": 0, "bytes_freed": 0})

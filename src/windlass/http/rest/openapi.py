@@ -14,6 +14,7 @@ from ninja.schema import NinjaGenerateJsonSchema
 from pydantic import BaseModel, TypeAdapter
 
 import windlass
+from windlass.http import idempotency
 from windlass.http.byte_endpoints import BYTE_ENDPOINTS
 from windlass.http.endpoints import ByteEndpoint, Content, Parameter, Shape
 from windlass.http.json_models import ProblemDocument
@@ -27,6 +28,7 @@ from windlass.http.rest import (
     profiles,
     quota,
     service_level,
+    webhooks,
 )
 from windlass.protocols import json_fields
 
@@ -98,6 +100,7 @@ def _operation(declared: ByteEndpoint, path: str, definitions: Definitions) -> d
         "parameters": [
             *(_parameter(Parameter("path", name, "", required=True)) for name in in_path),
             *map(_parameter, declared.parameters),
+            *([_parameter(idempotency.PARAMETER)] if declared.takes_idempotency_key else []),
         ],
         "responses": {
             str(status): {"description": meaning} | _content(shape, definitions)
@@ -161,6 +164,7 @@ api.add_router("", files.router)
 api.add_router("", grants.router)
 api.add_router("/api/v1/media", media.router)
 api.add_router("/api/v1", quota.router)
+api.add_router("/api/v1/webhooks", webhooks.router)
 api.add_router("/error-handling", circuit_breakers.router)
 api.add_router("/error-handling", error_handling.router)
 api.add_router("/error-handling", service_level.router)

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import lru_cache
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from functools import lru_cache, partial
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, sync_to_async
@@ -23,14 +23,15 @@ from windlass.database.outage import is_outage
 from windlass.http import query_parameters
 from windlass.http.byte_endpoints import BYTE_ENDPOINTS
 from windlass.http.callers import Credential, admit_call
-from windlass.http.rest import problems
+from windlass.http.rest import keyed_calls, problems
 from windlass.http.rest.openapi import api
 from windlass.kernel.problem_types import MethodNotAllowed, NoBytePlane, NotFound, Problem
 from windlass.kernel.stored_text import is_storable
 
 #: Windlass's paths, which a catch-all of another project must not answer.
 _OWN_PATHS = (
-    r"^(?:files|uploads|events|profiles|s3|error-handling|livez|readyz|healthz|api/v1/upload|api/v1/media)(?:/.*)?$"
+    r"^(?:files|uploads|events|profiles|s3|error-handling|livez|readyz|healthz"
+    r"|api/v1/upload|api/v1/media|api/v1/webhooks)(?:/.*)?$"
 )
 
 
@@ -203,9 +204,19 @@ def _view(view: Callable[..., Any], operations: Mapping[str, Operation]) -> Call
         except Exception as error:  # noqa: BLE001  the boundary of a request
             return problems.error_response(request, error)
         request.method = effective
-        response: HttpResponseBase = await run(request, *arguments, **named)
+        operation = operations.get(effective)
+        if operation is not None and keyed_calls.is_declared(operation):
+            response = await _answered_once(request, partial(run, request, *arguments, **named))
+        else:
+            response = await run(request, *arguments, **named)
         request.method = method
         return response
+
+    async def _answered_once(request: HttpRequest, call: Callable[[], Awaitable[HttpResponseBase]]) -> HttpResponseBase:
+        try:
+            return await keyed_calls.answer_once(request, call)
+        except Exception as error:  # noqa: BLE001  the boundary of a request
+            return problems.error_response(request, error)
 
     # A project's ATOMIC_REQUESTS must not apply here: Django refuses it for asynchronous views, and Windlass commits
     # before it replies.

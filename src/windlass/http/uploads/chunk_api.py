@@ -100,10 +100,16 @@ class ChunkUploadCancelled(ReplyModel):
 ASSEMBLING = ("The digest of the file is still being computed", ChunkUploadAssembling)
 
 
+async def _created_again(_: UploadRequest, session: files.UploadSession) -> Reply:
+    return protocol.created(layout_of(session))
+
+
 @endpoints.upload(
     "POST /api/v1/upload/init",
     name="begin_chunks",
     summary="Create an upload in numbered chunks",
+    takes_idempotency_key=True,
+    answer_again=_created_again,
     body=ChunkUploadIn,
     replies={201: ("The parameters of the upload", ChunkUploadOut)},
 )
@@ -117,7 +123,10 @@ async def create_in_chunks(
     """Create an upload in numbered chunks; return what to send as a ``MediaUploadOut``."""
     principal = upload.principal
     intent = await json_bodies.parse_body(upload.head, upload.body, parse)
-    session = await chunked.create(intent, principal, dialect=dialect)
+    return layout_of(await chunked.create(intent, principal, dialect=dialect, claim=upload.claim))
+
+
+def layout_of(session: files.UploadSession) -> dict[str, Any]:
     layout = files.chunk_layout(session)
     return protocol.layout_document(session.id, layout.chunk_size, layout.total, session.expires_at)
 
@@ -160,6 +169,7 @@ async def receive_raw_chunk(upload: UploadRequest) -> Reply:
     "POST /api/v1/upload/complete",
     name="complete_chunks",
     summary="Complete an upload in chunks and create its file record",
+    takes_idempotency_key=True,
     body=UploadRef,
     replies={200: ("The file", ChunkUploadCompleted), 202: ASSEMBLING},
 )

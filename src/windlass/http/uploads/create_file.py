@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from starlette.responses import JSONResponse, Response
@@ -67,6 +68,7 @@ def _put(path: str, name: str, summary: str) -> None:
         f"PUT {path}",
         name=name,
         summary=summary,
+        takes_idempotency_key=True,
         parameters=(query("filename", "File name, if the path has none."), *FIELDS_IN_QUERY),
         body=Content({"application/octet-stream": BINARY, "*/*": BINARY}),
         replies={201: ("The record of the file", FileRecord)},
@@ -77,6 +79,8 @@ def _put(path: str, name: str, summary: str) -> None:
     "POST /files",
     name="create_file",
     summary="Upload a file in any of the supported protocols",
+    takes_idempotency_key=True,
+    answer_again=resumable.created_again,
     description=(
         "`Tus-Resumable` creates a tus upload, `Upload-Complete` an IETF resumable upload. "
         "multipart/form-data is a form with one or several files. Any other body is the bytes of the file."
@@ -123,6 +127,7 @@ _put("/files/{name}", "put_file", "Upload a file of this name as the request bod
     "POST /files/batch",
     name="create_files",
     summary="Upload several files in one form; the reply is always a list",
+    takes_idempotency_key=True,
     parameters=FIELDS_IN_QUERY,
     body=Content({"multipart/form-data": FORM}),
     replies={201: ("The stored files, and a problem for each refused one", CreatedFiles)},
@@ -134,42 +139,55 @@ async def create_files(upload: UploadRequest) -> Response:
 async def _receive_raw_body(upload: UploadRequest) -> Response:
     """Store the body as the bytes of one file."""
     intent = raw.parse(upload.head, upload.path.get("name"))
-    whole = SingleRequestUpload(admit(intent.description, intent.size, upload.principal, Dialect.RAW))
+    new = replace(admit(intent.description, intent.size, upload.principal, Dialect.RAW), claim=upload.claim)
+    whole = SingleRequestUpload(new)
     try:
         await whole.receive(upload.body)
-        record = await whole.finish(upload.request_id, new_file_record)
+        record_answer = await upload.answer_recorder()
+
+        def answer(asset: files.FileAsset) -> Response:
+            response = _created(new_file_record(asset))
+            record_answer(lambda: response)
+            return response
+
+        return await whole.finish(upload.request_id, answer)
     except BaseException:  # also where the request is cancelled: bytes without a record are not kept
         await asyncio.shield(whole.discard())
         raise
-    return _created(record)
 
 
 async def _receive_form(upload: UploadRequest, *, always_list: bool) -> Response:
-    """The record of the form's one file, or with ``always_list`` and for several files the list form."""
-    received = await _FileForm(upload).receive()
-    problems = [item.problem for item in received if item.problem is not None]
-    records = [item.record for item in received if item.record is not None]
-    if len(received) == 1 and not always_list:
-        if problems:
-            raise problems[0]
-        return _created(records[0])
-    errors = [
-        item.problem.document(upload.request.url.path, upload.request_id) | {"filename": item.part.filename}
-        for item in received
-        if item.problem is not None
-    ]
-    if not records:
-        problems[0].members["errors"] = errors
-        raise problems[0]
-    return JSONResponse({"files": records, "errors": errors}, status_code=201)
+    form = _FileForm(upload, always_list=always_list)
+    await form.receive()
+    return form.first_answer()
 
 
 class _FileForm(FormIntake):
     fields: FormFields
 
-    def __init__(self, upload: UploadRequest) -> None:
+    def __init__(self, upload: UploadRequest, *, always_list: bool) -> None:
         super().__init__(upload, FormFields(upload.head.query), _largest_total(upload))
+        self._always_list = always_list
         self._check_total()
+
+    def first_answer(self) -> Response:
+        """The record of the form's one file, or with ``always_list`` and for several files the list form."""
+        problems = [item.problem for item in self.received if item.problem is not None]
+        records = [item.record for item in self.received if item.record is not None]
+        if len(self.received) == 1 and not self._always_list:
+            if problems:
+                raise problems[0]
+            return _created(records[0])
+        errors = [
+            item.problem.document(self.upload.request.url.path, self.upload.request_id)
+            | {"filename": item.part.filename}
+            for item in self.received
+            if item.problem is not None
+        ]
+        if not records:
+            problems[0].members["errors"] = errors
+            raise problems[0]
+        return JSONResponse({"files": records, "errors": errors}, status_code=201)
 
     def describe(self, part: PartBegan) -> Description:
         """Also limits the form to its profile, which is known at the first file and stays the same."""
@@ -182,7 +200,7 @@ class _FileForm(FormIntake):
         allowed = conf.get().max_files_per_upload
         if len(self.received) > allowed:
             raise BodyTooLarge(f"One form may have at most {allowed} files.", limit=allowed)
-        return admit(description, None, principal, Dialect.FORM)
+        return replace(admit(description, None, principal, Dialect.FORM), claim=self.upload.claim)
 
     def concerns_form(self, error: Exception) -> bool:
         """No later file can fit once the files are too large together."""

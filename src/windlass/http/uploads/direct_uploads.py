@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, TypeVar
 from urllib.parse import urlencode
@@ -153,6 +154,7 @@ async def params(upload: UploadRequest) -> Reply:
     "POST /s3/params/complete",
     name="complete_params_for_store",
     summary="Complete a direct upload that was sent in one request",
+    takes_idempotency_key=True,
     parameters=(_KEY,),
     replies=_COMPLETED,
 )
@@ -166,17 +168,24 @@ async def complete_params(upload: UploadRequest) -> Reply:
     return await _completed(session, key)
 
 
+async def _created_again(_: UploadRequest, session: files.UploadSession) -> Reply:
+    return protocol.created(session.id, direct_upload.key_of(session), direct_upload.bucket_of(session))
+
+
 @_endpoint(
     "POST /s3/multipart",
     name="begin_parts_for_store",
     summary="Create a direct upload in parts",
+    takes_idempotency_key=True,
+    answer_again=_created_again,
     body=DirectUploadIn,
     replies={200: ("Id and key of the upload", DirectUploadOut)},
 )
 async def create_multipart(upload: UploadRequest) -> Reply:
     principal = upload.principal
     intent = await json_bodies.parse_body(upload.head, upload.body, protocol.parse_create)
-    created = await direct_upload.create(direct_upload.admit_direct(intent, principal), intent)
+    new = replace(direct_upload.admit_direct(intent, principal), claim=upload.claim)
+    created = await direct_upload.create(new, intent)
     return protocol.created(created.session.id, created.key, direct_upload.bucket_of(created.session))
 
 
@@ -223,6 +232,7 @@ async def sign_part(upload: UploadRequest) -> Reply:
     "POST /s3/multipart/{upload_id}/complete",
     name="complete_parts_at_store",
     summary="Complete a direct upload in parts, after comparing them with the store's",
+    takes_idempotency_key=True,
     parameters=(_KEY,),
     body=NamedPartsIn,
     replies=_COMPLETED,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
@@ -30,7 +31,7 @@ from windlass.http.json_models import ProblemDocument, ReplyModel
 from windlass.http.live.wait_for_files import until_processed
 from windlass.http.media_records import MediaOut, media_out, refusal_of
 from windlass.http.upload_status import is_expired
-from windlass.http.uploads.chunk_api import ASSEMBLING, create_in_chunks
+from windlass.http.uploads.chunk_api import ASSEMBLING, create_in_chunks, layout_of
 from windlass.http.uploads.multipart_intake import FormEvents, FormIntake
 from windlass.http.uploads.upload_request import UploadEndpoints, UploadRequest, response_of
 from windlass.kernel.principals import Principal
@@ -110,10 +111,16 @@ def _form(required: Sequence[str], **properties: Any) -> Content:
     return Content({"multipart/form-data": {"type": "object", "required": list(required), "properties": properties}})
 
 
+async def _created_again(_: UploadRequest, session: files.UploadSession) -> Reply:
+    return Reply(200, body=layout_of(session))
+
+
 @endpoints.upload(
     "POST /api/v1/media/upload/init",
     name="begin_media",
     summary="Create an upload of an image or video in numbered chunks",
+    takes_idempotency_key=True,
+    answer_again=_created_again,
     body=MediaUploadIn,
     replies={200: ("The parameters of the upload", MediaUploadOut)},
 )
@@ -162,6 +169,7 @@ async def status(request: Request) -> Response:
     "POST /api/v1/media/upload/{upload_id}/finalize",
     name="finalize_media",
     summary="Complete a media upload, and wait for its facts and thumbnail",
+    takes_idempotency_key=True,
     body=FinalizeIn,
     replies={200: ("The image or video", MediaOut), 202: ASSEMBLING},
 )
@@ -194,33 +202,32 @@ async def cancel(request: Request) -> Response:
     "POST /api/v1/media/upload/simple",
     name="send_media",
     summary="Upload one image or video of at most 50 MB, and wait for its facts and thumbnail",
+    takes_idempotency_key=True,
     parameters=_DESCRIPTION_IN_QUERY,
     body=_form(["file"], file=BINARY, post_id=_TEXT, media_type={"type": "string", "enum": ["video", "image"]}),
     replies={200: ("The image or video", MediaOut)},
 )
 async def receive_one(upload: UploadRequest) -> Response:
-    (item,) = await _MediaForm(upload, max_files=1, max_size=MAX_SIMPLE_SIZE).receive()
-    if item.problem is not None:
-        raise item.problem
-    assert item.record is not None
-    return await _media_response(UUID(item.record["id"]))
+    form = _OneMediaForm(upload, max_files=1, max_size=MAX_SIMPLE_SIZE)
+    await form.receive()
+    await until_processed(form.file_ids, conf.get().media_wait_seconds)
+    return await in_database(form.first_answer)
 
 
 @endpoints.upload(
     "POST /api/v1/media/upload/images",
     name="send_images",
     summary="Upload up to ten images; a refused one does not affect the others",
+    takes_idempotency_key=True,
     parameters=_DESCRIPTION_IN_QUERY,
     body=_form(["images"], images={"type": "array", "items": BINARY}, post_id=_TEXT),
     replies={200: ("One entry for each image, in the order of the form", list[MediaOut | MediaError])},
 )
 async def receive_images(upload: UploadRequest) -> Response:
-    received = await _MediaForm(upload, max_files=MAX_IMAGES, kind="image", part_name="images").receive()
-    results = iter(await _results([UUID(item.record["id"]) for item in received if item.record is not None]))
-    entries = [_entry(item.problem or next(results), upload) for item in received]
-    if all("error" in entry for entry in entries):
-        raise InvalidField("None of the images was taken.", errors=[entry["error"] for entry in entries])
-    return JSONResponse(entries)
+    form = _ImagesForm(upload, max_files=MAX_IMAGES, kind="image", part_name="images")
+    await form.receive()
+    await until_processed(form.file_ids, conf.get().media_wait_seconds)
+    return await in_database(form.first_answer)
 
 
 class _ChunkForm:
@@ -295,7 +302,8 @@ class _MediaForm(FormIntake):
         return protocol.describe(self._values(), part.filename, part.content_type)
 
     def admit(self, description: Description, principal: Principal) -> files.NewUpload:
-        return admit(description, None, principal, Dialect.FORM, max_size=self._max_size)
+        new = admit(description, None, principal, Dialect.FORM, max_size=self._max_size)
+        return replace(new, claim=self.upload.claim)
 
     def concerns_form(self, error: Exception) -> bool:
         return isinstance(error, BadRequest)
@@ -309,6 +317,14 @@ class _MediaForm(FormIntake):
         description = protocol.describe(self._values(), upload.new.filename, None)
         return LateFields(description.reference, None, description.metadata)
 
+    @property
+    def file_ids(self) -> list[UUID]:
+        return [UUID(item.record["id"]) for item in self.received if item.record is not None]
+
+    def results(self) -> list[dict[str, Any] | Problem]:
+        """The ``MediaOut`` or the refusal of each file, as it is now. Blocks on the database."""
+        return [item.problem or _result(UUID((item.record or {})["id"])) for item in self.received]
+
     def _values(self) -> Mapping[str, Any]:
         """The fields that may stand anywhere in the form, or in the query."""
         form, in_query = self.fields.values, self.upload.head.query
@@ -316,23 +332,34 @@ class _MediaForm(FormIntake):
         return values | ({"media_type": self._kind} if self._kind else {})
 
 
+class _OneMediaForm(_MediaForm):
+    def first_answer(self) -> Response:
+        (result,) = self.results()
+        if isinstance(result, Problem):
+            raise result
+        return JSONResponse(result)
+
+
+class _ImagesForm(_MediaForm):
+    def first_answer(self) -> Response:
+        entries = [self._entry(result) for result in self.results()]
+        if all("error" in entry for entry in entries):
+            raise InvalidField("None of the images was taken.", errors=[entry["error"] for entry in entries])
+        return JSONResponse(entries)
+
+    def _entry(self, result: dict[str, Any] | Problem) -> dict[str, Any]:
+        if isinstance(result, Problem):
+            return {"error": result.document(self.upload.request.url.path, self.upload.request_id)}
+        return result
+
+
 async def _media_response(file_id: uuid.UUID) -> Response:
-    (result,) = await _results([file_id])
+    """The ``MediaOut`` of the file, once it is known or MEDIA_WAIT_SECONDS have passed. Raises its refusal."""
+    await until_processed([file_id], conf.get().media_wait_seconds)
+    result = await in_database(_result, file_id)
     if isinstance(result, Problem):
         raise result
     return JSONResponse(result)
-
-
-def _entry(result: dict[str, Any] | Problem, upload: UploadRequest) -> dict[str, Any]:
-    if isinstance(result, Problem):
-        return {"error": result.document(upload.request.url.path, upload.request_id)}
-    return result
-
-
-async def _results(file_ids: Sequence[uuid.UUID]) -> list[dict[str, Any] | Problem]:
-    """The ``MediaOut`` or the refusal of each file, once it is known or MEDIA_WAIT_SECONDS have passed."""
-    await until_processed(file_ids, conf.get().media_wait_seconds)
-    return [await in_database(_result, file_id) for file_id in file_ids]
 
 
 def _result(file_id: uuid.UUID) -> dict[str, Any] | Problem:

@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from starlette.responses import Response
+
+from windlass.events.api import recording
+from windlass.executors import in_transaction
 from windlass.files import api as files
 from windlass.http.file_records import new_file_record
 from windlass.http.problem_responses import problem_of
-from windlass.http.uploads.upload_request import UploadRequest
+from windlass.http.uploads.upload_request import RecordAnswer, UploadRequest
 from windlass.kernel.principals import Principal
 from windlass.kernel.problem_types import FileTooLarge, Problem
 from windlass.protocols.dialects import require_whole_body
@@ -91,7 +96,7 @@ class FormIntake(ABC):
         self.received: list[ReceivedFile] = []
 
     async def receive(self) -> list[ReceivedFile]:
-        """Receive and record the files, in the order of the form.
+        """Receive the files, and record them in one transaction, in the order of the form.
 
         A problem with one file is stored with it. A problem with the form is raised, and then nothing is recorded.
         """
@@ -101,7 +106,8 @@ class FormIntake(ABC):
                     await self._receive_file(event)
             self.check_form()
             for item in self.received:
-                await self._record(item)
+                await self._verify(item)
+            await self._record_all()
             return self.received
         finally:
             await asyncio.shield(self._discard_unrecorded())
@@ -123,6 +129,13 @@ class FormIntake(ABC):
         """The form has ended: raise a Problem for what is missing or wrong in it."""
 
     @abstractmethod
+    def first_answer(self) -> Response:
+        """The answer with which a request is repeated if the server dies before it has answered.
+
+        Called in the transaction that records the files. Raises the Problem with which all files were refused.
+        """
+
+    @abstractmethod
     def late_fields(self, upload: SingleRequestUpload) -> LateFields:
         """What the form says of this file once it has ended."""
 
@@ -142,15 +155,42 @@ class FormIntake(ABC):
                 await item.upload.discard()
             await self.events.skip()
 
-    async def _record(self, item: ReceivedFile) -> None:
+    async def _verify(self, item: ReceivedFile) -> None:
         if item.upload is None or item.problem is not None:
             return
         late = self.late_fields(item.upload)
         item.upload.describe(reference=late.reference, sha256=late.sha256, metadata=dict(late.metadata))
         try:
-            item.record = await item.upload.finish(self.upload.request_id, new_file_record)
+            await item.upload.verify()
         except (Problem, StoreError) as error:
             item.problem = problem_of(error)
+
+    async def _record_all(self) -> None:
+        """One transaction, so that a form whose server dies is either recorded as a whole or not at all."""
+        record_answer = await self.upload.answer_recorder()
+        verified = [item for item in self.received if item.upload is not None and item.problem is None]
+        if not verified:
+            return
+        await in_transaction(self._record_verified, verified, record_answer)
+        for item in verified:
+            if item.upload is not None and item.problem is None:
+                item.upload.note_recorded()
+
+    def _record_verified(self, verified: Sequence[ReceivedFile], record_answer: RecordAnswer) -> None:
+        with recording():
+            for item in verified:
+                self._record(item)
+            if any(item.record is not None for item in verified):
+                record_answer(self.first_answer)
+
+    def _record(self, item: ReceivedFile) -> None:
+        assert item.upload is not None
+        item.record = item.problem = None  # after a failed commit this runs again
+        try:
+            with recording():  # a file that is refused now does not affect the others
+                item.record = new_file_record(item.upload.record(self.upload.request_id))
+        except Problem as problem:
+            item.problem = problem
 
     async def _discard_unrecorded(self) -> None:
         for item in self.received:

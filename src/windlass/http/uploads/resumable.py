@@ -42,10 +42,11 @@ from windlass.protocols import ietf, tus
 from windlass.protocols.dialects import Dialect, ResumableDialect, recognise_dialect
 from windlass.protocols.intents import Abort, Append, Concatenate, Create, Head, Query, Reply, UploadState
 from windlass.protocols.json_fields import parse_upload_id
+from windlass.protocols.request_heads import announces_body
 from windlass.receiving import concatenation, lease, offset_uploads
 from windlass.receiving.body import RequestBody
 from windlass.receiving.checkpointed_transfer import TransferEnd
-from windlass.receiving.session import Outcome
+from windlass.receiving.session import Outcome, state_of
 from windlass.storage.contract import StoreError
 
 _ANNOUNCED = {
@@ -123,6 +124,15 @@ async def create(upload: UploadRequest, dialect: ResumableDialect) -> Response |
             outcome = await concatenation.concatenate(intent, principal, dialect=dialect, request_id=upload.request_id)
             return tus.created(outcome.state, upload.location(outcome.state.upload_id), received_body=False)
     raise MethodNotAllowed("Only POST creates an upload.", headers={"Allow": "POST, OPTIONS"})
+
+
+async def created_again(upload: UploadRequest, session: files.UploadSession) -> Response | Reply:
+    """The answer to the repeated creation of this upload: its URL as before, and its offset as it is now."""
+    state = state_of(session)
+    if session.dialect == Dialect.IETF:
+        return await _ietf_reply(upload, Outcome(state), creation=True)
+    received_body = bool(state.offset) or announces_body(upload.head)
+    return tus.created(state, upload.location(session.id), received_body=received_body)
 
 
 @endpoints.upload(
@@ -206,6 +216,7 @@ async def _create(
             dialect=dialect,
             request_id=upload.request_id,
             on_created=on_created if intent.has_body or dialect is Dialect.TUS else None,
+            claim=upload.claim,
         )
         if dialect is Dialect.IETF:
             return await _ietf_reply(upload, outcome, creation=True)

@@ -17,11 +17,13 @@ from starlette.responses import JSONResponse, Response
 
 from windlass.accounts import api as accounts
 from windlass.accounts.api import Access
+from windlass.files import api as files
 from windlass.http import query_parameters, request_head
 from windlass.http.callers import PRINCIPAL, admit, principal_of
 from windlass.http.endpoints import ByteEndpoint, ByteEndpoints, RequestHandler
 from windlass.http.problem_responses import problem_of, problem_response
 from windlass.http.request_log import CLIENT_GONE, record_of
+from windlass.http.uploads import keyed_requests
 from windlass.kernel import urls
 from windlass.kernel.ids import parse_id
 from windlass.kernel.principals import Caller, Principal
@@ -40,15 +42,19 @@ _UNPROVED = "windlass.unproved"
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+#: Record the answer that the given function makes, in the current transaction, if the request has an idempotency key.
+RecordAnswer = Callable[[Callable[[], Response]], None]
+
 
 @dataclass(frozen=True)
 class UploadRequest:
-    """One request that may carry file bytes."""
+    """One request that may carry file bytes. ``claim``: of its idempotency key, if it has one."""
 
     request: Request
     head: Head
     body: RequestBody
     access: Access
+    claim: files.KeyClaim | None = None
 
     @property
     def request_id(self) -> str:
@@ -64,6 +70,14 @@ class UploadRequest:
         grant = self.head.query.get(accounts.GRANT_PARAMETER)
         parameters = f"?{urlencode({accounts.GRANT_PARAMETER: grant})}" if grant else ""
         return urls.location(f"/uploads/{upload_id}{parameters}")
+
+    async def answer_recorder(self) -> RecordAnswer:
+        """Return the function that records an answer with what it reports. Call this once the body has ended."""
+        claim = self.claim
+        if claim is None:
+            return lambda make_answer: None
+        claim.body = await self.body.content_digest()
+        return lambda make_answer: files.record_answer(claim, keyed_requests.storable(make_answer()))
 
     @property
     def principal(self) -> Principal:
@@ -89,6 +103,8 @@ class UploadRequest:
 
 UploadHandler = Callable[[UploadRequest], Awaitable[Response | Reply]]
 RenderProblem = Callable[[Problem, UploadRequest], Response]
+#: Answer again a request that created this upload session.
+AnswerAgain = Callable[[UploadRequest, files.UploadSession], Awaitable[Response | Reply]]
 
 
 class UploadEndpoints(ByteEndpoints):
@@ -99,21 +115,47 @@ class UploadEndpoints(ByteEndpoints):
         super().__init__(tag, access)
         self._dialect = dialect
 
-    def upload(self, call: str, *, render_problem: RenderProblem | None = None, **declaration: Any) -> Callable[[F], F]:
+    def upload(
+        self,
+        call: str,
+        *,
+        render_problem: RenderProblem | None = None,
+        answer_again: AnswerAgain | None = None,
+        **declaration: Any,
+    ) -> Callable[[F], F]:
         """Declare the decorated ``UploadHandler`` as an endpoint; see ``ByteEndpoints.endpoint``.
 
         ``render_problem`` makes the reply to a refused request. By default that is a problem document, in the
-        resumable protocol that the client speaks.
+        resumable protocol that the client speaks. An endpoint that takes an idempotency key and creates upload sessions
+        has an ``answer_again``.
         """
-        wrap = partial(receiving, dialect=self._dialect, render_problem=render_problem or _refused)
+        wrap = partial(
+            receiving, dialect=self._dialect, render_problem=render_problem or _refused, answer_again=answer_again
+        )
         return self.declare(call, wrap, **declaration)
 
 
 def receiving(
-    handler: UploadHandler, declared: ByteEndpoint, dialect: Dialect | None, render_problem: RenderProblem
+    handler: UploadHandler,
+    declared: ByteEndpoint,
+    dialect: Dialect | None,
+    render_problem: RenderProblem,
+    answer_again: AnswerAgain | None = None,
 ) -> RequestHandler:
     """``handler`` as an endpoint that starts to receive at once, and reads nothing of the body before the credential
     is proved."""
+
+    async def respond(upload: UploadRequest) -> Response:
+        try:
+            return response_of(await handler(upload))
+        except ClientGone:
+            return client_gone_response()
+        except Exception as error:  # noqa: BLE001  the boundary of a request
+            return render_problem(problem_of(error), upload)
+
+    async def respond_again(upload: UploadRequest, session: files.UploadSession) -> Response:
+        assert answer_again is not None, f"{declared.name} creates upload sessions and cannot answer again"
+        return response_of(await answer_again(upload, session))
 
     @wraps(handler)
     async def answer(request: Request) -> Response:
@@ -130,7 +172,9 @@ def receiving(
                 await _admit(upload)
                 checks_names = not declared.has_own_query and resumable_dialect(head) is None
                 query_parameters.check(request.scope, declared.query_names if checks_names else None)
-                return response_of(await handler(upload))
+                if declared.takes_idempotency_key:
+                    return await keyed_requests.answer_once(upload, declared, respond, respond_again)
+                return await respond(upload)
         except ClientGone:
             return client_gone_response()
         except Exception as error:  # noqa: BLE001  the boundary of a request

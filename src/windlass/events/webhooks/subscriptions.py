@@ -1,0 +1,47 @@
+"""Which event types an endpoint may receive, and which events of the journal are its."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+
+from django.db.models import Q
+
+from windlass.events.types import SYSTEM, EventType
+from windlass.events.webhooks.models import WebhookEndpoint
+
+_SYSTEM_PREFIX = "system."
+
+
+class TypesRefused(Exception):
+    """The list of event types is empty or has an unknown one. The message says which there are."""
+
+
+def is_system_type(name: str) -> bool:
+    """Whether events of this type belong to no owner; they are for staff."""
+    return name.startswith(_SYSTEM_PREFIX)
+
+
+def checked_types(names: Sequence[str]) -> list[str]:
+    """The types, each once. Raises TypesRefused."""
+    known = list(EventType.values)
+    if not names:
+        raise TypesRefused(f"types must name at least one event type. There are: {', '.join(known)}.")
+    for name in names:
+        if name not in known:
+            nearest = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.0)[0]
+            raise TypesRefused(
+                f"There is no event type {name[:40]!r}. Did you mean {nearest}? There are: {', '.join(known)}."
+            )
+    return list(dict.fromkeys(names))
+
+
+def events_of(endpoint: WebhookEndpoint, *, is_staff: bool) -> Q:
+    """The condition on events that the endpoint receives. ``is_staff``: whether its owner is staff now."""
+    own = [name for name in endpoint.types if not is_system_type(name)]
+    every_owner = endpoint.all_owners and is_staff
+    selected = Q(type__in=own) if every_owner else Q(owner=endpoint.owner, type__in=own)
+    system = [name for name in endpoint.types if is_system_type(name)]
+    if system and is_staff:
+        selected |= Q(owner=SYSTEM, type__in=system)
+    return selected

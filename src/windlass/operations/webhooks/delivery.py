@@ -1,0 +1,136 @@
+"""Deliver the events of the journal to webhooks. Part of the scheduler process; several may run at once."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import uuid
+from collections import Counter
+
+import structlog
+
+from windlass import conf
+from windlass.accounts import api as accounts
+from windlass.database.outage import is_outage, log_outage
+from windlass.events import api as events
+from windlass.events.api import ClaimedDelivery, DeliveryState, JournalReader
+from windlass.executors import in_database, in_transaction
+from windlass.operations.webhooks.sender import Sender
+from windlass.resilience.circuit_breaker import BreakerOpen
+
+log = structlog.get_logger(__name__)
+
+#: Seconds between two looks at the journal and at what is due; while no webhook is enabled; after an error.
+POLL_SECONDS, IDLE_SECONDS, ERROR_SECONDS = 0.5, 2.0, 5.0
+#: Deliveries to one endpoint at a time, so that a slow receiver does not use up the connections of the others.
+ENDPOINT_CONCURRENCY = 4
+#: Seconds that running attempts have to end when the process is to stop. Those that have not are made again later.
+STOP_SECONDS = 3.0
+
+GONE = "The receiver answered 410: it wants no more events."
+
+
+def run(stop: threading.Event) -> None:
+    """Deliver until ``stop`` is set. The process may be killed at any moment."""
+    asyncio.run(Deliverer().run(stop))
+
+
+class Deliverer:
+    """Makes deliveries of new events, claims those that are due, and sends each in a task of its own."""
+
+    def __init__(self) -> None:
+        self._reader = JournalReader(accounts.may_sign_in, accounts.is_staff_owner)
+        self._running: dict[asyncio.Task[None], uuid.UUID] = {}
+
+    async def run(self, stop: threading.Event) -> None:
+        sender = Sender(conf.get().webhook_concurrency)
+        try:
+            while not stop.is_set():
+                await self._wait(await self._pass_safely(sender))
+            if self._running:
+                await asyncio.wait(self._running, timeout=STOP_SECONDS)
+        finally:
+            for task in self._running:
+                task.cancel()
+            await asyncio.gather(*self._running, return_exceptions=True)
+            await sender.aclose()
+
+    async def deliver_due(self) -> None:
+        """Read the journal once and send what is due until nothing is left that is due now."""
+        sender = Sender(conf.get().webhook_concurrency)
+        try:
+            await self._pass(sender)
+            while self._running:
+                await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
+                await self._pass(sender)
+        finally:
+            await sender.aclose()
+
+    async def _wait(self, seconds: float) -> None:
+        """Wait, but not longer than until a delivery has ended: others may wait for it."""
+        if self._running:
+            await asyncio.wait(self._running, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        else:
+            await asyncio.sleep(seconds)
+
+    async def _pass_safely(self, sender: Sender) -> float:
+        try:
+            return POLL_SECONDS if await self._pass(sender) else IDLE_SECONDS
+        except Exception as error:  # the boundary of a thread that must go on
+            if is_outage(error):
+                log_outage(error)
+            else:
+                log.exception("webhook.failed")
+            return ERROR_SECONDS
+
+    async def _pass(self, sender: Sender) -> bool:
+        """Read the journal, and start what is due and has room. Returns whether any webhook is enabled."""
+        is_used = await in_database(self._reader.read)
+        free = conf.get().webhook_concurrency - len(self._running)
+        if free <= 0 or not is_used:
+            return is_used
+        busy = Counter(self._running.values())
+        for endpoint_id in await in_database(events.endpoints_with_due_deliveries):
+            most = min(free, ENDPOINT_CONCURRENCY - busy[endpoint_id])
+            claims = await in_transaction(events.claim_due, endpoint_id, most) if most > 0 else []
+            free -= len(claims)
+            for claim in claims:
+                self._start(sender, claim)
+        return is_used
+
+    def _start(self, sender: Sender, claim: ClaimedDelivery) -> None:
+        task = asyncio.create_task(_deliver(sender, claim))
+        self._running[task] = claim.endpoint.id
+        task.add_done_callback(lambda ended: self._running.pop(ended, None))
+
+
+async def _deliver(sender: Sender, claim: ClaimedDelivery) -> None:
+    """Make one attempt and record it. What cannot be recorded is sent again after the lease, with the same id."""
+    bound = {"delivery": str(claim.id), "webhook": str(claim.endpoint.id), "event": claim.event_type}
+    bound |= {"request_id": claim.request_id} if claim.request_id else {}
+    with structlog.contextvars.bound_contextvars(**bound):
+        try:
+            await _attempt(sender, claim)
+        except Exception as error:  # the boundary of a task: the others go on
+            if is_outage(error):
+                log_outage(error)
+            else:
+                log.exception("webhook.not_recorded")
+
+
+async def _attempt(sender: Sender, claim: ClaimedDelivery) -> None:
+    try:
+        result = await sender.send(claim)
+    except BreakerOpen as refused:
+        await in_transaction(events.postpone, claim, max(refused.retry_after, 1.0))
+        return
+    state = await in_transaction(events.record_attempt, claim, result)
+    figures = {"attempt": claim.attempts + 1, "status": result.status, "seconds": round(result.seconds, 3)}
+    if result.is_gone and await in_transaction(events.disable_endpoint, claim.endpoint.id, GONE):
+        log.warning("webhook.disabled", reason=GONE)
+    elif state == DeliveryState.DEAD:
+        log.error("webhook.dead", error=result.error, **figures)
+    elif result.is_delivered:
+        log.debug("webhook.delivered", **figures)
+    else:
+        log.info("webhook.retry", error=result.error, **figures)
