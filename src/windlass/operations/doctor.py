@@ -207,8 +207,8 @@ def _versions() -> Iterator[Diagnosis]:
         wanted = ".".join(map(str, SQLITE_WITHOUT_WAL_RACE))
         detail = (
             f"SQLite {sqlite3.sqlite_version} has a rare race when two connections checkpoint its log at once. "
-            "Windlass avoids it, as only the scheduler checkpoints: let no other program write to the database, or use a "
-            f"Python with SQLite {wanted} or newer"
+            "Windlass avoids it, as only the scheduler checkpoints: let no other program write to the database, or use "
+            f"a Python with SQLite {wanted} or newer"
         )
         yield Diagnosis("sqlite_wal", Severity.WARNING, detail, "windlass scheduler")
 
