@@ -86,6 +86,7 @@ def test_each_component_that_is_away_lowers_the_level_and_what_was_owed_is_made_
         **s3.settings(s3.new_bucket()),
     )
     site = Site(server)
+    stack.callback(site.http.close)
     until(lambda: site.level()["components"].get("workers.intake") == "ok", "the worker")
     everything = site.wait_for("full")
     assert everything >= {"uploads", "downloads", "malware_scan", "processing", "thumbnails", "previews"}
