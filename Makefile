@@ -49,8 +49,8 @@ bench: $(STAMP)-bench ## Measure Windlass beside its peers (ARGS="--quick"); wri
 	$(BIN)/python -m benchmarks $(ARGS)
 
 chaos: $(STAMP)-dev ## Kill and disturb a running server repeatedly and check that nothing is lost (SEED=1 ROUNDS=5)
-	CHAOS_SEED=$(or $(SEED),1) CHAOS_ROUNDS=$(or $(ROUNDS),5) \
-		$(BIN)/python -m pytest tests/process/test_faults.py --timeout=0 $(ARGS)
+	CHAOS_SEED=$(or $(SEED),1) CHAOS_ROUNDS=$(or $(ROUNDS),5) $(BIN)/python -m pytest --timeout=0 $(ARGS) \
+		tests/process/test_faults.py tests/process/test_consistency.py tests/process/test_upgrade.py
 
 hostile: $(STAMP)-dev ## Process hostile files and damaged ones in the sandbox (COUNT=5000 SEED=1); failing files are kept in .hostile/
 	$(BIN)/python -m tests.hostile --count $(or $(COUNT),5000) --seed $(or $(SEED),1) --keep .hostile $(ARGS)

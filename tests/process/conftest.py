@@ -83,10 +83,10 @@ class ServerProcess:
 
     def web_pid(self) -> int:
         """Return the process that accepts connections."""
-        return self._pid_of("web")
+        return self.pid_of("web")
 
     def worker_pid(self) -> int:
-        return self._pid_of("worker")
+        return self.pid_of("worker")
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run ``windlass …`` on this server's home."""
@@ -98,8 +98,9 @@ class ServerProcess:
             timeout=60,
         )
 
-    def _pid_of(self, role: str) -> int:
-        """Return the id of a role's process, which may just have been forked: the ready line waits for web alone."""
+    def pid_of(self, role: str) -> int:
+        """Return the id of the process of a role (web, worker, scheduler). Waits for it: it may just have been forked,
+        and the ready line waits for web alone."""
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             for process in self.processes():

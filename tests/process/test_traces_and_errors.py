@@ -77,7 +77,8 @@ def test_one_upload_is_one_trace_and_one_error_is_one_report(
     assert request.attributes["windlass.request_id"] == "order-17"
     assert request.resource["service.name"] == "uploads"
     assert request.resource["windlass.process"] == "web"
-    job = named(spans, "job intake")
+    # A busy machine may announce a job twice; then one of two runs claims it.
+    job = named([span for span in spans if span.attributes.get("windlass.job.outcome") != "not_claimed"], "job intake")
     assert (job.parent_id, job.kind, job.resource["windlass.process"]) == (request.span_id, CONSUMER, "worker")
     expected = {"windlass.file.id": file_id, "windlass.job.outcome": "done", "windlass.request_id": "order-17"}
     assert expected.items() <= job.attributes.items()

@@ -260,6 +260,26 @@ def test_what_another_process_wrote_meanwhile_wins() -> None:
     assert site.state(0) is State.OPEN
 
 
+def test_a_closed_shared_circuit_wins_over_an_open_one_of_the_same_generation() -> None:
+    """A process that could not read it has counted its own generations meanwhile."""
+    site = Installation(2)
+    site.circuits.is_away = True
+    site.fail(0, 3)
+    for _ in range(2):
+        site.wait(30)
+        site.fail(0)
+    site.circuits.is_away = False
+    site.fail(1, 3)
+    site.wait(30)
+    site.succeed(1)
+    site.succeed(1)
+    assert (site.state(0), site.state(1)) == (State.OPEN, State.CLOSED)
+    assert site.breakers[0].circuit.generation == site.circuits.row.generation
+    site.succeed(0)
+    assert (site.state(0), site.circuits.row.state) == (State.CLOSED, State.CLOSED)
+    assert site.circuits.history == [State.OPEN, State.HALF_OPEN, State.CLOSED]
+
+
 ERRORS: dict[str, BaseException | None] = {"succeeds": None, "fails": Away(), "is cut off": ValueError()}
 
 begins = st.tuples(st.just("begins"), st.integers(0, 2), st.just(0.0))

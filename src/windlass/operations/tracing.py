@@ -140,11 +140,6 @@ class _Tracer(spans.Tracer):
                 span.fail(type(error).__name__)
                 raise
 
-    def current(self) -> spans.Span:
-        from opentelemetry.trace import get_current_span
-
-        return _Span(get_current_span())
-
     def traceparent(self) -> str:
         carrier: dict[str, str] = {}
         self._propagator.inject(carrier)

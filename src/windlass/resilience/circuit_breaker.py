@@ -184,8 +184,9 @@ class Breaker:
             if is_behind:
                 self._known = mine
             elif self._known.generation == known.generation:  # no other thread has read or written meanwhile
-                if self._circuit.generation != row.generation or row.state != State.CLOSED:
-                    self._circuit = row  # only a closed circuit has counts of this process
+                has_counts = row.state == self._circuit.state == State.CLOSED  # of this process alone
+                if self._circuit.generation != row.generation or not has_counts:
+                    self._circuit = row
                 self._known = row
 
     def _report(self, before: Circuit, after: Circuit) -> None:
