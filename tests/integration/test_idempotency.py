@@ -431,6 +431,18 @@ class TestRecords:
         asset.refresh_from_db()
         assert asset.run == 2
 
+    def test_webhooks(self, caller: ApiClient, configure: Callable[..., None]) -> None:
+        configure(WEBHOOK_ALLOWED_NETWORKS="127.0.0.0/8")
+        header, wanted = key(), {"url": "http://127.0.0.1:9/hook", "types": ["file.ready"]}
+        first = caller("POST", "/api/v1/webhooks", headers=header, json=wanted)
+        assert first.status_code == 201, first.text
+        again = caller("POST", "/api/v1/webhooks", headers=header, json=wanted)
+        assert (again.headers[REPLAYED], again.json()) == ("true", first.json())
+        path, header = f"/api/v1/webhooks/{first.json()['id']}/rotate-secret", key()
+        secrets = [caller("POST", path, headers=header).json() for _ in range(2)]
+        assert secrets[0] == secrets[1]
+        assert secrets[0] != first.json()
+
     def test_retrying_failed_tasks(self, user: Callable[..., ApiClient]) -> None:
         from windlass.asgi import application
 

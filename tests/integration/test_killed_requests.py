@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 #: Kills in CI are at every so manieth statement of each request; KILL_EVERY=1 kills at all of them.
-EVERY = {"sqlite": 5, "postgresql": 9}
+EVERY = {"sqlite": 9, "postgresql": 20}
 #: What one request creates: files, grants and upload sessions.
 EFFECTS = {"raw": (1, 0, 1), "large raw": (1, 0, 1), "form": (2, 0, 2), "grant": (0, 1, 0)}
 
@@ -40,7 +40,7 @@ def kills(request: pytest.FixtureRequest, tmp_path: Path) -> list[dict[str, Any]
 @pytest.mark.slow
 def test_a_request_that_is_repeated_after_a_kill_has_one_effect(kills: list[dict[str, Any]]) -> None:
     assert {each["case"] for each in kills} == {*EFFECTS, "tus", "tus with all bytes"}
-    assert sum(each["killed"] for each in kills) > 20
+    assert sum(each["killed"] for each in kills) >= 15
     for each in kills:
         assert (each["status"], each["done"]) == (201, True), each
         effect = each["files"], each["grants"], len(each["living_uploads"])
