@@ -14,10 +14,11 @@ def _run() -> None:
     from windlass.cli import app
     from windlass.cli.errors import CommandError, exit_with_error
     from windlass.conf import BadSetting
+    from windlass.operations.backup.errors import BackupError
 
     try:
         app()
-    except (BadSetting, CommandError) as error:
+    except (BadSetting, CommandError, BackupError) as error:
         exit_with_error(error)
 
 

@@ -26,7 +26,7 @@ django.setup(set_prefix=False)
 
 # ruff: noqa: E402  Django's apps must be loaded before the modules below
 from windlass import conf
-from windlass.http import byte_endpoints, cors, query_parameters, request_head, request_log, request_spans
+from windlass.http import byte_endpoints, cors, query_parameters, request_head, request_log
 from windlass.http.callers import admit
 from windlass.http.endpoints import answering
 from windlass.http.forwarded import as_client_sees, base_of, path_of
@@ -113,16 +113,13 @@ class WindlassApplication:
             if shared and _is_of_project(path_of(seen)):
                 await self._inner(scope, receive, send)
             else:
-                with measured(routed, receive, send) as (receive, send):
+                with measured(routed, receive, send, partial(_template, route, routed)) as (receive, send):
                     receive, send = _draining_body(routed, receive, send)
-                    send = identify(routed, cors.permitting(routed, send))
-                    template = partial(_template, route, routed)
-                    await request_spans.recorded(routed, receive, send, partial(self._answer, route, routed), template)
+                    await self._answer(route, routed, receive, identify(routed, cors.permitting(routed, send)))
         elif scope["type"] == "http" and self._alone:
-            with measured(scope, receive, send) as (receive, send):
+            with measured(scope, receive, send, partial(_template, None, scope)) as (receive, send):
                 receive, send = _draining_body(scope, receive, send)
-                send, template = identify(scope, send), partial(_template, None, scope)
-                await request_spans.recorded(scope, receive, send, partial(self._answer_page, scope), template)
+                await self._answer_page(scope, receive, identify(scope, send))
         elif scope["type"] == "websocket" and isinstance(self._inner, ASGIHandler):
             await websockets.refuse(seen, receive, send)  # Django has none
         else:

@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.process.cutting_proxy import Proxy
 from tests.services import S3Server
 from windlass.storage.conformance import StoreConformance
 from windlass.storage.conformance.base import KEY, make, pattern, read, through_json, write
@@ -178,6 +179,24 @@ def test_the_check_names_the_wrong_setting(s3_server: S3Server, change: dict[str
     with pytest.raises(StoreUnavailable, match=word) as told:
         wrong.check(thorough=True)
     assert "127.0.0.1" not in str(told.value)
+
+
+def test_the_check_notices_a_bucket_that_takes_objects_and_no_parts(s3_server: S3Server) -> None:
+    proxy = Proxy(s3_server.port)
+    try:
+        store = S3Store(options(s3_server, endpoint=f"http://127.0.0.1:{proxy.port}", attempts=1))
+        proxy.cut("any part", "before", times=10**9)
+        for _ in range(2):
+            with pytest.raises(StoreUnavailable):
+                store.check()
+        proxy.cut("any part", "before", times=0)
+        store.check()
+        proxy.cut("any part", "before", times=10**9)
+        store.check()  # parts were accepted a moment ago
+        assert proxy.cuts == 0
+        assert list(store.objects()) == []
+    finally:
+        proxy.close()
 
 
 def test_the_thorough_check_leaves_nothing(store: S3Store, s3_server: S3Server) -> None:

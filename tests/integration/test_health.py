@@ -253,3 +253,125 @@ def test_breakers_in_health_are_those_of_their_own_call(
     listed = staff("GET", "/error-handling/circuit-breakers/").json()["circuit_breakers"]
     assert listed
     assert staff("GET", "/error-handling/health/").json()["circuit_breakers"] == listed
+
+
+def test_heartbeats_end_with_a_process_and_are_forgotten(records_home: Path) -> None:
+    from datetime import timedelta
+
+    from windlass.jobs import api as jobs
+    from windlass.jobs.models import ProcessHeartbeat
+
+    worker = jobs.ProcessRole.WORKER
+
+    def names(*, alive: bool) -> set[str]:
+        return {each.name for each in jobs.seen_processes(worker) if each.alive is alive}
+
+    for _ in range(2):
+        jobs.record_heartbeat("here", worker, [jobs.Stage.DERIVE, jobs.Stage.INTAKE])
+    jobs.record_heartbeat("killed", worker, [jobs.Stage.INTAKE])
+    jobs.record_heartbeat("long-dead", worker, [jobs.Stage.INTAKE])
+    for name, seconds in {"killed": 7, "long-dead": 700}.items():
+        rows = ProcessHeartbeat.objects.filter(name=name)
+        rows.update(seen_at=rows.get().seen_at - timedelta(seconds=seconds))
+    assert (names(alive=True), names(alive=False)) == ({"here"}, {"killed", "long-dead"})
+    stages = {each.name: each.stages for each in jobs.seen_processes(worker)}
+    assert stages["here"] == {jobs.Stage.DERIVE, jobs.Stage.INTAKE}
+    assert jobs.delete_old_heartbeats() == 1
+    assert jobs.delete_old_heartbeats() == 0
+    for name in ("here", "killed"):
+        jobs.remove_heartbeat(name)
+    assert jobs.seen_processes(worker) == []
+
+
+def test_the_write_probe_leaves_nothing(records_home: Path) -> None:
+    from windlass.jobs import api as jobs
+    from windlass.jobs.models import ProcessHeartbeat
+
+    before = ProcessHeartbeat.objects.count()
+    jobs.prove_writable()
+    assert ProcessHeartbeat.objects.count() == before
+
+
+def test_a_job_that_waits_for_too_long_impairs_the_queue(records_home: Path, configure: Callable[..., None]) -> None:
+    from datetime import timedelta
+
+    from windlass.jobs import api as jobs
+    from windlass.kernel.clock import now
+    from windlass.kernel.ids import new_id
+    from windlass.operations.checks.processing import check_queue
+
+    jobs.Job.objects.all().delete()
+    assert check_queue().detail == "No job is due."
+    due = {"stage": jobs.Stage.DERIVE, "max_attempts": 5}
+    jobs.Job.objects.create(file_id=new_id(), due_at=now() + timedelta(hours=1), **due)
+    assert check_queue().detail == "No job is due.", "one that is postponed waits for nobody"
+    job = jobs.Job.objects.create(file_id=new_id(), due_at=now() - timedelta(seconds=61), **due)
+    assert check_queue().state == "ok"
+    configure(QUEUE_AGE_LIMIT_SECONDS="60")
+    found = check_queue()
+    assert (found.state, found.limit) == ("impaired", "60 s")
+    status = jobs.queue_status()
+    assert (status.queued, status.running, status.dead) == (2, 0, 0)
+    assert 61 <= status.oldest_age_seconds < 90
+    jobs.Job.objects.filter(id=job.id).update(state=jobs.JobState.DEAD)
+    assert (jobs.queue_status().queued, jobs.queue_status().dead) == (1, 1)
+    jobs.Job.objects.all().delete()
+
+
+@pytest.mark.parametrize(("skew", "state"), [(0.5, "ok"), (-1.9, "ok"), (-2.5, "impaired"), (30.0, "impaired")])
+def test_a_clock_that_differs_from_the_databases_is_impaired(
+    records_home: Path, monkeypatch: pytest.MonkeyPatch, skew: float, state: str
+) -> None:
+    """SQLite has no clock of its own; tests/process/test_component_checks.py asks PostgreSQL."""
+    from types import SimpleNamespace
+
+    from windlass.operations.checks import database
+
+    assert database.check_clock().state == "ok"
+    monkeypatch.setattr(database, "connection", lambda: SimpleNamespace(vendor="postgresql"))
+    monkeypatch.setattr(database, "_skew_seconds", lambda: skew)
+    found = database.check_clock()
+    assert (found.state, found.limit) == (state, "2 s")
+    assert f"{abs(skew):.3f} s" in found.detail
+
+
+def test_the_embedded_broker_must_be_writable(
+    records_home: Path, configure: Callable[..., None], tmp_path: Path
+) -> None:
+    from windlass.operations.checks.check import CheckFailed
+    from windlass.operations.checks.processing import check_broker
+
+    assert check_broker().state == "ok"
+    (tmp_path / "broker").write_text("a file where the directory should be")
+    configure(WINDLASS_HOME=str(tmp_path))
+    from windlass.jobs.notify import celery_app
+
+    options = celery_app().conf.broker_transport_options
+    before = options["folder"]
+    options["folder"] = str(tmp_path / "broker")
+    try:
+        with pytest.raises(CheckFailed, match="away: files are stored") as failed:
+            check_broker()
+    finally:
+        options["folder"] = before
+    assert str(tmp_path) not in str(failed.value)
+
+
+def test_an_unavailable_store_says_when_its_next_trial_is(records_home: Path, configure: Callable[..., None]) -> None:
+    from windlass.files.store_breaker import _guarded
+    from windlass.resilience import circuit_breaker
+    from windlass.storage.contract import StoreUnavailable
+
+    configure(BREAKER_STORAGE_FAILURE_THRESHOLD="2", BREAKER_STORAGE_RECOVERY_SECONDS="77")
+    circuit_breaker.reset()
+    waits = []
+    for _ in range(3):
+        with pytest.raises(StoreUnavailable) as raised, _guarded("local"):
+            raise StoreUnavailable("away")
+        waits.append(raised.value.retry_after)
+    assert waits[0] is None
+    assert all(wait is not None and 70 < wait <= 77 for wait in waits[1:])
+    from windlass.events.api import reset_circuit
+
+    reset_circuit("storage")
+    circuit_breaker.reset()

@@ -167,7 +167,7 @@ BOUNDED_LABELS: dict[str, set[str] | None] = {
     "during": {"body", "reply"},
     "kind": {*("file", "rendition", "archive", "live", "other"), *("data", "directory"), *("sse", "websocket")},
     "le": None,
-    "level": {"full", "partial", "basic", "off", "none"},
+    "level": {*("full", "partial", "basic", "off", "none"), *("degraded", "maintenance")},
     "name": None,
     "outcome": {
         *("accepted", "refused", "failed", "interrupted", "late", "obtained"),

@@ -12,6 +12,9 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from tests.integration.asgi_client import ApiClient
+from tests.integration.test_dead_letters import new_dead
+from windlass.kernel import spans
+from windlass.kernel.clock import now
 from windlass.operations import tracing
 
 pytest_plugins = ["tests.integration.record_plane"]
@@ -93,3 +96,42 @@ def test_a_caller_decides_whether_its_trace_is_recorded_and_nonsense_begins_a_ne
     spans = recorded()
     assert len(spans) == count
     assert all(span.parent is None for span in spans)
+
+
+PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+@pytest.mark.usefixtures("records_home")
+def test_a_job_that_a_step_queues_stays_in_the_trace_and_a_later_backfill_begins_one(
+    recorded: Callable[[], list[ReadableSpan]],
+) -> None:
+    from windlass.jobs import api as jobs
+
+    file_id = uuid.uuid4()
+    with spans.span("job intake", parent=PARENT):
+        job = jobs.enqueue(jobs.Stage.DESCRIBE, file_id)
+    assert job.trace_context.startswith(PARENT[:36])
+    claim = jobs.find_claimable(job.id, "worker-1")
+    assert claim is not None
+    assert claim.trace_context == job.trace_context
+    jobs.acquire(claim)
+    started = jobs.StartedStage(jobs.Stage.DERIVE, now())
+    following = jobs.finish_and_continue(claim, [started])
+    assert jobs.Job.objects.get(id=following.job_id).trace_context == job.trace_context
+
+    jobs.finish(following)
+    assert jobs.reopen(jobs.Stage.DERIVE, file_id, run=1)
+    assert jobs.Job.objects.get(id=following.job_id).trace_context == ""
+
+
+def test_a_retried_dead_letter_continues_the_trace_of_the_retry(
+    call: ApiClient, recorded: Callable[[], list[ReadableSpan]]
+) -> None:
+    from windlass.jobs.api import Job
+
+    dead = new_dead()
+    Job.objects.filter(id=dead.id).update(trace_context=PARENT)
+    assert call("POST", "/error-handling/retry-tasks", json={"task_ids": [str(dead.id)]}).status_code == 200
+    (request,) = [span for span in recorded() if span.name == "POST /error-handling/retry-tasks"]
+    assert request.context is not None
+    assert f"{request.context.trace_id:032x}" in Job.objects.get(id=dead.id).trace_context

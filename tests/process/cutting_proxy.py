@@ -13,6 +13,7 @@ MB = 1024 * 1024
 #: The first lines of S3 requests, by their purpose.
 REQUESTS = {
     "begin": re.compile(rb"POST /\S*\?uploads"),
+    "any part": re.compile(rb"PUT /\S*partNumber="),
     "part": re.compile(rb"PUT /\S*partNumber=2\b"),
     "piece": re.compile(rb"PUT /\S*\.tail\."),
     "complete": re.compile(rb"POST /\S*\?uploadId="),

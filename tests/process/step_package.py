@@ -8,9 +8,10 @@ from pathlib import Path
 MODULE = '''
 import os
 import signal
+import socket
 import time
 
-from windlass.processing.contract import About, StepResult, TransientError
+from windlass.processing.contract import About, StepResult, TransientError, Unavailable
 
 SLEEPS = 3.0
 
@@ -60,7 +61,25 @@ class Faulty:
             name = context.facts["filename"]
             raise RuntimeError(f"cannot open https://user:swordfish@example.org/{name}?token=abracadabra\\nrow: sesame")
         return StepResult()
+
+
+class Dependent:
+    """Calls a service for files that begin with ORACLE."""
+
+    about = About(
+        name="dependent", stage="describe", title="Asking", order=93, isolated=False, services=("oracle",)
+    )
+
+    def run(self, context):
+        if context.file.read(6) == b"ORACLE":
+            try:
+                socket.create_connection(("127.0.0.1", int(os.environ["HAWSER_SERVICE_PORT"])), 2).close()
+            except OSError as error:
+                raise Unavailable("The oracle is away; the file waits for it.", retry_after=0.2) from error
+        return StepResult()
 '''
+#: The entry point of ``Dependent``, for tests that want it.
+DEPENDENT = "dependent = hawser_steps:Dependent\n"
 #: The entry point of ``Faulty``, for tests that want it.
 FAULTY = "faulty = hawser_steps:Faulty\n"
 #: The entry point of ``Stubborn``, for tests that want it.

@@ -249,6 +249,37 @@ assert "windlass_files_fileasset" in connections["uploads"].introspection.table_
     )
 
 
+READ_ONLY = """
+import asyncio, os
+os.environ["DJANGO_SETTINGS_MODULE"] = "project_settings"
+import django
+django.setup()
+from django.db import connections
+from windlass.operations import health
+
+def database():
+    checked = asyncio.run(health.readiness())
+    return checked["status"], checked["checks"]["database"]
+
+assert database()[1]["status"] == "ok", database()
+settings = connections["uploads"].settings_dict
+settings["NAME"], settings["OPTIONS"]["uri"] = f"file:{settings['NAME']}?mode=ro", True
+connections["uploads"].close()
+from windlass.operations.component_checks import forget_results
+forget_results()
+status, found = database()
+assert (status, found["status"], found["detail"]) == ("failed", "failed", "It answers, but cannot be written."), found
+with connections["default"].cursor() as cursor:
+    cursor.execute("CREATE TABLE still_writable (id integer)")
+"""
+
+
+def test_a_database_of_the_router_that_cannot_be_written_is_not_ready(tmp_path: Path) -> None:
+    made = project(tmp_path, ROUTED)
+    made.script(PRELUDE + "\nmigrate()")
+    made.script(READ_ONLY)
+
+
 def test_force_script_name_is_the_prefix_of_links(tmp_path: Path) -> None:
     made = project(tmp_path, 'FORCE_SCRIPT_NAME = "/shop"')
     made.script(PRELUDE + UPLOAD + '\nmigrate()\nasyncio.run(use("/shop"))')

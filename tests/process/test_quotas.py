@@ -254,9 +254,9 @@ def test_new_uploads_are_refused_below_the_disk_reserve(make_server: Callable[..
         assert patch(http, path, 0, b"0123456789").status_code == 204
         assert http.get(record["links"]["download"]).content == b"kept"
         assert http.delete(f"/files/{record['id']}/").status_code == 204
+        eventually(lambda: "no new uploads" in http.get("/readyz").json()["checks"]["disk"]["detail"])
         ready = http.get("/readyz")
-        assert ready.status_code == 200
-        assert "no new uploads" in ready.json()["checks"]["disk"]["detail"]
+        assert (ready.status_code, ready.json()["checks"]["disk"]["status"]) == (200, "impaired")
     assert (
         StoredData(server).scalar(
             "SELECT count(*) FROM windlass_files_fileasset WHERE id = ?", database_id(record["id"])

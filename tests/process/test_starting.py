@@ -96,6 +96,14 @@ def test_commands_and_processes_wait_for_a_database_that_starts_later(tmp_path: 
             assert each.errors.read_text().count("start.waiting") <= 1
 
 
+HANDSHAKE = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
+
+
 def test_requests_are_503_while_the_database_is_unavailable(tmp_path: Path, late_postgres: Postgres) -> None:
     late_postgres.start()
     with Serve(tmp_path / "home", DATABASE_URL=late_postgres.url, AUTH_MODE="required") as server:
@@ -126,6 +134,11 @@ def test_requests_are_503_while_the_database_is_unavailable(tmp_path: Path, late
                 client.build_request("GET", "/api/v1/quota"),
                 client.build_request("GET", "/admin/", cookies={"sessionid": "x" * 32}),
                 client.build_request("GET", "/readyz"),
+                client.build_request("GET", "/error-handling/health/"),
+                client.build_request("GET", "/error-handling/circuit-breakers/"),
+                client.build_request("GET", "/error-handling/failed-tasks/"),
+                client.build_request("POST", "/error-handling/retry-tasks/", json={"task_ids": []}),
+                client.build_request("GET", "/", headers=HANDSHAKE),
             ]
             for call in calls:
                 reply = client.send(call)

@@ -302,9 +302,11 @@ def test_an_unavailable_store_does_not_affect_the_others(http: httpx.Client, sto
         assert http.get(f"/files/{there}/download/").status_code == 503
         here = raw(http, b"on the disk", "default")
         assert wait_until_processed(http, here)["status"] == "READY"
+        eventually(lambda: http.get("/readyz").json()["checks"]["other_stores"]["detail"].startswith("1 of 2 away"))
         ready = http.get("/readyz")
         assert ready.status_code == 200
-        assert ready.json()["checks"]["other_stores"]["detail"].startswith("1 of 2 away")
+        checks = ready.json()["checks"]
+        assert (checks["store.cloud"]["status"], checks["store.attic"]["status"]) == ("failed", "ok")
         query = "SELECT data FROM windlass_events_event WHERE type = 'system.breaker'"
         told = [json.loads(row["data"])["breaker"] for row in StoredData(store_contents.server).rows(query)]
         assert set(told) == {"storage.cloud"}

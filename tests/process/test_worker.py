@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import subprocess
 import sys
@@ -12,11 +13,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-import redis as redis_client
 
 from tests import services
 from tests.conftest import require
-from tests.process.serving import TIMEOUT, Running, environment, free_port, run, until
+from tests.process.redis_process import Redis
+from tests.process.serving import TIMEOUT, Running, environment, run, until
 
 #: Jobs of files that do not exist: the runner has nothing to do for them, and they end at once.
 ENQUEUE = """
@@ -29,33 +30,8 @@ for _ in range(int(sys.argv[1])):
 """
 
 
-class Redis:
-    """A real Redis on one port, which can be killed and started again."""
-
-    def __init__(self, program: str, folder: Path) -> None:
-        self._program, self._folder, self._port = program, folder, free_port()
-        self.url = f"redis://127.0.0.1:{self._port}/0"
-        self.start()
-
-    def start(self) -> None:
-        command = [self._program, "--port", str(self._port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-        self._process = subprocess.Popen(command, cwd=self._folder, stdout=subprocess.DEVNULL)
-        until(self._answers, "Redis")
-
-    def kill(self) -> None:
-        self._process.kill()
-        self._process.wait()
-
-    def empty(self) -> None:
-        with redis_client.Redis.from_url(self.url) as connection:
-            connection.flushall()
-
-    def _answers(self) -> bool:
-        try:
-            with redis_client.Redis.from_url(self.url) as connection:
-                return bool(connection.ping())
-        except redis_client.RedisError:
-            return False
+#: How long the broker is away in the test of a long outage. By hand: 80, after which workers once stopped for good.
+AWAY_SECONDS = float(os.environ.get("TEST_BROKER_AWAY_SECONDS", "12"))
 
 
 class Site:
@@ -117,7 +93,7 @@ def test_a_worker_reconnects_to_a_broker_that_was_away_for_long(redis_site: Site
         redis_process.kill()
         until(lambda: "broker.away" in worker.errors.read_text(), "the worker to notice")
         redis_site.enqueue(5)
-        time.sleep(12)  # time is what is tested: Celery's pauses grow with each failed attempt
+        time.sleep(AWAY_SECONDS)  # time is what is tested: Celery's pauses grow with each failed attempt
         redis_process.start()
         redis_site.until_ended(6)
         assert worker.process.poll() is None

@@ -11,6 +11,7 @@ from windlass.cli.accounts import token_group, user_group
 from windlass.cli.backup import backup, backups_group, restore
 from windlass.cli.circuit_breakers import breaker_group
 from windlass.cli.dead_letters import dead_group
+from windlass.cli.doctor import doctor
 from windlass.cli.files import files_group, trash_group
 from windlass.cli.move import move
 from windlass.cli.processes import scheduler, web, worker
@@ -51,7 +52,7 @@ def windlass(
 # In the order in which ``windlass --help`` lists them.
 for command in (
     *(serve, web, worker, scheduler, migrate, check, encryption_key),
-    *(upload, download, move, plan, profiles, sweep, verify, backup, restore),
+    *(upload, download, move, plan, profiles, sweep, verify, backup, restore, doctor),
 ):
     app.command()(command)
 app.add_typer(user_group, name="user")

@@ -63,6 +63,9 @@ def existing_server(home: Path | None) -> Iterator[conf.Settings]:
 
 
 def _raise_missing_database(home: Path) -> None:
+    from windlass.operations.backup.unfinished_restore import require_no_mark
+
+    require_no_mark(home)
     hint = " In a Django project, set DJANGO_SETTINGS_MODULE to its settings." if Path("manage.py").exists() else ""
     raise CommandError(
         f"no server has run with the home directory {home}: there is no database in it. Run this command where the "

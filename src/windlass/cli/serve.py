@@ -14,7 +14,7 @@ from windlass.cli.listening_socket import browser_url, listen, require_loopback_
 from windlass.cli.processes import Host, Port, require_sandbox
 from windlass.cli.signals import StopRequests, exit_at_once
 from windlass.cli.supervisor import DRAIN_SECONDS, Program, Supervisor
-from windlass.operations.backup.unfinished_restore import RestoreUnfinished, require_no_mark
+from windlass.operations.backup.unfinished_restore import require_no_mark
 
 #: Locked by the server and by every process that it starts.
 SHARED_LOCK = "serve.lock"
@@ -31,10 +31,7 @@ def serve(host: Host = "127.0.0.1", port: Port = 8000, home: Home = None) -> Non
     require_loopback_in_open_mode(host, settings)
     require_sandbox(settings)
     lock = lock_home(settings.windlass_home)
-    try:
-        require_no_mark(settings.windlass_home)
-    except RestoreUnfinished as error:
-        raise CommandError(str(error)) from error
+    require_no_mark(settings.windlass_home)
     listener = listen(host, port)
     port = listener.getsockname()[1]
     # The same name at each start of this home: a process frees what an earlier process of its name still held.

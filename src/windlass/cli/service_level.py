@@ -13,7 +13,13 @@ from windlass.resilience.service_level import ServiceLevel
 if TYPE_CHECKING:
     from windlass.events.api import LevelStatus
 
-level_group = typer.Typer(help="Service level: full, degraded, basic or maintenance.", no_args_is_help=True)
+level_group = typer.Typer(help="Service level: full, degraded, basic or maintenance.", invoke_without_command=True)
+
+
+@level_group.callback()
+def show_by_default(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        show()
 
 
 @level_group.command("show")

@@ -10,7 +10,7 @@ from contextlib import suppress
 from django.db import DatabaseError
 
 from windlass import conf
-from windlass.cli.errors import CommandError, database_errors
+from windlass.cli.errors import database_errors
 from windlass.database.connection import connection
 from windlass.jobs import api as jobs
 
@@ -34,7 +34,7 @@ def report_to_log(part: str, reason: str) -> None:
 def wait_for_database(report: Report = report_to_stderr) -> None:
     """Return once the database accepts connections.
 
-    Raises CommandError after START_WAIT_SECONDS, and if a restore into it has not ended.
+    Raises CommandError after START_WAIT_SECONDS, and RestoreUnfinished.
     """
     with database_errors():
         _wait("the database", _connect, DatabaseError, report)
@@ -42,21 +42,18 @@ def wait_for_database(report: Report = report_to_stderr) -> None:
 
 
 def require_no_unfinished_restore() -> None:
-    """Raises CommandError if a restore into this home directory or database has not ended."""
+    """Raises RestoreUnfinished if a restore into this home directory or database has not ended."""
     from windlass.operations.backup.database_mark import require_unmarked_database
-    from windlass.operations.backup.unfinished_restore import RestoreUnfinished, require_no_mark
+    from windlass.operations.backup.unfinished_restore import require_no_mark
 
-    try:
-        require_no_mark(conf.get().windlass_home)
-        require_unmarked_database()
-    except RestoreUnfinished as error:
-        raise CommandError(str(error)) from error
+    require_no_mark(conf.get().windlass_home)
+    require_unmarked_database()
 
 
 def wait_for_tables(report: Report = report_to_log) -> None:
     """Return once Windlass's tables exist; another process may be creating them.
 
-    Raises CommandError, also if a restore into the database has not ended.
+    Raises CommandError, RestoreUnfinished.
     """
     with database_errors():
         _wait("the database", _connect, DatabaseError, report)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import F, Min, Q, QuerySet
+from django.db.models import Count, F, Min, Q, QuerySet
 
 from windlass.database import rows
 from windlass.events.api import EventType, Recorder
@@ -166,6 +166,13 @@ def owed_steps(steps: Iterable[str], *, after: int, at_most: int) -> Sequence[St
         run=F("file__run"),
     )
     return list(query.order_by("id")[:at_most])
+
+
+def owed_step_counts() -> dict[str, int]:
+    """How many ready files each postponed step is owed for, by the step's name."""
+    owed = StepRun.objects.filter(state=StepState.OWED, file__status=FileStatus.READY, run=F("file__run"))
+    counted = owed.order_by("step").values_list("step").annotate(count=Count("id"))
+    return dict(counted)
 
 
 def has_type(mime_type: str) -> Q:

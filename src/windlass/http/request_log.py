@@ -1,4 +1,4 @@
-"""What is known of a request when it ends: its metrics, and its line in the access log (ACCESS_LOG).
+"""What is known of a request when it ends: its metrics, its span, and its line in the access log (ACCESS_LOG).
 
 The record is in the ASGI scope, which layers copy; the copies share it. Whoever learns something sets it: ``admit`` the
 caller, the endpoints the dialect and the kind of the reply.
@@ -15,8 +15,9 @@ import structlog
 from structlog.contextvars import bound_contextvars
 
 from windlass import conf
+from windlass.http import request_spans
 from windlass.http.middleware import REQUEST_ID, Message, Receive, Scope, Send, header
-from windlass.kernel import process_counters
+from windlass.kernel import process_counters, spans
 from windlass.kernel.clock import monotonic
 from windlass.kernel.ids import request_id
 from windlass.kernel.principals import Principal
@@ -97,9 +98,10 @@ class _CountedBodies:
 
 
 @contextmanager
-def measured(scope: Scope, receive: Receive, send: Send) -> Iterator[tuple[Receive, Send]]:
+def measured(scope: Scope, receive: Receive, send: Send, route: Callable[[], str]) -> Iterator[tuple[Receive, Send]]:
     """Measure the request that runs inside, with the yielded functions; log it at its end.
 
+    ``route`` returns the template of its path, empty if there is none; it is called only if spans are recorded.
     Each log line inside has the request's id. ``begin`` was called for this scope, or for the one it is a copy of.
     """
     record = record_of(scope)
@@ -114,11 +116,14 @@ def measured(scope: Scope, receive: Receive, send: Send) -> Iterator[tuple[Recei
             bodies.count_sent(message)
 
     began = monotonic()
-    with bound_contextvars(request_id=scope[REQUEST_ID]):
+    with bound_contextvars(request_id=scope[REQUEST_ID]), request_spans.request_span(scope) as span:
         try:
             yield (receive if bodies is None else bodies.receiving(receive)), send_recorded
         finally:
-            _account(scope, record, bodies.read() if bodies else extension["read"](), monotonic() - began)
+            traffic = bodies.read() if bodies else extension["read"]()
+            _account(scope, record, traffic, monotonic() - began)
+            if spans.are_recorded():
+                request_spans.describe(span, scope, route(), record, traffic)
 
 
 def _account(scope: Scope, record: RequestRecord, traffic: Traffic, seconds: float) -> None:

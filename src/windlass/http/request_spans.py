@@ -3,79 +3,49 @@ file name or a signature."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
 
-from windlass.http.middleware import Message, Receive, Scope, Send, header
-from windlass.http.server import zero_copy
+from windlass.http.middleware import REQUEST_ID, Scope, header
 from windlass.kernel import spans
+
+if TYPE_CHECKING:
+    from windlass.http.request_log import RequestRecord, Traffic
 
 #: Methods that may appear in a span's name (RFC 9110, RFC 5789); any other text is the client's.
 _METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"})
 _LEAST_SERVER_ERROR = 500
 
 
-async def recorded(
-    scope: Scope,
-    receive: Receive,
-    send: Send,
-    answer: Callable[[Receive, Send], Awaitable[None]],
-    route: Callable[[], str],
-) -> None:
-    """Call ``answer`` and measure it as a span, if spans are recorded.
-
-    ``route`` returns the template of the request's path, empty if there is none. It is called after the reply.
-    """
+def request_span(scope: Scope) -> AbstractContextManager[spans.Span]:
+    """Measure the block as the request; it continues the trace that the request's ``traceparent`` names."""
     if not spans.are_recorded():
-        await answer(receive, send)
-        return
-    method = scope["method"] if scope["method"] in _METHODS else "_OTHER"
-    attributes = {
-        "http.request.method": method,
+        return spans.span("")
+    attributes: spans.Attributes = {
+        "http.request.method": _method(scope),
         "url.scheme": scope["scheme"],
         "network.protocol.version": scope["http_version"],
-        "windlass.request_id": scope.get("windlass.request_id", ""),
+        "windlass.request_id": scope[REQUEST_ID],
     }
     parent = header(scope, b"traceparent") or ""
-    with spans.span(method, spans.SpanKind.SERVER, parent=parent, attributes=attributes) as span:
-        exchange = _Exchange(receive, send)
-        try:
-            await answer(exchange.receive, exchange.send)
-        finally:
-            _describe(span, method, route(), exchange)
+    return spans.span(_method(scope), spans.SpanKind.SERVER, parent=parent, attributes=attributes)
 
 
-def _describe(span: spans.Span, method: str, route: str, exchange: _Exchange) -> None:
+def describe(span: spans.Span, scope: Scope, route: str, record: RequestRecord, traffic: Traffic) -> None:
+    """Add what is known at the end. ``route``: the template of the path, empty if there is none."""
     if route:
-        span.rename(f"{method} {route}")
+        span.rename(f"{_method(scope)} {route}")
         span.annotate({"http.route": route})
-    span.annotate({"http.request.body.size": exchange.received, "http.response.body.size": exchange.sent})
-    if exchange.status:
-        span.annotate({"http.response.status_code": exchange.status})
-    if exchange.status >= _LEAST_SERVER_ERROR:
-        span.fail(str(exchange.status))
+    span.annotate({"http.request.body.size": traffic.received, "http.response.body.size": traffic.sent})
+    if record.dialect != "none":
+        span.annotate({"windlass.dialect": record.dialect})
+    if traffic.interrupted:
+        span.annotate({"windlass.interrupted": True})
+    if record.status:
+        span.annotate({"http.response.status_code": record.status})
+    if record.status >= _LEAST_SERVER_ERROR:
+        span.fail(str(record.status))
 
 
-@dataclass(slots=True)
-class _Exchange:
-    """Counts the bytes of the bodies. ``status`` is that of the reply, 0 before it."""
-
-    _receive: Receive
-    _send: Send
-    received: int = 0
-    sent: int = 0
-    status: int = 0
-
-    async def receive(self) -> Message:
-        message = await self._receive()
-        self.received += len(message.get("body", b""))
-        return message
-
-    async def send(self, message: Message) -> None:
-        await self._send(message)
-        if message["type"] == "http.response.start":
-            self.status = message["status"]
-        elif message["type"] == zero_copy.MESSAGE:
-            self.sent += message["count"]
-        else:
-            self.sent += len(message.get("body", b""))
+def _method(scope: Scope) -> str:
+    return scope["method"] if scope["method"] in _METHODS else "_OTHER"

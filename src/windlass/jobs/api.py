@@ -1,6 +1,7 @@
 """Public interface of the jobs app."""
 
 from windlass.jobs.backfills import Backfill, queue_backfills
+from windlass.jobs.broker_version import broker_version
 from windlass.jobs.claims import Claim, LeaseLost, acquire, find_claimable, is_held, renew_lease, renew_leases
 from windlass.jobs.dead_letters import (
     DeadLetterFilter,
@@ -61,6 +62,7 @@ __all__ = [
     "acquire",
     "any_open",
     "broker_breaker_names",
+    "broker_version",
     "cancel_of_file",
     "check_broker",
     "complete_dead_letters",

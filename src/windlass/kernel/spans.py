@@ -40,8 +40,6 @@ class Tracer(Protocol):
 
     def span(self, name: str, kind: SpanKind, parent: str, attributes: Attributes) -> AbstractContextManager[Span]: ...
 
-    def current(self) -> Span: ...
-
     def traceparent(self) -> str: ...
 
 
@@ -69,12 +67,6 @@ def span(
     there is none, a trace begins.
     """
     return _NO_BLOCK if _tracer is None else _tracer.span(name, kind, parent, attributes or {})
-
-
-def annotate(attributes: Attributes) -> None:
-    """Add attributes to the current span, if there is one."""
-    if _tracer is not None:
-        _tracer.current().annotate(attributes)
 
 
 def traceparent() -> str:

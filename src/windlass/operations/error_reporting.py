@@ -18,7 +18,8 @@ import structlog
 
 from windlass import __version__, conf
 from windlass.kernel import spans
-from windlass.operations.logging import CLIENT_NAMES, without_secrets
+from windlass.kernel.redaction import without_secrets
+from windlass.operations.logging import CLIENT_NAMES
 
 if TYPE_CHECKING:
     from sentry_sdk.transport import HttpTransport

@@ -54,8 +54,7 @@ async def health_document() -> dict[str, Any]:
     """The members of ``http.health_models.HealthOut``."""
     results = await check_components()
     records = await _records() if results["database"].state is CheckState.OK else None
-    breakers, jobs_document = records or (processing.local_breaker_statuses(), None)
-    level = events.service_level()
+    level, breakers, jobs_document = records or (events.service_level(), processing.local_breaker_statuses(), None)
     return {
         "status": _status(results.values()),
         "service_level": str(level.level),
@@ -81,11 +80,18 @@ def _status(results: Iterable[CheckResult]) -> str:
 _NOT_WELL = (CheckState.FAILED, CheckState.IMPAIRED)
 
 
-async def _records() -> tuple[list[processing.BreakerStatus], dict[str, Any]] | None:
-    """Read the breakers and count the jobs; None if the database went away."""
+_Records = tuple[events.LevelStatus, list[processing.BreakerStatus], dict[str, Any]]
+
+
+async def _records() -> _Records | None:
+    """Read the service level and the breakers, and count the jobs; None if the database went away."""
+
+    def read() -> _Records:
+        return events.read_level(), processing.breaker_statuses(), asdict(jobs.queue_status())
+
     try:
         async with asyncio.timeout(DEADLINE_SECONDS):
-            return await in_database(lambda: (processing.breaker_statuses(), asdict(jobs.queue_status())))
+            return await in_database(read)
     except (DatabaseError, TimeoutError) as error:
         log.warning("health.records_not_read", error=" ".join(str(error).split()))
         return None

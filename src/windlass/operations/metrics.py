@@ -48,6 +48,7 @@ from windlass.processing import api as processing
 from windlass.processing.sandbox.capability_level import NAMES
 from windlass.receiving import disk_space
 from windlass.resilience.circuits import State
+from windlass.resilience.service_level import ServiceLevel
 
 #: Figures that read a whole table are computed at most this often (seconds).
 TABLE_SECONDS = 60.0
@@ -81,6 +82,7 @@ class Records(Collector):
         yield _gauge("windlass_info", "Which version runs.", ["version"], {(__version__,): 1})
         yield _sandbox()
         yield _breakers()
+        yield _service_level()
         yield from _work()
         yield from _disks()
         yield from tables()
@@ -116,6 +118,12 @@ def _sandbox() -> Metric:
     level = processing.sandbox_level().name
     levels = {(name,): int(name == level) for name in NAMES}
     return _gauge("windlass_sandbox_level", "How much of the sandbox this machine gives.", ["level"], levels)
+
+
+def _service_level() -> Metric:
+    current = events.service_level().level
+    levels = {(level.value,): int(level is current) for level in ServiceLevel}
+    return _gauge("windlass_service_level", "The level at which the installation works: 1 for it.", ["level"], levels)
 
 
 def _breakers() -> Metric:

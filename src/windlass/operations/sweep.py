@@ -30,6 +30,7 @@ UNANSWERED_SECONDS = 2.0
 
 #: What ``windlass sweep`` calls each kind. Kinds may share a label.
 LABELS = {
+    "claims_revoked": "jobs of workers that are gone",
     "uploads_expired": "uploads past their life",
     "ended_uploads_deleted": "ended uploads forgotten",
     "files_deleted": "files past their time, or their time in the trash",
@@ -122,8 +123,9 @@ def _run(tasks: Iterable[CleanupTask]) -> CleanupReport:
     return report
 
 
-def _expired_claims(_: bool) -> Iterator[Cleaned]:
-    yield Cleaned("claims_revoked", processing.revoke_claims(jobs.expired_claims()))
+def _expired_claims(dry_run: bool) -> Iterator[Cleaned]:
+    expired = jobs.expired_claims()
+    yield Cleaned("claims_revoked", len(expired) if dry_run else processing.revoke_claims(expired))
 
 
 def _lost_notifications(_: bool) -> Iterator[Cleaned]:
@@ -208,7 +210,7 @@ def _quotas(dry_run: bool) -> Iterator[Cleaned]:
 
 #: In the order in which they run.
 TASKS = (
-    CleanupTask("expired_claims", _expired_claims),
+    CleanupTask("expired_claims", _expired_claims, by_hand=True, batched=True),
     CleanupTask("lost_notifications", _lost_notifications),
     CleanupTask("postponed_steps", _postponed_steps),
     CleanupTask("undated_dead_letters", _undated_dead_letters),

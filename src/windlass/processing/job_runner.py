@@ -46,7 +46,9 @@ EVERY_STAGE = tuple(Stage)
 
 #: How a job run ended, in its span.
 DONE, POSTPONED, RETRIED, DEAD, LEASE_LOST = "done", "postponed", "retried", "dead", "lease_lost"
-_GOOD_OUTCOMES = frozenset({DONE, POSTPONED})
+#: Another worker had claimed the job: it was announced twice.
+NOT_CLAIMED = "not_claimed"
+_GOOD_OUTCOMES = frozenset({DONE, POSTPONED, NOT_CLAIMED})
 #: Seconds after which a job is run again whose file could not be read because its store was away, while the store's
 #: circuit breaker is closed.
 STORE_RETRY_SECONDS = 10.0
@@ -103,7 +105,7 @@ def _run(claim: jobs.Claim, stages: Collection[Stage]) -> str:
     except (jobs.LeaseLost, Cancelled):
         claim = run.claim if run else claim
         log.info("job.lease_lost", job_id=str(claim.job_id), stage=claim.stage, attempt=claim.attempt)
-        return LEASE_LOST
+        return LEASE_LOST if run is not None and run.acquired else NOT_CLAIMED
 
 
 def _run_and_record(run: JobRun, stages: Collection[Stage]) -> str:

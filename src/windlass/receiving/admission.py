@@ -11,7 +11,6 @@ from functools import partial as partial_of
 from windlass.accounts import api as accounts
 from windlass.events.api import service_level
 from windlass.files import api as files
-from windlass.kernel import spans
 from windlass.kernel.filenames import extension, is_placeholder
 from windlass.kernel.media_types import is_text, matches
 from windlass.kernel.principals import Principal
@@ -38,7 +37,6 @@ def admit(
     A ``partial`` upload is not a file: it may be smaller than one, and media rules do not apply to it.
     ``max_size`` is a limit besides the profile's. ``of_admitted``: it is made of uploads that were admitted before.
     """
-    spans.annotate({"windlass.dialect": dialect})
     if not of_admitted:
         require_open()
     grant = principal.grant

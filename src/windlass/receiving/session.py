@@ -13,7 +13,6 @@ import structlog
 
 from windlass.executors import in_thread, in_transaction
 from windlass.files import api as files
-from windlass.kernel import spans
 from windlass.kernel.ids import new_id
 from windlass.kernel.object_keys import object_key
 from windlass.kernel.principals import Caller
@@ -98,7 +97,6 @@ def find_session(upload_id: uuid.UUID, caller: Caller, dialect: str | None = Non
 
 def require_dialect(session: files.UploadSession, dialect: str) -> None:
     """Raises Conflict for a session that was created in another dialect."""
-    spans.annotate({"windlass.dialect": session.dialect})
     if session.dialect != dialect:
         raise Conflict(f"This upload was created as {session.dialect}; it cannot be continued as {dialect}.")
 

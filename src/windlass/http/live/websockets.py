@@ -7,6 +7,7 @@ from starlette.responses import JSONResponse
 from windlass.accounts import api as accounts
 from windlass.executors import in_database
 from windlass.http.middleware import Receive, Scope, Send
+from windlass.http.problem_responses import problem_of
 from windlass.kernel.problem_types import NotFound, Problem
 
 #: The ASGI extension by which a handshake is answered with an HTTP response.
@@ -14,7 +15,7 @@ DENIAL_RESPONSE = "websocket.http.response"
 
 
 async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer 401 to a caller without a good credential where one is needed, else 404."""
+    """Answer 401 to a caller without a good credential where one is needed, 503 while that cannot be read, else 404."""
     await receive()  # the handshake
     problem = await _problem(scope)
     if DENIAL_RESPONSE not in (scope.get("extensions") or {}):
@@ -28,6 +29,6 @@ async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
 async def _problem(scope: Scope) -> Problem:
     try:
         await in_database(accounts.authenticate_scope, {**scope, "type": "http", "method": "GET"}, accounts.OWNER)
-    except Problem as problem:
-        return problem
+    except Exception as error:  # noqa: BLE001  the boundary of a handshake
+        return problem_of(error)
     return NotFound(f"There is no WebSocket at {scope['path']}.")

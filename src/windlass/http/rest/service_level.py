@@ -8,12 +8,13 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from ninja import Router, Schema
-from pydantic import Field, StrictBool, field_validator, model_validator
+from pydantic import Field, StrictBool, field_validator
 
 from windlass.events import api as events
 from windlass.executors import in_database
 from windlass.http.callers import STAFF, caller
 from windlass.http.json_models import ReplyModel
+from windlass.kernel.problem_types import InvalidField
 from windlass.processing import api as processing
 from windlass.resilience.service_level import ServiceLevel
 
@@ -45,12 +46,6 @@ class ServiceLevelIn(Schema):
             raise ValueError(f"must be a text of at most {LONGEST_REASON} characters")
         return text
 
-    @model_validator(mode="after")
-    def _one_of_both(self) -> ServiceLevelIn:
-        if self.automatic == (self.level is not None):
-            raise ValueError(f"give either level ({_LEVELS}), with a reason if you like, or automatic: true")
-        return self
-
 
 class ServiceLevelOut(ReplyModel):
     level: ServiceLevel
@@ -76,6 +71,8 @@ async def read_service_level(request: HttpRequest) -> HttpResponse:
 )
 async def set_service_level(request: HttpRequest, body: ServiceLevelIn) -> HttpResponse:
     level, by = body.level, caller(request).owner
+    if body.automatic == (level is not None):
+        raise InvalidField(f"Give either level ({_LEVELS}), with a reason if you like, or automatic: true.")
     if level is None:
         return await _answer(events.release_service_level)
     return await _answer(lambda: events.pin_service_level(level, body.reason, by))
@@ -86,4 +83,6 @@ async def _answer(work: Callable[[], events.LevelStatus]) -> HttpResponse:
 
 
 def _document(status: events.LevelStatus) -> dict[str, Any]:
-    return ServiceLevelOut.of(status, available_features=processing.available_features(status))
+    return ServiceLevelOut.of(
+        status, pinned_by=status.pinned_by or None, available_features=processing.available_features(status)
+    )

@@ -14,6 +14,8 @@ from windlass.operations.backup.errors import BackupError
 from windlass.operations.throttle import Stopped
 
 _POLL_SECONDS = 0.2
+#: Parameters of a connection that are no parameters of libpq, which the programs use.
+_NOT_LIBPQ = frozenset({"autocommit", "client_encoding", "prepare_threshold", "server_side_binding"})
 
 
 class ProgramFailed(BackupError):
@@ -81,10 +83,15 @@ def _connection_arguments(database: BaseDatabaseWrapper) -> tuple[list[str], str
     """Return the argument that names the server and the database, and the password."""
     from psycopg.conninfo import make_conninfo
 
-    database.ensure_connection()
-    info = database.connection.info
-    parameters = {name: value for name, value in info.get_parameters().items() if name != "password"}
-    return [f"--dbname={make_conninfo(**parameters)}"], info.password or ""
+    parameters = dict(database.get_connection_params())
+    password = parameters.pop("password", "")
+    # What remains is psycopg's and Django's, such as a cursor class and the encoding, which pg_dump chooses itself.
+    given = {
+        name: str(value)
+        for name, value in parameters.items()
+        if isinstance(value, str | int) and name not in _NOT_LIBPQ
+    }
+    return [f"--dbname={make_conninfo(**given)}"], password
 
 
 def server_version(database: BaseDatabaseWrapper) -> str:
