@@ -10,6 +10,7 @@ from windlass.events.circuit_breakers import read_circuit, read_circuits, reset_
 from windlass.events.documents import document
 from windlass.events.journal import Recorder, add_listener, recording
 from windlass.events.level_reader import (
+    current_service_level,
     pin_service_level,
     record_evaluation,
     release_service_level,
@@ -19,7 +20,6 @@ from windlass.events.models import CircuitBreaker, Event
 from windlass.events.service_level import (
     LevelStatus,
     claim_evaluation,
-    read_level,
     release_evaluation,
 )
 from windlass.events.types import SYSTEM, EventType
@@ -89,6 +89,7 @@ __all__ = [
     "claim_due",
     "claim_evaluation",
     "create_endpoint",
+    "current_service_level",
     "delete_unused_breakers",
     "delivery_document",
     "disable_endpoint",
@@ -105,7 +106,6 @@ __all__ = [
     "prune_deliveries",
     "read_circuit",
     "read_circuits",
-    "read_level",
     "record_attempt",
     "record_evaluation",
     "recording",
