@@ -93,7 +93,7 @@ def test_a_file_of_which_everything_that_is_left_is_postponed_is_not_opened(monk
     assert work_off(asset).status == READY
 
 
-@pytest.mark.parametrize("name", ["broker", "workers.derive", "workers.intake", "store"])
+@pytest.mark.parametrize("name", ["broker", "workers.derive", "workers.intake", "store", "disk"])
 def test_a_worker_that_runs_postpones_nothing_because_workers_were_away(name: str) -> None:
     for _ in range(2):
         status = events.record_evaluation({name: Observation("failed")})
