@@ -235,6 +235,8 @@ def test_processes_of_both_versions_run_side_by_side(
         finally:
             files += uploads.end()
         assert_served(to_old, files)
+        again = run("migrate", "--quiet", home=old.home, **settings, **old_source)
+        assert again.returncode == 0, f"the old version leaves the new schema as it is: {again.stderr}"
 
         with (
             Running("web", "--port", str(port), home=old.home, **settings),

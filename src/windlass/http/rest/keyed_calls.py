@@ -18,6 +18,7 @@ from windlass.executors import in_transaction
 from windlass.files import api as files
 from windlass.http.callers import caller
 from windlass.http.idempotency import PARAMETER, caller_of, holding
+from windlass.kernel import process_counters
 from windlass.protocols.idempotency import HEADER, REPLAYED, JsonDigest, head_fingerprint, parse_key
 from windlass.receiving import lease as leases
 
@@ -94,6 +95,7 @@ def _storable(response: HttpResponse) -> files.Answer:
 
 def _again(first: files.AnsweredRequest) -> HttpResponse:
     assert first.answer is not None, "calls of the record plane create no upload sessions"
+    process_counters.idempotency_replays.add(1)
     headers = dict(first.answer.headers) | {REPLAYED: "true"}
     return HttpResponse(first.answer.body, status=first.answer.status, headers=headers)
 

@@ -13,8 +13,9 @@ from windlass import conf
 from windlass.accounts import api as accounts
 from windlass.database.outage import is_outage, log_outage
 from windlass.events import api as events
-from windlass.events.api import ClaimedDelivery, DeliveryState, JournalReader
+from windlass.events.api import AttemptResult, ClaimedDelivery, DeliveryState, JournalReader
 from windlass.executors import in_database, in_transaction
+from windlass.kernel import process_counters
 from windlass.kernel.clock import monotonic
 from windlass.operations.webhooks.sender import Sender
 from windlass.resilience.circuit_breaker import BreakerOpen
@@ -129,12 +130,15 @@ async def _deliver(sender: Sender, claim: ClaimedDelivery) -> None:
 
 
 async def _attempt(sender: Sender, claim: ClaimedDelivery) -> None:
+    began = monotonic()
     try:
         result = await sender.send(claim)
     except BreakerOpen as refused:
+        process_counters.webhook_seconds.observe(monotonic() - began, "postponed")
         await in_transaction(events.postpone, claim, max(refused.retry_after, 1.0))
         return
     state = await in_transaction(events.record_attempt, claim, result)
+    process_counters.webhook_seconds.observe(result.seconds, _outcome(result, state))
     figures = {"attempt": claim.attempts + 1, "status": result.status, "seconds": round(result.seconds, 3)}
     if result.is_gone and await in_transaction(events.disable_endpoint, claim.endpoint.id, GONE):
         log.warning("webhook.disabled", reason=GONE)
@@ -144,3 +148,9 @@ async def _attempt(sender: Sender, claim: ClaimedDelivery) -> None:
         log.debug("webhook.delivered", **figures)
     else:
         log.info("webhook.retry", error=result.error, **figures)
+
+
+def _outcome(result: AttemptResult, state: DeliveryState | None) -> str:
+    if result.is_delivered:
+        return "delivered"
+    return "dead" if state == DeliveryState.DEAD or result.is_gone else "retried"
