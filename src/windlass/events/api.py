@@ -20,6 +20,7 @@ from windlass.events.models import CircuitBreaker, Event
 from windlass.events.service_level import (
     LevelStatus,
     claim_evaluation,
+    read_level,
     release_evaluation,
 )
 from windlass.events.types import SYSTEM, EventType
@@ -106,6 +107,7 @@ __all__ = [
     "prune_deliveries",
     "read_circuit",
     "read_circuits",
+    "read_level",
     "record_attempt",
     "record_evaluation",
     "recording",
