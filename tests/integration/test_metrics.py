@@ -162,6 +162,7 @@ def test_the_guide_names_every_metric(server: Any) -> None:
 
 #: The labels that any metric may have, and their values; None: names of the configuration, which clients do not choose.
 BOUNDED_LABELS: dict[str, set[str] | None] = {
+    "component": None,
     "cause": {"time", "memory", "cpu", "system-call", "killed", "crash", "exit", "sandbox", "other"},
     "dialect": {"tus", "ietf", "form", "raw", "chunks", "media", "s3", "none"},
     "during": {"body", "reply"},
@@ -171,12 +172,17 @@ BOUNDED_LABELS: dict[str, set[str] | None] = {
     "name": None,
     "outcome": {
         *("accepted", "refused", "failed", "interrupted", "late", "obtained"),
-        *("done", "retried", "postponed", "dead", "lost", "owed", "error", "skipped"),
+        *("done", "retried", "postponed", "dead", "lost", "owed", "error", "skipped", "delivered"),
     },
     "process": {"web", "worker", "scheduler"},
     "reason": {"head-timeout", "slow-body", "slow-reply", "too-many"},
     "stage": {"intake", "describe", "derive"},
-    "state": {*("queued", "running", "dead"), *("done", "failed", "owed"), *("closed", "open", "half_open")},
+    "state": {
+        *("queued", "running", "dead"),
+        *("done", "failed", "owed"),
+        *("closed", "open", "half_open"),
+        *("ok", "impaired", "off"),
+    },
     "status": None,
     "step": None,
     "store": None,
@@ -184,6 +190,7 @@ BOUNDED_LABELS: dict[str, set[str] | None] = {
     "version": None,
 }
 UNITS = (
+    "_pending",
     "_bytes",
     "_seconds",
     "_total",

@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from tests import services
+from tests.conftest import require
 from tests.process import step_package
 from tests.process.conftest import ServerProcess
 from tests.process.consistency import violations
@@ -40,14 +41,25 @@ def clamd(clamd_program: str) -> Iterator[services.Clamd]:
         yield running
 
 
-class Chaos:
-    """A server with a scanner that comes and goes, and files on which a step fails until ``mended`` exists."""
+@pytest.fixture
+def s3() -> Iterator[services.S3Server]:
+    """An S3 server of this test, which stops it."""
+    program = require(services.find_s3(), "versitygw is not built and go is not on PATH")
+    with services.s3(program) as running:
+        yield running
 
-    def __init__(self, server: ServerProcess, clamd: services.Clamd, mended: Path, seed: int) -> None:
-        self.server, self.clamd, self.mended = server, clamd, mended
+
+class Chaos:
+    """A server with a scanner and a store that come and go, and files on which a step fails until ``mended`` exists."""
+
+    def __init__(
+        self, server: ServerProcess, clamd: services.Clamd, s3: services.S3Server, mended: Path, seed: int
+    ) -> None:
+        self.server, self.mended = server, mended
         self.chance = random.Random(seed)
         self.acknowledged: dict[str, str] = {}
-        self._scanner_is_up = True
+        self._services: list[services.Clamd | services.S3Server] = [clamd, s3]
+        self._away: list[services.Clamd | services.S3Server] = []
         self._killed: Counter[str] = Counter()
 
     def act(self, http: httpx.Client) -> None:
@@ -67,14 +79,16 @@ class Chaos:
         self.upload(http, b"STUBBORN")
 
     def flap(self, http: httpx.Client) -> None:
-        self.set_scanner(not self._scanner_is_up)
+        """Take a service away, or bring back the one that is."""
+        if self._away:
+            self.bring_back()
+        else:
+            self._away.append(self.chance.choice(self._services))
+            self._away[0].kill()
 
-    def set_scanner(self, up: bool) -> None:
-        if up and not self._scanner_is_up:
-            self.clamd.start()
-        elif not up:
-            self.clamd.kill()
-        self._scanner_is_up = up
+    def bring_back(self) -> None:
+        while self._away:
+            self._away.pop().start()
 
     def retry(self, http: httpx.Client) -> None:
         http.post("/error-handling/retry-tasks", json={"all": True})
@@ -92,6 +106,7 @@ class Chaos:
         if self._killed[role] == MOST_KILLS:
             self._killed.clear()
             self.server.kill()
+            self.bring_back()  # a server does not start without its store
             self.server.start()
             return
         self._killed[role] += 1
@@ -106,7 +121,7 @@ class Chaos:
 
     def mend(self, http: httpx.Client) -> None:
         """End the outages."""
-        self.set_scanner(True)
+        self.bring_back()
         self.mended.touch()
         http.put("/error-handling/service-level", json={"automatic": True}).raise_for_status()
 
@@ -119,7 +134,7 @@ class Chaos:
 
 @pytest.mark.slow
 def test_breakers_level_and_dead_letters_are_consistent_whatever_is_killed(
-    make_server: Callable[..., ServerProcess], clamd: services.Clamd, tmp_path: Path
+    make_server: Callable[..., ServerProcess], clamd: services.Clamd, s3: services.S3Server, tmp_path: Path
 ) -> None:
     mended = tmp_path / "mended"
     server = make_server(
@@ -128,14 +143,17 @@ def test_breakers_level_and_dead_letters_are_consistent_whatever_is_killed(
         JOB_BACKOFF_SECONDS="0.1",
         SWEEP_SECONDS="0.3",
         DEAD_RETRY_PER_MINUTE="6000",
-        BREAKER_SCANNER_FAILURE_THRESHOLD="2",
-        BREAKER_SCANNER_RECOVERY_SECONDS="1",
+        BREAKER_FAILURE_THRESHOLD="2",
+        BREAKER_RECOVERY_SECONDS="1",
         HAWSER_MENDED=str(mended),
+        **s3.settings(s3.new_bucket()),
         **step_package.install(tmp_path / "plugins", step_package.STUBBORN),
     )
-    chaos = Chaos(server, clamd, mended, SEED)
+    chaos = Chaos(server, clamd, s3, mended, SEED)
     with connect(server) as http:
         chaos.upload_bad(http)
+        dead = "SELECT count(*) FROM windlass_jobs_job WHERE state = 'dead'"
+        eventually(lambda: StoredData(server).scalar(dead) == BURST, within=60)
         chaos.flap(http)
         chaos.upload(http)
         for number in range(KILLS):
@@ -150,7 +168,7 @@ def test_breakers_level_and_dead_letters_are_consistent_whatever_is_killed(
         for file, sha256 in chaos.acknowledged.items():
             record: dict[str, Any] = http.get(f"/files/{file}/").json()
             assert (record["status"], record["checksum"]) == ("READY", sha256), record
-        eventually(lambda: is_closed(http, chaos), within=60, every=0.5)
+        eventually(lambda: are_closed(http, chaos), within=60, every=0.5)
         eventually(lambda: http.get("/error-handling/service-level").json()["level"] == "full", within=60, every=0.5)
         assert violations(server.home) == []
         print(summary(StoredData(server)))  # shown by pytest -s
@@ -165,15 +183,16 @@ def summary(stored_data: StoredData) -> dict[str, int]:
         "postponed": "SELECT count(*) FROM windlass_jobs_attempt WHERE outcome = 'postponed'",
         "dead letters": "SELECT count(*) FROM windlass_events_event WHERE type = 'job.dead'",
         "retries": "SELECT total(retries) FROM windlass_jobs_job",
-        "changes of the breaker": "SELECT count(*) FROM windlass_events_event WHERE type = 'system.breaker'",
+        "changes of breakers": "SELECT count(*) FROM windlass_events_event WHERE type = 'system.breaker'",
         "changes of the level": "SELECT count(*) FROM windlass_events_event WHERE type = 'system.level'",
     }
     return {name: int(stored_data.scalar(query)) for name, query in counts.items()}
 
 
-def is_closed(http: httpx.Client, chaos: Chaos) -> bool:
-    """Whether the scanner's breaker is closed; a call that may be its trial is made if it is not."""
-    if http.get("/error-handling/circuit-breakers/scanner").json()["state"] == "closed":
+def are_closed(http: httpx.Client, chaos: Chaos) -> bool:
+    """Whether all breakers are closed; calls that may be their trials are made if not."""
+    listed = http.get("/error-handling/circuit-breakers").json()["circuit_breakers"]
+    if all(each["state"] == "closed" for each in listed.values()):
         return True
     chaos.upload(http)
     return False

@@ -46,6 +46,7 @@ SERVICES = HOW_TO / "run-on-postgresql-and-redis.md"
 STEP = HOW_TO / "write-a-processing-step.md"
 SCANNER = HOW_TO / "scan-for-malware.md"
 TRASH = HOW_TO / "undo-a-delete.md"
+WEBHOOKS = HOW_TO / "receive-webhooks.md"
 
 RUN = {"bash", "python", "js"}
 #: What begins a block's output in a session's; no example prints it.
@@ -58,7 +59,7 @@ def has_examples(page: Path) -> bool:
     return any(fence.language in RUN for fence in fences(page))
 
 
-OWN = {BUCKET, CREDENTIALS, DJANGO, ENCRYPTION, MOVE, SCANNER, SERVICES, STEP, STORAGE, TRASH}
+OWN = {BUCKET, CREDENTIALS, DJANGO, ENCRYPTION, MOVE, SCANNER, SERVICES, STEP, STORAGE, TRASH, WEBHOOKS}
 #: Pages that any server can play; the others need one of their own, and have a test of their own.
 PLAIN = [page for page in markdown_pages.pages() if has_examples(page) and page not in OWN]
 
@@ -159,6 +160,11 @@ def test_scanner(make_server: Callable[..., ServerProcess], directory: Path) -> 
 def test_trash(make_server: Callable[..., ServerProcess], directory: Path) -> None:
     server = make_server(TRASH_HOURS="72")
     run(TRASH, directory, server.home, {ADDRESS: at(server)})
+
+
+def test_webhooks(make_server: Callable[..., ServerProcess], directory: Path) -> None:
+    server = make_server(WEBHOOK_ALLOWED_NETWORKS="127.0.0.1")
+    run(WEBHOOKS, directory, server.home, {ADDRESS: at(server), "9000": str(free_port())})
 
 
 def installed(page: Path, directory: Path) -> None:

@@ -46,6 +46,7 @@ def test_one_upload_is_one_trace_and_one_error_is_one_report(
         JOB_MAX_ATTEMPTS="1",
         **step_package.install(tmp_path / "plugins", step_package.FAULTY),
     )
+    assert f"ok      traces       to {receiver.url}/v1/traces" in server.command("check").stdout
     with connect(server) as http:
         # A trace that the client has begun goes on through its request, the job and the steps.
         metadata = "filename " + "Y29uZmlkZW50aWFsLW1lcmdlci50eHQ="
@@ -143,6 +144,9 @@ def test_uploads_do_not_depend_on_the_receiver(
             eventually(lambda: logged("traces.receiver_unavailable", "web"))
         file = http.post("/files/?filename=b.txt", content=b"FAULTY").json()["id"]
         assert wait_until_processed(http, file)["status"] == "FAILED"
+    checked = server.command("check")
+    assert f"traces       http://{absent_receiver}/v1/traces does not take traces" in checked.stdout
+    assert checked.returncode == 1
     assert server.stop() == 0
     assert logged("traces.receiver_unavailable", "web") == 1
     assert logged("traces.receiver_unavailable", "worker") <= 1

@@ -3,7 +3,7 @@ processes write, in any checkout.
 
 Run as ``python -m tests.upgrade.old_installation COMMAND`` in the environment of a server:
 
-- ``install`` creates the schema and fills every table; prints what is in it (``Installed``) as JSON.
+- ``install`` creates the schema and fills every table; prints what is in it (``Installed``) and all ``rows`` as JSON.
 - ``write`` goes on as its web processes and workers do until the input ends; prints each file once it is committed.
 - ``rows`` prints every row that the release can read, by table.
 """
@@ -36,7 +36,7 @@ TOKEN = "wl_a-token-of-the-previous-release"
 #: Ended jobs, so that the migration has rows to go through.
 ENDED_JOBS = 500
 #: Seconds between two transactions of `write`, so that it leaves the migration something of the machine.
-PAUSE = 0.03
+PAUSE = 0.1
 
 
 @dataclass
@@ -334,8 +334,8 @@ def main() -> None:
     if command == "write":
         write()
     else:
-        found: object = asdict(install()) if command == "install" else rows()
-        print(json.dumps(found, cls=DjangoJSONEncoder))
+        found = {"installed": asdict(install())} if command == "install" else {}
+        print(json.dumps(found | {"rows": rows()}, cls=DjangoJSONEncoder))
 
 
 if __name__ == "__main__":

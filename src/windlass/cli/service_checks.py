@@ -17,6 +17,7 @@ from windlass import conf
 from windlass.database.connection import connection
 from windlass.files import api as files
 from windlass.jobs import api as jobs
+from windlass.operations import tracing
 from windlass.operations.checks.database import count_missing_migrations
 from windlass.operations.logging import without_secrets
 from windlass.processing import api as processing
@@ -45,6 +46,8 @@ def run_all_checks() -> Iterator[Result]:
         "steps": _steps,
         "scanner": _scanner,
     }
+    if tracing.is_configured(conf.get()):
+        functions["traces"] = tracing.check
     for name, function in functions.items():
         yield _run_check(name, function)
         if name == "storage":

@@ -69,6 +69,14 @@ sandbox_kills = Counter(
     "Children of the sandbox that were ended, or could not go on, by cause.",
     {"cause": ("time", "memory", "cpu", "system-call", "killed", "crash", "exit", "sandbox")},
 )
+webhook_seconds = Histogram(
+    "windlass_webhook_seconds",
+    "Seconds of one attempt to deliver an event to a webhook, by how it ended.",
+    {"outcome": ("delivered", "retried", "dead", "postponed")},
+)
+idempotency_replays = Counter(
+    "windlass_idempotency_replays", "Requests that were answered as an earlier one with the same Idempotency-Key."
+)
 live_readers = Gauge("windlass_live_readers", "Clients that read live events.", {"kind": ("sse", "websocket")})
 client_disconnects = Counter(
     "windlass_client_disconnects",

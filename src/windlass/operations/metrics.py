@@ -44,6 +44,7 @@ from windlass.jobs.api import Job, JobState, Stage
 from windlass.kernel import instruments
 from windlass.kernel.clock import monotonic, now
 from windlass.kernel.instruments import Gauge, Histogram, Instrument
+from windlass.operations.component_checks import CheckResult, CheckState, check_components
 from windlass.processing import api as processing
 from windlass.processing.sandbox.capability_level import NAMES
 from windlass.receiving import disk_space
@@ -141,14 +142,21 @@ def _work() -> Iterable[Metric]:
     """Queries by index: few jobs wait or run, however many are done."""
     open_states = (JobState.QUEUED, JobState.RUNNING, JobState.DEAD)
     jobs = {(stage.value, state.value): 0 for stage in Stage for state in open_states}
-    waiting = Job.objects.filter(state__in=open_states).values_list("stage", "state").annotate(n=Count("id"))
-    jobs |= {(stage, state): n for stage, state, n in waiting}
+    by_state = Job.objects.filter(state__in=open_states).values_list("stage", "state").annotate(n=Count("id"))
+    jobs |= {(stage, state): n for stage, state, n in by_state}
     yield _gauge("windlass_jobs", "Jobs that wait, run or are dead letters.", ["stage", "state"], jobs)
     yield _gauge(
         "windlass_jobs_oldest_age_seconds",
         "How long the job that is due for longest has waited.",
         ["stage"],
         {(stage.value,): _age(_oldest_due(stage)) for stage in Stage},
+    )
+    pending = events.Delivery.objects.filter(state=events.DeliveryState.PENDING)
+    waiting = pending.aggregate(n=Count("id"), since=Min("due_at"))
+    yield _gauge("windlass_webhooks_pending", "Deliveries to webhooks that wait.", [], {(): waiting["n"]})
+    overdue = {(): _age(waiting["since"])}
+    yield _gauge(
+        "windlass_webhooks_oldest_age_seconds", "How long the delivery that is due for longest waits.", [], overdue
     )
     uploads = _counted(UploadSession, UploadStatus)
     yield _gauge("windlass_uploads", "Upload sessions that are remembered.", ["status"], uploads)
@@ -238,6 +246,30 @@ registry.register(Instruments())
 ProcessCollector(namespace="windlass", registry=registry)
 
 
+class Components(Collector):
+    """What the checks of components found, in this process."""
+
+    def __init__(self, results: Mapping[str, CheckResult]) -> None:
+        self._results = results
+
+    def collect(self) -> Iterable[Metric]:
+        states = {
+            (name, state.value): int(result.state is state)
+            for name, result in self._results.items()
+            for state in CheckState
+        }
+        yield _gauge(
+            "windlass_component_state",
+            "What the check of each component found: 1 for it.",
+            ["component", "state"],
+            states,
+        )
+        seconds = {(name,): result.latency_ms / 1000 for name, result in self._results.items()}
+        yield _gauge("windlass_component_check_seconds", "How long that check took.", ["component"], seconds)
+
+
 async def metrics(request: Request) -> Response:
-    body = await in_database(generate_latest, registry)
+    components = CollectorRegistry(auto_describe=False)
+    components.register(Components(await check_components()))
+    body = await in_database(lambda: generate_latest(registry) + generate_latest(components))
     return Response(body, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4, "Cache-Control": "no-store"})

@@ -24,6 +24,14 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 
+#: How long ``check`` waits for the receiver.
+CHECK_SECONDS = 3.0
+
+
+class ReceiverUnavailable(Exception):
+    """The receiver of traces does not answer, or refuses them."""
+
+
 def is_configured(settings: conf.Settings) -> bool:
     is_off = settings.otel_sdk_disabled or settings.otel_traces_exporter == "none"
     return bool(settings.traces_endpoint) and not is_off
@@ -38,14 +46,20 @@ def start(process: str) -> Callable[[], None]:
     settings = conf.get()
     if not is_configured(settings):
         return _do_nothing
-    try:
-        exporter = _exporter(settings)
-    except ImportError as error:
-        raise conf.BadSetting(
-            "OTEL_EXPORTER_OTLP_ENDPOINT is set, and the libraries for it are not installed: "
-            "pip install 'windlass[otel]'"
-        ) from error
-    return record(exporter, {"service.name": settings.otel_service_name, "windlass.process": process})
+    resource = {"service.name": settings.otel_service_name, "windlass.process": process}
+    return record(_exporter(settings), resource)
+
+
+def check() -> str:
+    """Send the receiver an empty batch; return its URL. Blocks for CHECK_SECONDS at most.
+
+    Raises ReceiverUnavailable, BadSetting.
+    """
+    settings = conf.get()
+    exporter = _exporter(settings, CHECK_SECONDS)
+    if exporter.export([]).name != "SUCCESS":
+        raise ReceiverUnavailable(f"{settings.traces_endpoint} does not take traces, or does not answer")
+    return f"to {settings.traces_endpoint}"
 
 
 def record(exporter: SpanExporter, resource: Mapping[str, str]) -> Callable[[], None]:
@@ -59,8 +73,6 @@ def record(exporter: SpanExporter, resource: Mapping[str, str]) -> Callable[[], 
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-    # The SDK logs every failed batch and every dropped span; ``_logging_once`` says so once.
-    logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
     processor = BatchSpanProcessor(_logging_once(exporter))
     provider = TracerProvider(
         resource=Resource.create({"service.version": __version__, **resource}), shutdown_on_exit=False
@@ -78,12 +90,20 @@ def record(exporter: SpanExporter, resource: Mapping[str, str]) -> Callable[[], 
 def _do_nothing() -> None: ...
 
 
-def _exporter(settings: conf.Settings) -> SpanExporter:
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-    from opentelemetry.util.re import parse_env_headers
-
+def _exporter(settings: conf.Settings, seconds: float | None = None) -> SpanExporter:
+    """``seconds``: after which a batch is given up, by default OTEL_EXPORTER_OTLP_TIMEOUT. Raises BadSetting."""
+    try:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.util.re import parse_env_headers
+    except ImportError as error:
+        raise conf.BadSetting(
+            "OTEL_EXPORTER_OTLP_ENDPOINT is set, and the libraries for it are not installed: "
+            "pip install 'windlass[otel]'"
+        ) from error
+    # The SDK logs every failed batch and every dropped span; ``_logging_once`` says so once.
+    logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
     headers = parse_env_headers(settings.otel_exporter_otlp_headers, liberal=True)
-    return OTLPSpanExporter(settings.traces_endpoint, headers=headers)
+    return OTLPSpanExporter(settings.traces_endpoint, headers=headers, timeout=seconds)
 
 
 def _logging_once(exporter: SpanExporter) -> SpanExporter:

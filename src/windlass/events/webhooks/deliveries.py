@@ -28,7 +28,7 @@ TEST_TYPE = "webhook.test"
 #: Attempts that are kept of one delivery, the last ones.
 KEPT_ATTEMPTS = 30
 #: How much longer than the longest attempt the lease of a claim lasts (seconds).
-LEASE_MARGIN = 20.0
+LEASE_MARGIN = 5.0
 #: A delay of the schedule is changed at random by at most this share, so that many do not come at once.
 JITTER = 0.2
 #: A receiver's Retry-After counts up to this (seconds).

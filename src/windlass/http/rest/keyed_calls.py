@@ -18,6 +18,7 @@ from windlass.executors import in_transaction
 from windlass.files import api as files
 from windlass.http.callers import caller
 from windlass.http.idempotency import PARAMETER, caller_of, holding
+from windlass.kernel import process_counters
 from windlass.protocols.idempotency import HEADER, REPLAYED, JsonDigest, head_fingerprint, parse_key
 from windlass.receiving import lease as leases
 
@@ -77,6 +78,17 @@ def record(request: HttpRequest, response: HttpResponse) -> None:
         files.record_answer(claim, _storable(response))
 
 
+async def in_recorded_transaction(request: HttpRequest, work: Callable[[], HttpResponse]) -> HttpResponse:
+    """Run ``work`` in a transaction, and record the response that it makes there (``record``)."""
+
+    def work_and_record() -> HttpResponse:
+        response = work()
+        record(request, response)
+        return response
+
+    return await in_transaction(work_and_record)
+
+
 async def _settle(claim: files.KeyClaim, response: HttpResponseBase | None) -> None:
     """Keep the answer of a call that succeeded; release the key of one that was refused, which had no effect."""
     if claim.answer is not None:
@@ -94,6 +106,7 @@ def _storable(response: HttpResponse) -> files.Answer:
 
 def _again(first: files.AnsweredRequest) -> HttpResponse:
     assert first.answer is not None, "calls of the record plane create no upload sessions"
+    process_counters.idempotency_replays.add(1)
     headers = dict(first.answer.headers) | {REPLAYED: "true"}
     return HttpResponse(first.answer.body, status=first.answer.status, headers=headers)
 

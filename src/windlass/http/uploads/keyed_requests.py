@@ -18,6 +18,7 @@ from windlass.executors import in_database, in_thread, in_transaction
 from windlass.files import api as files
 from windlass.http.endpoints import ByteEndpoint, Content
 from windlass.http.idempotency import caller_of, holding, is_final
+from windlass.kernel import process_counters
 from windlass.kernel.principals import Principal
 from windlass.kernel.problem_types import GrantUsed, ReceiveTimeout, UploadGone
 from windlass.protocols.idempotency import (
@@ -196,5 +197,6 @@ async def _first_answer(upload: UploadRequest, first: files.AnsweredRequest, res
 
 
 def _replayed(response: Response) -> Response:
+    process_counters.idempotency_replays.add(1)
     response.headers[REPLAYED] = "true"
     return response

@@ -13,8 +13,10 @@ from windlass import conf
 from windlass.accounts import api as accounts
 from windlass.database.outage import is_outage, log_outage
 from windlass.events import api as events
-from windlass.events.api import ClaimedDelivery, DeliveryState, JournalReader
+from windlass.events.api import AttemptResult, ClaimedDelivery, DeliveryState, JournalReader
 from windlass.executors import in_database, in_transaction
+from windlass.kernel import process_counters
+from windlass.kernel.clock import monotonic
 from windlass.operations.webhooks.sender import Sender
 from windlass.resilience.circuit_breaker import BreakerOpen
 
@@ -22,8 +24,10 @@ log = structlog.get_logger(__name__)
 
 #: Seconds between two looks at the journal and at what is due; while no webhook is enabled; after an error.
 POLL_SECONDS, IDLE_SECONDS, ERROR_SECONDS = 0.5, 2.0, 5.0
+#: Seconds after the end of a delivery in which others may end too, so that the next are claimed together.
+LINGER_SECONDS = 0.02
 #: Deliveries to one endpoint at a time, so that a slow receiver does not use up the connections of the others.
-ENDPOINT_CONCURRENCY = 4
+ENDPOINT_CONCURRENCY = 8
 #: Seconds that running attempts have to end when the process is to stop. Those that have not are made again later.
 STOP_SECONDS = 3.0
 
@@ -41,6 +45,8 @@ class Deliverer:
     def __init__(self) -> None:
         self._reader = JournalReader(accounts.may_sign_in, accounts.is_staff_owner)
         self._running: dict[asyncio.Task[None], uuid.UUID] = {}
+        self._read_at = 0.0
+        self._is_used = False
 
     async def run(self, stop: threading.Event) -> None:
         sender = Sender(conf.get().webhook_concurrency)
@@ -56,7 +62,8 @@ class Deliverer:
             await sender.aclose()
 
     async def deliver_due(self) -> None:
-        """Read the journal once and send what is due until nothing is left that is due now."""
+        """Read the journal and send what is due until nothing is left that is due now."""
+        self._read_at = 0.0
         sender = Sender(conf.get().webhook_concurrency)
         try:
             await self._pass(sender)
@@ -70,6 +77,7 @@ class Deliverer:
         """Wait, but not longer than until a delivery has ended: others may wait for it."""
         if self._running:
             await asyncio.wait(self._running, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.sleep(LINGER_SECONDS)
         else:
             await asyncio.sleep(seconds)
 
@@ -84,11 +92,14 @@ class Deliverer:
             return ERROR_SECONDS
 
     async def _pass(self, sender: Sender) -> bool:
-        """Read the journal, and start what is due and has room. Returns whether any webhook is enabled."""
-        is_used = await in_database(self._reader.read)
+        """Read the journal, unless that was a moment ago, and start what is due and has room. Returns whether any
+        webhook is enabled."""
+        if monotonic() >= self._read_at:
+            self._is_used = await in_database(self._reader.read)
+            self._read_at = monotonic() + POLL_SECONDS
         free = conf.get().webhook_concurrency - len(self._running)
-        if free <= 0 or not is_used:
-            return is_used
+        if free <= 0 or not self._is_used:
+            return self._is_used
         busy = Counter(self._running.values())
         for endpoint_id in await in_database(events.endpoints_with_due_deliveries):
             most = min(free, ENDPOINT_CONCURRENCY - busy[endpoint_id])
@@ -96,7 +107,7 @@ class Deliverer:
             free -= len(claims)
             for claim in claims:
                 self._start(sender, claim)
-        return is_used
+        return self._is_used
 
     def _start(self, sender: Sender, claim: ClaimedDelivery) -> None:
         task = asyncio.create_task(_deliver(sender, claim))
@@ -119,12 +130,15 @@ async def _deliver(sender: Sender, claim: ClaimedDelivery) -> None:
 
 
 async def _attempt(sender: Sender, claim: ClaimedDelivery) -> None:
+    began = monotonic()
     try:
         result = await sender.send(claim)
     except BreakerOpen as refused:
+        process_counters.webhook_seconds.observe(monotonic() - began, "postponed")
         await in_transaction(events.postpone, claim, max(refused.retry_after, 1.0))
         return
     state = await in_transaction(events.record_attempt, claim, result)
+    process_counters.webhook_seconds.observe(result.seconds, _outcome(result, state))
     figures = {"attempt": claim.attempts + 1, "status": result.status, "seconds": round(result.seconds, 3)}
     if result.is_gone and await in_transaction(events.disable_endpoint, claim.endpoint.id, GONE):
         log.warning("webhook.disabled", reason=GONE)
@@ -134,3 +148,9 @@ async def _attempt(sender: Sender, claim: ClaimedDelivery) -> None:
         log.debug("webhook.delivered", **figures)
     else:
         log.info("webhook.retry", error=result.error, **figures)
+
+
+def _outcome(result: AttemptResult, state: DeliveryState | None) -> str:
+    if result.is_delivered:
+        return "delivered"
+    return "dead" if state == DeliveryState.DEAD or result.is_gone else "retried"
