@@ -264,6 +264,43 @@ class TestRefusals:
         assert counts(caller)[1] == 10
 
 
+class TestMediaForms:
+    """Their answer comes after processing, so what is recorded with the files is replaced by it."""
+
+    @pytest.fixture(autouse=True)
+    def _without_wait(self, configure: Callable[..., None]) -> None:
+        configure(MEDIA_WAIT_SECONDS="0")
+
+    @pytest.mark.parametrize(("call", "part"), [("simple", "file"), ("images", "images")])
+    def test_a_repeated_form(self, caller: ApiClient, call: str, part: str) -> None:
+        header, path = key(), f"/api/v1/media/upload/{call}"
+        first = caller("POST", path, headers=header, files={part: ("a.png", b"png", "image/png")})
+        assert first.status_code == 200, first.text
+        again = caller("POST", path, headers=header, files={part: ("a.png", b"png", "image/png")})
+        assert (again.headers[REPLAYED], again.content) == ("true", first.content)
+        other = caller("POST", path, headers=header, files={part: ("a.png", b"other", "image/png")})
+        assert other.status_code == 422
+        assert counts(caller) == (1, 1)
+
+    def test_a_picture_that_was_stored_and_then_rejected(
+        self, caller: ApiClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from windlass.files.models import FileAsset
+        from windlass.http.uploads import media_api
+
+        async def reject(file_ids: list[uuid.UUID], _: float) -> None:
+            rejection = {"rule": "type", "detail": "No picture.", "limit": None, "actual": None}
+            await FileAsset.objects.filter(id__in=file_ids).aupdate(status="REJECTED", rejection=rejection)
+
+        monkeypatch.setattr(media_api, "until_processed", reject)
+        header, path = key(), "/api/v1/media/upload/simple"
+        first = caller("POST", path, headers=header, files={"file": ("a.png", b"png", "image/png")})
+        assert (first.status_code, first.json()["detail"]) == (422, "No picture.")
+        again = caller("POST", path, headers=header, files={"file": ("a.png", b"png", "image/png")})
+        assert (again.status_code, again.headers[REPLAYED], again.json()) == (422, "true", first.json())
+        assert counts(caller) == (1, 1)
+
+
 class TestClaims:
     def test_a_request_that_still_runs_is_409(self, caller: ApiClient) -> None:
         from windlass.files.models import IdempotencyKey
@@ -394,6 +431,18 @@ class TestRecords:
         asset.refresh_from_db()
         assert asset.run == 2
 
+    def test_webhooks(self, caller: ApiClient, configure: Callable[..., None]) -> None:
+        configure(WEBHOOK_ALLOWED_NETWORKS="127.0.0.0/8")
+        header, wanted = key(), {"url": "http://127.0.0.1:9/hook", "types": ["file.ready"]}
+        first = caller("POST", "/api/v1/webhooks", headers=header, json=wanted)
+        assert first.status_code == 201, first.text
+        again = caller("POST", "/api/v1/webhooks", headers=header, json=wanted)
+        assert (again.headers[REPLAYED], again.json()) == ("true", first.json())
+        path, header = f"/api/v1/webhooks/{first.json()['id']}/rotate-secret", key()
+        secrets = [caller("POST", path, headers=header).json() for _ in range(2)]
+        assert secrets[0] == secrets[1]
+        assert secrets[0] != first.json()
+
     def test_retrying_failed_tasks(self, user: Callable[..., ApiClient]) -> None:
         from windlass.asgi import application
 
@@ -415,6 +464,7 @@ WITHOUT_KEY = {
     "POST /api/v1/upload/cancel": "ends an upload; repeating it changes nothing",
     "POST /api/v1/media/cleanup/expired": "deletes what has expired; repeating it deletes what has expired since",
     "POST /error-handling/circuit-breakers/{}/reset": "repeating it changes nothing",
+    "PUT /error-handling/service-level": "repeating it changes nothing",
 }
 
 
