@@ -374,6 +374,36 @@ class TestClaims:
         assert isinstance(third, files.AnsweredRequest)
         assert third.answer == files.Answer(201, [("a", "b")], b"answer")
 
+    @pytest.mark.parametrize("name", ["raw", "form"])
+    def test_a_commit_that_the_database_did_not_confirm(
+        self, caller: ApiClient, name: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The file is recorded, which nobody knows: its bytes stay, and the repeated request gets its record."""
+        from django.db import OperationalError
+
+        from windlass import executors
+        from windlass.files.api import load_file, open_blob
+        from windlass.http.uploads import multipart_intake
+        from windlass.receiving import single
+
+        async def unconfirmed(*work: Any) -> None:
+            await executors.in_transaction(*work)
+            raise OperationalError("server closed the connection unexpectedly")
+
+        header, request = key(), CREATIONS[name][0]
+        with monkeypatch.context() as patch:
+            for module in (single, multipart_intake):
+                patch.setattr(module, "in_transaction", unconfirmed)
+            assert send(caller, request, header).status_code == 503
+        again = send(caller, request, header)
+        assert (again.status_code, again.headers[REPLAYED]) == (201, "true")
+        asset = load_file(uuid.UUID(again.json()["id"]))
+        assert asset is not None
+        assert asset.blob is not None
+        with open_blob(asset.blob) as stored:
+            assert stored.read() == b"hello"
+        assert counts(caller)[1] == 1
+
     def test_an_answer_expires(self, caller: ApiClient, configure: Callable[..., None]) -> None:
         from windlass.files.models import IdempotencyKey
         from windlass.kernel.clock import now
