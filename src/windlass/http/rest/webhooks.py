@@ -17,7 +17,7 @@ from pydantic import AwareDatetime, Field, StrictBool
 from windlass import conf
 from windlass.events import api as events
 from windlass.events.api import Delivery, DeliveryState, WebhookEndpoint
-from windlass.executors import in_database, in_thread, in_transaction
+from windlass.executors import in_database, in_look_up_thread, in_transaction
 from windlass.http.callers import OWNER, caller
 from windlass.http.json_models import ReplyModel, within
 from windlass.http.rest import cursors
@@ -247,7 +247,7 @@ async def _check_url(url: str) -> None:
     """Raises InvalidField."""
     try:
         async with asyncio.timeout(LOOK_UP_SECONDS):
-            await in_thread(events.check_target, url, conf.get().webhook_allowed_networks)
+            await in_look_up_thread(events.check_target, url, conf.get().webhook_allowed_networks)
     except events.TargetRefused as refused:
         raise InvalidField(str(refused), field="url") from refused
     except TimeoutError:
