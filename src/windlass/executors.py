@@ -30,6 +30,7 @@ T = TypeVar("T")
 
 DATABASE_THREADS = 8
 BYTE_THREADS = 32
+LOOK_UP_THREADS = 4
 CHECK_THREADS = 32
 
 #: Calls in one group commit, at most.
@@ -40,6 +41,13 @@ async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> 
     """Run a function that reads, writes, syncs or hashes, in a thread for bytes."""
     return await asyncio.get_running_loop().run_in_executor(
         _threads("bytes", BYTE_THREADS), _in_context(work, *args, **kwargs)
+    )
+
+
+async def in_look_up_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run a function that asks a name server, which may not answer for long, in a thread for that only."""
+    return await asyncio.get_running_loop().run_in_executor(
+        _threads("names", LOOK_UP_THREADS), _in_context(work, *args, **kwargs)
     )
 
 

@@ -21,6 +21,7 @@ from tests.upgrade.compatibility import incompatibilities
 from tests.upgrade.previous_release import migrations_since, previous_release
 from windlass.kernel.clock import now
 from windlass.kernel.ids import new_id
+from windlass.operations.checks.check import CheckState
 
 APP = "windlass_trial"
 REPAIR = "0006_defaults_for_previous_version"
@@ -134,6 +135,19 @@ def operations_of(operations: list[Operation]) -> Iterator[Operation]:
         yield operation
         if isinstance(operation, migrations.SeparateDatabaseAndState):
             yield from operations_of(operation.database_operations)
+
+
+def test_a_schema_that_is_newer_than_the_code_is_complete_for_it() -> None:
+    """So processes stay ready after the database was migrated to the version that will replace them."""
+    from windlass.operations.checks.database import check_migrations
+
+    django_home.migrated()
+    recorder = MigrationRecorder(connections["default"])
+    recorder.record_applied("windlass_jobs", "9999_of_the_next_version")
+    try:
+        assert check_migrations().state == CheckState.OK
+    finally:
+        recorder.record_unapplied("windlass_jobs", "9999_of_the_next_version")
 
 
 @pytest.fixture

@@ -264,6 +264,43 @@ class TestRefusals:
         assert counts(caller)[1] == 10
 
 
+class TestMediaForms:
+    """Their answer comes after processing, so what is recorded with the files is replaced by it."""
+
+    @pytest.fixture(autouse=True)
+    def _without_wait(self, configure: Callable[..., None]) -> None:
+        configure(MEDIA_WAIT_SECONDS="0")
+
+    @pytest.mark.parametrize(("call", "part"), [("simple", "file"), ("images", "images")])
+    def test_a_repeated_form(self, caller: ApiClient, call: str, part: str) -> None:
+        header, path = key(), f"/api/v1/media/upload/{call}"
+        first = caller("POST", path, headers=header, files={part: ("a.png", b"png", "image/png")})
+        assert first.status_code == 200, first.text
+        again = caller("POST", path, headers=header, files={part: ("a.png", b"png", "image/png")})
+        assert (again.headers[REPLAYED], again.content) == ("true", first.content)
+        other = caller("POST", path, headers=header, files={part: ("a.png", b"other", "image/png")})
+        assert other.status_code == 422
+        assert counts(caller) == (1, 1)
+
+    def test_a_picture_that_was_stored_and_then_rejected(
+        self, caller: ApiClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from windlass.files.models import FileAsset
+        from windlass.http.uploads import media_api
+
+        async def reject(file_ids: list[uuid.UUID], _: float) -> None:
+            rejection = {"rule": "type", "detail": "No picture.", "limit": None, "actual": None}
+            await FileAsset.objects.filter(id__in=file_ids).aupdate(status="REJECTED", rejection=rejection)
+
+        monkeypatch.setattr(media_api, "until_processed", reject)
+        header, path = key(), "/api/v1/media/upload/simple"
+        first = caller("POST", path, headers=header, files={"file": ("a.png", b"png", "image/png")})
+        assert (first.status_code, first.json()["detail"]) == (422, "No picture.")
+        again = caller("POST", path, headers=header, files={"file": ("a.png", b"png", "image/png")})
+        assert (again.status_code, again.headers[REPLAYED], again.json()) == (422, "true", first.json())
+        assert counts(caller) == (1, 1)
+
+
 class TestClaims:
     def test_a_request_that_still_runs_is_409(self, caller: ApiClient) -> None:
         from windlass.files.models import IdempotencyKey
@@ -298,6 +335,23 @@ class TestClaims:
         assert late.json()["id"] == first.json()["id"]
         assert counts(caller)[1] == 1
 
+    def test_of_many_at_once_one_is_executed(self, caller: ApiClient) -> None:
+        header = key()
+
+        async def scenario() -> list[httpx.Response]:
+            transport = httpx.ASGITransport(caller._app)
+            async with httpx.AsyncClient(
+                transport=transport, base_url="http://localhost", headers=caller.headers | header
+            ) as client:
+                return await asyncio.gather(*(client.post("/files/", content=b"hello") for _ in range(8)))
+
+        answers = asyncio.run(scenario())
+        executed = [each for each in answers if each.status_code == 201 and REPLAYED not in each.headers]
+        assert len(executed) == 1
+        assert {each.status_code for each in answers} <= {201, 409}
+        assert {each.json()["id"] for each in answers if each.status_code == 201} == {executed[0].json()["id"]}
+        assert counts(caller)[1] == 1
+
     def test_a_request_that_lost_its_key_creates_nothing(self, caller: ApiClient) -> None:
         """Its process was stopped for longer than its claim lasts, and a repeated request took the key over."""
         from windlass.files import api as files
@@ -319,6 +373,36 @@ class TestClaims:
         third = files.claim_key(asked, "web-1", 10)
         assert isinstance(third, files.AnsweredRequest)
         assert third.answer == files.Answer(201, [("a", "b")], b"answer")
+
+    @pytest.mark.parametrize("name", ["raw", "form"])
+    def test_a_commit_that_the_database_did_not_confirm(
+        self, caller: ApiClient, name: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The file is recorded, which nobody knows: its bytes stay, and the repeated request gets its record."""
+        from django.db import OperationalError
+
+        from windlass import executors
+        from windlass.files.api import load_file, open_blob
+        from windlass.http.uploads import multipart_intake
+        from windlass.receiving import single
+
+        async def unconfirmed(*work: Any) -> None:
+            await executors.in_transaction(*work)
+            raise OperationalError("server closed the connection unexpectedly")
+
+        header, request = key(), CREATIONS[name][0]
+        with monkeypatch.context() as patch:
+            for module in (single, multipart_intake):
+                patch.setattr(module, "in_transaction", unconfirmed)
+            assert send(caller, request, header).status_code == 503
+        again = send(caller, request, header)
+        assert (again.status_code, again.headers[REPLAYED]) == (201, "true")
+        asset = load_file(uuid.UUID(again.json()["id"]))
+        assert asset is not None
+        assert asset.blob is not None
+        with open_blob(asset.blob) as stored:
+            assert stored.read() == b"hello"
+        assert counts(caller)[1] == 1
 
     def test_an_answer_expires(self, caller: ApiClient, configure: Callable[..., None]) -> None:
         from windlass.files.models import IdempotencyKey
@@ -364,6 +448,42 @@ class TestGrants:
         assert anybody("POST", url, headers=header, content=b"hellO").status_code == 422
         assert counts(caller)[1] == 1
 
+    def test_a_grant_whose_upload_was_cut_by_a_crash(self, caller: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The half upload ends, and the grant is free for the repeated request."""
+        from windlass.asgi import application
+        from windlass.files import api as files
+        from windlass.http.uploads import keyed_requests
+        from windlass.receiving import lease
+        from windlass.receiving.single import SingleRequestUpload
+
+        async def die(*_: Any) -> None:
+            raise OSError("the server dies here")
+
+        async def nothing(*_: Any) -> None: ...
+
+        url = caller("POST", "/uploads/grants/", json={}).json()["url"].removeprefix("http://localhost")
+        header, anybody, content = key(), ApiClient(application), bytes(2 * 1024 * 1024)
+        with monkeypatch.context() as patch:
+            patch.setattr(SingleRequestUpload, "verify", die)
+            patch.setattr(SingleRequestUpload, "discard", nothing)
+            patch.setattr(keyed_requests._KeyedExecution, "_settle", die)
+            assert anybody("POST", url, headers=header, content=content).status_code == 500
+        for leases in (files.UPLOAD_LEASES, files.KEY_CLAIMS):
+            leases.release_all(lease.holder())
+        again = anybody("POST", url, headers=header, content=content)
+        assert again.status_code == 201, again.text
+        statuses = files.UploadSession.objects.filter(owner=caller.owner).values_list("status", flat=True)
+        assert sorted(statuses) == ["completed", "failed"]
+        assert counts(caller)[1] == 1
+
+    def test_every_call_that_accepts_a_used_grant_with_a_key_looks_for_the_key(self) -> None:
+        from windlass.accounts.access import GrantUse
+        from windlass.http.byte_endpoints import BYTE_ENDPOINTS
+
+        creating = [each for each in BYTE_ENDPOINTS if each.access.grant_use is GrantUse.CREATE]
+        assert {each.name for each in creating} >= {"create_file", "put_file", "create_files"}
+        assert [each.name for each in creating if not each.takes_idempotency_key] == []
+
 
 class TestRecords:
     def test_signing_reprocessing_and_releasing(self, caller: ApiClient) -> None:
@@ -394,6 +514,18 @@ class TestRecords:
         asset.refresh_from_db()
         assert asset.run == 2
 
+    def test_webhooks(self, caller: ApiClient, configure: Callable[..., None]) -> None:
+        configure(WEBHOOK_ALLOWED_NETWORKS="127.0.0.0/8")
+        header, wanted = key(), {"url": "http://127.0.0.1:9/hook", "types": ["file.ready"]}
+        first = caller("POST", "/api/v1/webhooks", headers=header, json=wanted)
+        assert first.status_code == 201, first.text
+        again = caller("POST", "/api/v1/webhooks", headers=header, json=wanted)
+        assert (again.headers[REPLAYED], again.json()) == ("true", first.json())
+        path, header = f"/api/v1/webhooks/{first.json()['id']}/rotate-secret", key()
+        secrets = [caller("POST", path, headers=header).json() for _ in range(2)]
+        assert secrets[0] == secrets[1]
+        assert secrets[0] != first.json()
+
     def test_retrying_failed_tasks(self, user: Callable[..., ApiClient]) -> None:
         from windlass.asgi import application
 
@@ -415,6 +547,7 @@ WITHOUT_KEY = {
     "POST /api/v1/upload/cancel": "ends an upload; repeating it changes nothing",
     "POST /api/v1/media/cleanup/expired": "deletes what has expired; repeating it deletes what has expired since",
     "POST /error-handling/circuit-breakers/{}/reset": "repeating it changes nothing",
+    "PUT /error-handling/service-level": "repeating it changes nothing",
 }
 
 

@@ -188,6 +188,20 @@ def test_repeated_completion_creates_one_file(http: httpx.Client, anybody: httpx
     refused(upload.complete(parts), 410, "deleted")
 
 
+def test_a_repeated_creation_and_completion_with_an_idempotency_key(http: httpx.Client, anybody: httpx.Client) -> None:
+    asked, key = {"filename": "keyed.bin", "metadata": {}}, {"Idempotency-Key": "keyed.bin"}
+    first, again = (http.post("/s3/multipart", json=asked, headers=key) for _ in range(2))
+    assert (again.headers["Idempotency-Replayed"], again.json()) == ("true", first.json())
+    refused(http.post("/s3/multipart", json=asked | {"type": "image/png"}, headers=key), 400, "another request")
+    upload = Upload(http, anybody)
+    parts, key = upload.send_all(b"bytes"), {"Idempotency-Key": "completion"}
+    done, repeated = (
+        http.post(f"{upload.path}/complete", params=upload.query, json={"parts": parts}, headers=key) for _ in range(2)
+    )
+    assert done.status_code == 200, done.text
+    assert (repeated.headers["Idempotency-Replayed"], repeated.json()) == ("true", done.json())
+
+
 def test_completion_records_an_object_that_the_store_has_already_completed(
     http: httpx.Client, anybody: httpx.Client, s3_server: S3Server, bucket: Bucket
 ) -> None:

@@ -17,6 +17,7 @@ from tests.pure.client_exchange import (
 from windlass.client import (
     BadAnswer,
     Client,
+    Conflict,
     GaveUp,
     WaitTimeout,
     api_calls,
@@ -56,14 +57,33 @@ def test_a_get_request_is_repeated(outcome: Outcome) -> None:
     assert exchange.result == file_of(RECORD)
 
 
-def test_a_change_that_the_server_may_have_made_is_not_repeated() -> None:
-    exchange = Exchange(send_with_retries(SERVER, "POST", SERVER.url("files", FILE, "reprocess"), retry_budget()))
+def test_a_deletion_that_the_server_may_have_made_is_not_repeated() -> None:
+    exchange = Exchange(send_with_retries(SERVER, "DELETE", SERVER.url("files", FILE), retry_budget()))
     with pytest.raises(GaveUp):
         exchange.answer(CONNECTION_BROKE)
-    exchange = Exchange(send_with_retries(SERVER, "POST", SERVER.url("files", FILE, "reprocess"), retry_budget()))
+    exchange = Exchange(send_with_retries(SERVER, "DELETE", SERVER.url("files", FILE), retry_budget()))
     again = exchange.answer(problem(503, "unavailable", **{"retry-after": "1"}))
     assert again is not None
-    assert again.method == "POST"
+    assert again.method == "DELETE"
+
+
+@pytest.mark.parametrize("outcome", [CONNECTION_BROKE, problem(409, "request-in-progress"), Response(502)])
+def test_a_post_is_repeated_with_the_same_key(outcome: Outcome) -> None:
+    def call() -> Exchange[Response]:
+        return Exchange(send_with_retries(SERVER, "POST", SERVER.url("files", FILE, "reprocess"), retry_budget()))
+
+    exchange = call()
+    key = exchange.request.headers["Idempotency-Key"]
+    again = exchange.answer(outcome)
+    assert again is not None
+    assert (again.method, again.headers["Idempotency-Key"]) == ("POST", key)
+    assert call().request.headers["Idempotency-Key"] != key
+
+
+def test_another_conflict_is_final() -> None:
+    exchange = Exchange(send_with_retries(SERVER, "POST", SERVER.url("files", FILE, "reprocess"), retry_budget()))
+    with pytest.raises(Conflict):
+        exchange.answer(problem(409, "still-running"))
 
 
 def test_a_list_continues_at_the_next_link() -> None:

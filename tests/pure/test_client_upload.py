@@ -92,6 +92,46 @@ def test_an_invalid_metadata_key_is_refused_before_any_request(key: str) -> None
         UploadSettings(metadata={key: "value"})
 
 
+@pytest.mark.parametrize("outcome", [CONNECTION_BROKE, Response(503), problem(409, "request-in-progress")])
+def test_a_creation_is_repeated_with_the_same_key(outcome: Outcome) -> None:
+    exchange = upload()
+    key = exchange.request.headers["Idempotency-Key"]
+    again = exchange.answer(outcome)
+    assert again is not None
+    assert (again.method, again.headers["Idempotency-Key"]) == ("POST", key)
+    assert upload().request.headers["Idempotency-Key"] != key
+
+
+def test_a_creation_that_was_answered_before_is_continued_at_its_offset() -> None:
+    exchange = upload()
+    exchange.answer(CONNECTION_BROKE)
+    head = exchange.answer(Response(201, {"location": "/uploads/7", "idempotency-replayed": "true"}))
+    assert head is not None
+    assert (head.method, head.url) == ("HEAD", UPLOAD)
+    patch = exchange.answer(offset_is(600))
+    assert patch is not None
+    assert patch.headers["Upload-Offset"] == "600"
+
+
+def test_the_callers_own_key() -> None:
+    exchange = upload(idempotency_key='order 17 "b"')
+    assert exchange.request.headers["Idempotency-Key"] == '"order 17 \\"b\\""'
+    exchange.answer(Response(201, {"location": "/uploads/7", "idempotency-replayed": "true", **COMPLETE}))
+    assert exchange.result == FILE
+    with pytest.raises(ValueError, match="idempotency_key"):
+        UploadSettings(idempotency_key="größe")
+
+
+def test_an_upload_that_starts_again_has_another_key() -> None:
+    exchange = upload()
+    key = exchange.request.headers["Idempotency-Key"]
+    exchange.answer(CREATED)
+    again = exchange.answer(Response(410))
+    assert again is not None
+    assert again.method == "POST"
+    assert again.headers["Idempotency-Key"] != key
+
+
 def test_chunks_are_sent_one_after_another() -> None:
     exchange = upload(chunk_size=600)
     first = exchange.answer(CREATED)

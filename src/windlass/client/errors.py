@@ -100,6 +100,11 @@ def problem_of(response: Response) -> Mapping[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
+def is_in_progress(response: Response) -> bool:
+    """Whether the first request with the same idempotency key still runs."""
+    return response.status == 409 and str(problem_of(response).get("type", "")).endswith("/request-in-progress")
+
+
 def _phrase(status: int) -> str:
     known = status in HTTPStatus._value2member_map_
     return f"The server answered {status}{f' {HTTPStatus(status).phrase}' if known else ''}."

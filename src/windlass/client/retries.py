@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import random
+import uuid
 from collections.abc import Callable
 from typing import Any
 
 from windlass.client.effects import ConnectionFailure, Flow, Outcome, Request, Response, Sleep, send
-from windlass.client.errors import GaveUp, WindlassError, error_of
+from windlass.client.errors import GaveUp, WindlassError, error_of, is_in_progress
 from windlass.client.server import Server
 
 #: The server did not process the request; the same request may succeed later.
 _UNPROCESSED = frozenset({429, 503})
-#: A proxy or the connection failed. Repeating a request that changes nothing is safe.
+#: A proxy or the connection failed. Repeating a request is safe that changes nothing, or has an idempotency key.
 _FAILED_ON_THE_WAY = frozenset({408, 425, 502, 504})
 
 
@@ -65,9 +66,14 @@ class RetryBudget:
 def send_with_retries(
     server: Server, method: str, url: str, retry_budget: RetryBudget, payload: Any = None
 ) -> Flow[Response]:
-    """Return the successful response. Raises Refused for the server's refusal, and GaveUp."""
+    """Return the successful response. Raises Refused for the server's refusal, and GaveUp.
+
+    A POST has an idempotency key, so that it can be repeated without a second effect.
+    """
     body = b"" if payload is None else json.dumps(payload).encode()
-    headers = server.headers(url, {"Content-Type": "application/json"} if body else None)
+    kind = {"Content-Type": "application/json"} if body else {}
+    key = {"Idempotency-Key": quoted(str(uuid.uuid4()))} if method == "POST" else {}
+    headers = server.headers(url, kind | key)
     while True:
         outcome = yield from send(Request(method, url, headers, body))
         if isinstance(outcome, Response):
@@ -83,10 +89,19 @@ def send_with_retries(
         yield Sleep(delay)
 
 
+def quoted(key: str) -> str:
+    """Return the key as a string of RFC 9651."""
+    escaped = key.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
 def _is_repeatable(method: str, outcome: Outcome) -> bool:
+    may_repeat = method in ("GET", "POST")
     if isinstance(outcome, ConnectionFailure):
-        return method == "GET"
-    return outcome.status in _UNPROCESSED or (method == "GET" and outcome.status in _FAILED_ON_THE_WAY)
+        return may_repeat
+    if outcome.status in _UNPROCESSED or is_in_progress(outcome):
+        return True
+    return may_repeat and outcome.status in _FAILED_ON_THE_WAY
 
 
 def failure(outcome: Outcome) -> WindlassError:

@@ -10,14 +10,15 @@ import base64
 import contextlib
 import json
 import mimetypes
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
 
 from windlass.client.effects import ConnectionFailure, Flow, Outcome, Request, Response, Sleep, call, send
-from windlass.client.errors import BadAnswer, GaveUp, error_of, problem_of
+from windlass.client.errors import BadAnswer, GaveUp, error_of, is_in_progress, problem_of
 from windlass.client.resume_state import ResumeState
-from windlass.client.retries import RetryBudget, failure
+from windlass.client.retries import RetryBudget, failure, quoted
 from windlass.client.server import Server
 from windlass.client.upload_source import Source, SourceBody
 
@@ -47,6 +48,7 @@ class UploadOptions(TypedDict, total=False):
     on_notice: Notice | None
     chunk_size: int | None
     resume: bool
+    idempotency_key: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,9 @@ class UploadSettings:
     ``chunk_size``: maximum bytes of one request; None sends all remaining bytes in one, which is the fastest.
     ``resume``: resume an earlier upload of the same file to the same server. A file object has no lasting identity:
     it is resumed within the call only.
+    ``idempotency_key``: a name for this upload, of 1 to 255 printable ASCII characters. Whoever uploads the same file
+    with the same options and key again gets the same file, also on another machine. By default each upload has a key of
+    its own, so that a creation whose answer was lost can be repeated.
     """
 
     filename: str | None = None
@@ -73,8 +78,12 @@ class UploadSettings:
     on_notice: Notice | None = None
     chunk_size: int | None = None
     resume: bool = True
+    idempotency_key: str | None = None
 
     def __post_init__(self) -> None:
+        key = self.idempotency_key
+        if key is not None and not (0 < len(key) <= 255 and key.isascii() and key.isprintable()):
+            raise ValueError("idempotency_key must be 1 to 255 printable ASCII characters.")
         if self.chunk_size is not None and self.chunk_size < 1:
             raise ValueError("chunk_size must be at least 1 byte.")
         for key in self.metadata or {}:
@@ -88,7 +97,8 @@ class UploadSettings:
         if self.metadata is not None:
             metadata = {key: _metadata_text(value) for key, value in self.metadata.items()}
         names = ("filename", "content_type", "profile", "reference", "sha256")
-        return {name: getattr(self, name) for name in names} | {"metadata": metadata}
+        key = {} if self.idempotency_key is None else {"idempotency_key": self.idempotency_key}
+        return {name: getattr(self, name) for name in names} | {"metadata": metadata} | key
 
     def upload_metadata(self, name: str | None, digest: str | None) -> str:
         filename = self.filename or name or "unnamed"
@@ -121,6 +131,7 @@ class Upload:
     ) -> None:
         self._server, self._source, self._settings = server, source, settings
         self._resume_state, self._retry_budget = resume_state, retry_budget
+        self._key = settings.idempotency_key or str(uuid.uuid4())
         self._url: str | None = None
         self._offset: int | None = None
         self._file_id: str | None = None
@@ -151,9 +162,10 @@ class Upload:
         headers = TUS_HEADERS | {
             "Upload-Length": str(self._source.size),
             "Upload-Metadata": self._settings.upload_metadata(self._source.name, self._digest),
+            "Idempotency-Key": quoted(self._key),
         }
         outcome = yield from self._send(Request("POST", url, self._server.headers(url, headers)))
-        if isinstance(outcome, ConnectionFailure) or outcome.status in _TRANSIENT:
+        if isinstance(outcome, ConnectionFailure) or outcome.status in _TRANSIENT or is_in_progress(outcome):
             yield from self._back_off(outcome)
             return
         if outcome.status != 201:
@@ -161,7 +173,8 @@ class Upload:
         if "location" not in outcome.headers:
             raise BadAnswer("The server created an upload without naming its URL.", status=outcome.status)
         self._url = self._server.resolve(outcome.headers["location"], url)
-        self._offset, self._highest_offset = 0, 0
+        # An upload that an earlier request created may have bytes already.
+        self._offset, self._highest_offset = None if "idempotency-replayed" in outcome.headers else 0, 0
         self._read_file_id(outcome)
         if self._settings.resume:
             yield from self._save_url(self._url)
@@ -230,6 +243,8 @@ class Upload:
             raise error_of(response)
         self._notice("The server no longer knows the earlier upload; the upload starts again")
         self._url = self._offset = None
+        if self._settings.idempotency_key is None:
+            self._key = str(uuid.uuid4())
 
     def _back_off(self, outcome: Outcome, spent: float | None = None) -> Flow[None]:
         error = failure(outcome)

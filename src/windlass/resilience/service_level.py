@@ -83,10 +83,10 @@ _NAMES = {
     "queue": "The queue",
 }
 
-#: While one of these is away, processing waits by itself. A step that runs nevertheless is not postponed: that it runs
-#: proves that what it needs is back.
+#: While one of these is away, or the disk is full, processing waits by itself. A step that runs nevertheless is not
+#: postponed: that it runs proves that what it needs is there.
 WAITS_BY_ITSELF = frozenset(
-    {"database", "migrations", "store", "broker", "workers.intake", "workers.describe", "workers.derive"}
+    {"database", "migrations", "store", "disk", "broker", "workers.intake", "workers.describe", "workers.derive"}
 )
 
 ALL_WORK = "Every component works."

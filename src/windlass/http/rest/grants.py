@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from typing import Annotated
 from urllib.parse import urlencode, urlsplit
 
@@ -11,11 +12,10 @@ from ninja import Router, Schema
 from pydantic import Field, StringConstraints, field_validator
 
 from windlass.accounts import api as accounts
-from windlass.executors import in_transaction
 from windlass.files.api import profile
 from windlass.http.callers import OWNER, caller
 from windlass.http.json_models import ReplyModel, within
-from windlass.http.rest.keyed_calls import record, takes_idempotency_key
+from windlass.http.rest.keyed_calls import in_recorded_transaction, takes_idempotency_key
 from windlass.kernel import urls
 from windlass.kernel.clock import rfc3339
 from windlass.protocols.json_fields import LARGEST
@@ -66,7 +66,7 @@ class GrantOut(ReplyModel):
 @takes_idempotency_key
 async def create_grant(request: HttpRequest, wanted: GrantIn) -> HttpResponse:
     profile(wanted.profile)
-    return await in_transaction(_create, request, wanted)
+    return await in_recorded_transaction(request, partial(_create, request, wanted))
 
 
 def _create(request: HttpRequest, wanted: GrantIn) -> HttpResponse:
@@ -79,6 +79,4 @@ def _create(request: HttpRequest, wanted: GrantIn) -> HttpResponse:
         expires_in=wanted.expires_in,
     )
     url = urls.absolute(f"/files/?{urlencode({accounts.GRANT_PARAMETER: token})}")
-    response = JsonResponse({"url": url, "expires_at": rfc3339(expires_at)}, status=201)
-    record(request, response)
-    return response
+    return JsonResponse({"url": url, "expires_at": rfc3339(expires_at)}, status=201)

@@ -78,6 +78,17 @@ def record(request: HttpRequest, response: HttpResponse) -> None:
         files.record_answer(claim, _storable(response))
 
 
+async def in_recorded_transaction(request: HttpRequest, work: Callable[[], HttpResponse]) -> HttpResponse:
+    """Run ``work`` in a transaction, and record the response that it makes there (``record``)."""
+
+    def work_and_record() -> HttpResponse:
+        response = work()
+        record(request, response)
+        return response
+
+    return await in_transaction(work_and_record)
+
+
 async def _settle(claim: files.KeyClaim, response: HttpResponseBase | None) -> None:
     """Keep the answer of a call that succeeded; release the key of one that was refused, which had no effect."""
     if claim.answer is not None:

@@ -17,11 +17,12 @@ from pydantic import AwareDatetime, Field, StrictBool
 from windlass import conf
 from windlass.events import api as events
 from windlass.events.api import Delivery, DeliveryState, WebhookEndpoint
-from windlass.executors import in_database, in_thread, in_transaction
+from windlass.executors import in_database, in_look_up_thread, in_transaction
 from windlass.http.callers import OWNER, caller
 from windlass.http.json_models import ReplyModel, within
 from windlass.http.rest import cursors
 from windlass.http.rest.file_list import MAX_LIMIT
+from windlass.http.rest.keyed_calls import in_recorded_transaction, takes_idempotency_key
 from windlass.kernel import urls
 from windlass.kernel.clock import now
 from windlass.kernel.ids import parse_id
@@ -117,6 +118,7 @@ class DeliveryQuery(PageQuery):
 
 
 @router.post("", auth=OWNER, response={201: WebhookSecretOut}, summary="Create a webhook; its secret is shown once")
+@takes_idempotency_key
 async def create_webhook(request: HttpRequest, wanted: WebhookIn) -> HttpResponse:
     principal = caller(request)
     types = _checked_types(wanted.types, principal)
@@ -125,10 +127,9 @@ async def create_webhook(request: HttpRequest, wanted: WebhookIn) -> HttpRespons
     await _check_url(wanted.url)
     create = partial(events.create_endpoint, principal.owner, wanted.url, types, all_owners=wanted.all_owners)
     try:
-        endpoint = await in_transaction(create)
+        return await in_recorded_transaction(request, lambda: JsonResponse(_with_secret(create()), status=201))
     except events.TooManyEndpoints as refused:
         raise Conflict(str(refused), limit=refused.limit) from refused
-    return JsonResponse(_with_secret(endpoint), status=201)
 
 
 @router.get("", auth=OWNER, response=WebhookList, summary="List the caller's webhooks, newest first; for staff all")
@@ -170,16 +171,21 @@ async def delete_webhook(request: HttpRequest, webhook_id: str) -> HttpResponse:
     response=WebhookSecretOut,
     summary="Make a new secret; for a while the one before signs as well",
 )
+@takes_idempotency_key
 async def rotate_webhook_secret(request: HttpRequest, webhook_id: str) -> HttpResponse:
     principal = caller(request)
-    endpoint = await in_transaction(lambda: events.rotate_secret(_find_endpoint(webhook_id, principal)))
-    return JsonResponse(_with_secret(endpoint))
+
+    def rotate() -> HttpResponse:
+        return JsonResponse(_with_secret(events.rotate_secret(_find_endpoint(webhook_id, principal))))
+
+    return await in_recorded_transaction(request, rotate)
 
 
 @router.post("/{webhook_id}/test", auth=OWNER, response={202: DeliveryOut}, summary="Send a test event, `webhook.test`")
+@takes_idempotency_key
 async def test_webhook(request: HttpRequest, webhook_id: str) -> HttpResponse:
     principal = caller(request)
-    return await _sent_again(lambda: events.add_test_delivery(_find_endpoint(webhook_id, principal)))
+    return await _sent_again(request, lambda: events.add_test_delivery(_find_endpoint(webhook_id, principal)))
 
 
 @router.get(
@@ -198,9 +204,12 @@ async def list_deliveries(request: HttpRequest, webhook_id: str, query: Query[De
     response={202: DeliveryOut},
     summary="Send a delivery again, with the same id",
 )
+@takes_idempotency_key
 async def replay_delivery(request: HttpRequest, webhook_id: str, delivery_id: str) -> HttpResponse:
     principal = caller(request)
-    return await _sent_again(lambda: events.replay_delivery(_find_delivery(webhook_id, delivery_id, principal)))
+    return await _sent_again(
+        request, lambda: events.replay_delivery(_find_delivery(webhook_id, delivery_id, principal))
+    )
 
 
 @router.post(
@@ -209,30 +218,36 @@ async def replay_delivery(request: HttpRequest, webhook_id: str, delivery_id: st
     response={202: ReplayOut},
     summary="Send all events since a time again, with the same ids",
 )
+@takes_idempotency_key
 async def replay_webhook(request: HttpRequest, webhook_id: str, wanted: ReplayIn) -> HttpResponse:
     principal = caller(request)
     if wanted.since > now():
         raise InvalidField("since must not be in the future.", field="since")
+
+    def replay() -> HttpResponse:
+        first = events.replay_since(_find_endpoint(webhook_id, principal), wanted.since)
+        return JsonResponse({"first_event_id": first}, status=202)
+
     try:
-        first = await in_transaction(lambda: events.replay_since(_find_endpoint(webhook_id, principal), wanted.since))
+        return await in_recorded_transaction(request, replay)
     except events.NotReplayable as refused:
         raise Conflict(str(refused)) from refused
-    return JsonResponse({"first_event_id": first}, status=202)
 
 
-async def _sent_again(work: Callable[[], Delivery]) -> HttpResponse:
+async def _sent_again(request: HttpRequest, work: Callable[[], Delivery]) -> HttpResponse:
     try:
-        delivery = await in_transaction(work)
+        return await in_recorded_transaction(
+            request, lambda: JsonResponse(events.delivery_document(work()), status=202)
+        )
     except events.NotReplayable as refused:
         raise Conflict(str(refused)) from refused
-    return JsonResponse(events.delivery_document(delivery), status=202)
 
 
 async def _check_url(url: str) -> None:
     """Raises InvalidField."""
     try:
         async with asyncio.timeout(LOOK_UP_SECONDS):
-            await in_thread(events.check_target, url, conf.get().webhook_allowed_networks)
+            await in_look_up_thread(events.check_target, url, conf.get().webhook_allowed_networks)
     except events.TargetRefused as refused:
         raise InvalidField(str(refused), field="url") from refused
     except TimeoutError:

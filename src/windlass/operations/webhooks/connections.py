@@ -74,6 +74,7 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
 
 def open_pool(*, encrypted: bool, threads: ThreadPoolExecutor, size: int) -> httpcore.AsyncConnectionPool:
     return httpcore.AsyncConnectionPool(
+        ssl_context=httpcore.default_ssl_context() if encrypted else None,  # made once: it takes tens of milliseconds
         network_backend=CheckedBackend(encrypted=encrypted, threads=threads),
         max_connections=size,
         max_keepalive_connections=size,
