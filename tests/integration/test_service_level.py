@@ -44,7 +44,7 @@ def since(records_home: Path) -> Iterator[int]:
 
 def _remove_row() -> None:
     ServiceLevelState.objects.all().delete()
-    level_reader.reader.use(events.read_level())
+    events.current_service_level()
 
 
 def events_since(since: int) -> list[tuple[str, bool]]:
@@ -140,16 +140,16 @@ def test_a_web_process_takes_over_from_a_scheduler_that_died_or_stopped() -> Non
     scheduler, web = Components().evaluator(), Components(scanner="ok").evaluator(spare=2)
     evaluate(scheduler)
     evaluate(web)
-    assert "scanner" not in events.read_level().components, "the scheduler evaluates"
+    assert "scanner" not in events.current_service_level().components, "the scheduler evaluates"
     ServiceLevelState.objects.update(evaluator_until=now() - timedelta(seconds=1))
     evaluate(web)
-    assert "scanner" not in events.read_level().components, "the scheduler may be late"
+    assert "scanner" not in events.current_service_level().components, "the scheduler may be late"
     ServiceLevelState.objects.update(evaluator_until=now() - timedelta(seconds=3))
     evaluate(web)
-    assert "scanner" in events.read_level().components
+    assert "scanner" in events.current_service_level().components
     events.release_evaluation(web.holder)
     evaluate(scheduler)
-    assert "scanner" not in events.read_level().components
+    assert "scanner" not in events.current_service_level().components
 
 
 def test_a_claim_from_a_clock_that_was_set_back_does_not_last() -> None:
@@ -171,6 +171,16 @@ def test_workers_that_are_starting_lower_nothing_but_dead_ones_stay_dead(monkeyp
     monkeypatch.undo()
     events.release_evaluation(starting.holder)
     assert evaluate(components.evaluator()).level == "basic", "a scheduler that was restarted"
+
+
+def test_a_worker_that_ran_and_died_counts_at_once() -> None:
+    components = Components()
+    evaluator = components.evaluator()
+    evaluate(evaluator)
+    components.states["workers.intake"] = "failed"
+    evaluate(evaluator)
+    let_pass(1)
+    assert evaluate(evaluator).level == "basic"
 
 
 def test_the_real_components_are_evaluated() -> None:
@@ -398,6 +408,20 @@ def test_maintenance_refuses_new_uploads_of_every_dialect_before_their_bytes(
     problem = json.loads(content)
     assert (problem["type"], problem["service_level"]) == ("/problems/uploads-paused", "maintenance")
     assert "The disks are changed." in problem["detail"]
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "body"),
+    [
+        ("POST", "/s3/multipart", b'{"filename": "a.mp4", "type": "video/mp4", "metadata": {"size": "9"}}'),
+        ("GET", "/s3/params?filename=a.txt&type=text/plain&metadata%5Bsize%5D=9", b""),
+    ],
+)
+def test_maintenance_refuses_direct_uploads(method: str, target: str, body: bytes) -> None:
+    events.pin_service_level(ServiceLevel.MAINTENANCE, "The disks are changed.", "somebody")
+    status, replied, content = call(method, target, JSON, body)
+    assert (status, int(replied["retry-after"]) > 0) == (503, True)
+    assert "The disks are changed." in json.loads(content)["error"]
 
 
 def test_in_maintenance_admitted_uploads_finish_and_files_are_read_and_deleted() -> None:

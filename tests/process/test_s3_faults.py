@@ -205,7 +205,7 @@ def test_an_upload_resumes_after_the_store_was_killed_during_a_patch(
         at = offset(http, path)
         refused = patch(http, path, at, b"x" * 100)
         assert refused.status_code == 503
-        assert http.get("/readyz").status_code == 503
+        eventually(lambda: http.get("/readyz").status_code == 503)
         own_s3.start()
         at = offset(http, path)
         assert at > 10 * MB

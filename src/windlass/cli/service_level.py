@@ -28,7 +28,7 @@ def show(as_json: JsonOption = False, home: Home = None) -> None:
     with existing_server(home):
         from windlass.events import api as events
 
-        _print(events.read_level(), as_json=as_json)
+        _print(events.current_service_level(), as_json=as_json)
 
 
 @level_group.command("set")

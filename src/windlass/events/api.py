@@ -10,6 +10,7 @@ from windlass.events.circuit_breakers import read_circuit, read_circuits, reset_
 from windlass.events.documents import document
 from windlass.events.journal import Recorder, add_listener, recording
 from windlass.events.level_reader import (
+    current_service_level,
     pin_service_level,
     record_evaluation,
     release_service_level,
@@ -89,6 +90,7 @@ __all__ = [
     "claim_due",
     "claim_evaluation",
     "create_endpoint",
+    "current_service_level",
     "delete_unused_breakers",
     "delivery_document",
     "disable_endpoint",

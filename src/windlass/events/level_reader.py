@@ -141,6 +141,14 @@ def service_level() -> LevelStatus:
     return reader.status()
 
 
+def current_service_level() -> LevelStatus:
+    """Read the row now. While the database does not answer, return what ``service_level`` does."""
+    try:
+        return reader.use(read_level())
+    except (DatabaseError, InterfaceError):
+        return service_level()
+
+
 def pin_service_level(level: ServiceLevel, reason: str, by: str) -> LevelStatus:
     """``pin_level``, seen by this process at once."""
     return reader.use(pin_level(level, reason, by))

@@ -48,6 +48,7 @@ class LevelEvaluator:
         self._spare, self._check = spare, check
         self._started_at = monotonic()
         self._last_level: str | None = None
+        self._seen_running: set[str] = set()
 
     async def run(self) -> None:
         """Evaluate until cancelled; then let another process evaluate at once."""
@@ -86,9 +87,10 @@ class LevelEvaluator:
 
     def _unknown(self, seen: Mapping[str, Observation]) -> set[str]:
         """Processes that are absent, but may be starting at the same time as this one."""
-        if monotonic() - self._started_at >= STARTING_SECONDS:
-            return set()
-        return {name for name, each in seen.items() if name.startswith(_STARTING) and each.state == CheckState.FAILED}
+        others = {name: each for name, each in seen.items() if name.startswith(_STARTING)}
+        absent = {name for name, each in others.items() if each.state == CheckState.FAILED}
+        self._seen_running |= others.keys() - absent
+        return absent - self._seen_running if monotonic() - self._started_at < STARTING_SECONDS else set()
 
 
 def _observations(results: Mapping[str, CheckResult]) -> dict[str, Observation]:

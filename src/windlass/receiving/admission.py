@@ -73,12 +73,12 @@ def admit(
 def require_open() -> None:
     """Raises UploadsPaused while the service level is maintenance. Does not block.
 
-    A disk without its reserve is left to ``disk_space``, which knows the store and the figures.
+    While the disk is short of space, the attempt itself is refused, which knows the store and the figures.
     """
     status = service_level()
     if status.level is not ServiceLevel.MAINTENANCE:
         return
-    if status.automatic and causes_of(status.level, status.components) == ["disk"]:
+    if status.automatic and "disk" in causes_of(status.level, status.components):
         return
     raise UploadsPaused(
         f"The service level is maintenance: new uploads are refused, uploads under way may finish, and downloads go on."

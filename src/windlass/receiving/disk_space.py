@@ -51,6 +51,11 @@ def free_bytes(store_name: str) -> int:
     return free
 
 
+def home_free_bytes() -> int:
+    """Measure the free bytes where the home directory is, or will be created."""
+    return shutil.disk_usage(_existing(conf.get().windlass_home)).free
+
+
 def has_space_for(store_name: str, size: int) -> bool:
     """Whether ``size`` more bytes leave the reserve free on the store's disk. True for a store without one here."""
     return all(

@@ -83,10 +83,10 @@ _NAMES = {
     "queue": "The queue",
 }
 
-#: While one of these is away, processing waits by itself. A step that runs nevertheless is not postponed: that it runs
-#: proves that what it needs is back.
+#: While one of these is away, or the disk is full, processing waits by itself. A step that runs nevertheless is not
+#: postponed: that it runs proves that what it needs is there.
 WAITS_BY_ITSELF = frozenset(
-    {"database", "migrations", "store", "broker", "workers.intake", "workers.describe", "workers.derive"}
+    {"database", "migrations", "store", "disk", "broker", "workers.intake", "workers.describe", "workers.derive"}
 )
 
 ALL_WORK = "Every component works."
@@ -227,6 +227,7 @@ FEATURES: Mapping[str, Feature] = MappingProxyType(
         "previews": Feature(ServiceLevel.FULL, _DERIVE),
         "ocr": Feature(ServiceLevel.FULL, _DESCRIBE),
         "other_stores": Feature(ServiceLevel.MAINTENANCE, _RECORDS | {"other_stores"}),
+        "webhooks": Feature(ServiceLevel.MAINTENANCE, _RECORDS | {"scheduler"}),
         "scheduled_tasks": Feature(ServiceLevel.MAINTENANCE, _RECORDS | {"scheduler"}),
     }
 )

@@ -14,7 +14,6 @@ from tests import samples
 from tests.integration.processing.received_files import events as events_of
 from tests.integration.processing.received_files import job_of, processed, received, step, work_off
 from windlass.events import api as events
-from windlass.events import level_reader
 from windlass.events.models import ServiceLevelState
 from windlass.files.api import FileAsset, FileStatus, StepState
 from windlass.http.file_records import file_status
@@ -35,7 +34,7 @@ def _no_level() -> Iterator[None]:
     yield
     jobs.Job.objects.filter(backfill_due_at__isnull=False).update(backfill_due_at=None)
     ServiceLevelState.objects.all().delete()
-    level_reader.reader.use(events.read_level())
+    events.current_service_level()
 
 
 def pin(level: ServiceLevel) -> None:
@@ -94,7 +93,7 @@ def test_a_file_of_which_everything_that_is_left_is_postponed_is_not_opened(monk
     assert work_off(asset).status == READY
 
 
-@pytest.mark.parametrize("name", ["broker", "workers.derive", "workers.intake", "store"])
+@pytest.mark.parametrize("name", ["broker", "workers.derive", "workers.intake", "store", "disk"])
 def test_a_worker_that_runs_postpones_nothing_because_workers_were_away(name: str) -> None:
     for _ in range(2):
         status = events.record_evaluation({name: Observation("failed")})

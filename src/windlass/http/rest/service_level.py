@@ -60,7 +60,7 @@ class ServiceLevelOut(ReplyModel):
 
 @router.get("/service-level", auth=STAFF, response=ServiceLevelOut, summary="The service level; for staff only")
 async def read_service_level(request: HttpRequest) -> HttpResponse:
-    return await _answer(events.read_level)
+    return await _answer(events.current_service_level)
 
 
 @router.put(

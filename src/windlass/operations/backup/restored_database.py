@@ -72,6 +72,7 @@ def migrate_database() -> None:
 
 def _place_sqlite(location: Store, backup: Backup) -> None:
     path = _sqlite_path()
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     copy = path.with_name(f"{path.name}.restoring")
     fetch_file(location, backup.key(backup.database.name), copy, backup.database.size, backup.database.sha256)
     check_sqlite(copy)

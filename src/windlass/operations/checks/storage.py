@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 
 import structlog
@@ -10,7 +9,7 @@ import structlog
 from windlass import conf
 from windlass.files import api as files
 from windlass.operations.checks.check import CheckFailed, CheckResult, CheckState, Finding
-from windlass.receiving.disk_space import free_bytes, is_enough
+from windlass.receiving.disk_space import free_bytes, home_free_bytes, is_enough
 from windlass.storage.contract import StoreError
 from windlass.storage.registry import default_name, store
 
@@ -55,9 +54,9 @@ def summarize_other_stores(results: Sequence[CheckResult]) -> CheckResult:
 
 
 def check_disk() -> Finding:
-    free = shutil.disk_usage(conf.get().windlass_home).free
+    free = home_free_bytes()
     if free < LEAST_FREE_BYTES:
-        detail = f"{free} bytes are free; fewer than {LEAST_FREE_BYTES} is too little to work with."
+        detail = f"{free} bytes are free; fewer than {LEAST_FREE_BYTES} bytes are too few to work with."
         raise CheckFailed(detail, f"{LEAST_FREE_BYTES} bytes free")
     limit = f"{conf.get().disk_reserve_mb * conf.MB} bytes free"
     names = files.stores_in_service()
