@@ -486,6 +486,19 @@ def test_all_events_since_a_time_are_replayed_in_order(user: Any, receiver: Rece
         assert owner("POST", f"{PATH}/{made['id']}/replay", json={"since": since}).status_code == status
 
 
+def test_a_replay_right_after_a_read_of_the_journal_is_noticed(user: Any, receiver: Receiver) -> None:
+    """The cursor is then where it was before that read."""
+    made = create(owner := user(), receiver.url)
+    start, deliverer = now(), Deliverer()
+    deliver(deliverer)
+    record(owner.owner)
+    deliver(deliverer)
+    answer = owner("POST", f"{PATH}/{made['id']}/replay", json={"since": start.isoformat()})
+    assert answer.status_code == 202
+    deliver(deliverer)
+    assert len(receiver.received) == 2
+
+
 def test_a_test_event(user: Any, receiver: Receiver) -> None:
     owner = user()
     made = create(owner, receiver.url)
