@@ -105,6 +105,15 @@ def test_the_secret_is_shown_once(user: Any, receiver: Receiver) -> None:
     assert "secret" not in changed.json()
 
 
+def test_a_repeated_creation_is_one_webhook(user: Any, receiver: Receiver) -> None:
+    owner = user()
+    call: dict[str, Any] = {"json": {"url": receiver.url, "types": ["file.ready"]}, "headers": {"Idempotency-Key": "1"}}
+    first, second = owner("POST", PATH, **call), owner("POST", PATH, **call)
+    assert (first.status_code, second.status_code) == (201, 201)
+    assert first.json() == second.json()
+    assert len(owner("GET", PATH).json()["results"]) == 1
+
+
 def test_a_page_of_webhooks_and_of_deliveries_ends_where_it_says(user: Any, receiver: Receiver) -> None:
     owner = user()
     made = [create(owner, receiver.url)["id"] for _ in range(3)]
