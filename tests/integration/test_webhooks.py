@@ -707,6 +707,41 @@ def test_a_receiver_that_does_not_answer_times_out_and_does_not_delay_the_others
     assert errors == {"The receiver did not answer within 1 s."}
 
 
+@pytest.mark.slow
+def test_silent_receivers_do_not_use_up_the_connections(user: Any, receiver: Receiver, configure: Any) -> None:
+    """Two silent ones have as many deliveries due as may be sent at a time. The other's are sent all the same."""
+    configure(WEBHOOK_TIMEOUT_SECONDS="1", WEBHOOK_CONCURRENCY="4", WEBHOOK_RETRY_SECONDS="0.1,0.1,0.1")
+    released = threading.Event()
+    owner, other = user(), user()
+
+    def wait(path: str, body: bytes) -> Answer:
+        released.wait(30)
+        return Answer()
+
+    async def deliver_until_stopped() -> None:
+        await Deliverer().run(stop)
+
+    stop = threading.Event()
+    with Receiver(wait) as silent:
+        for _ in range(2):
+            create(owner, silent.url)
+        create(other, receiver.url)
+        for _ in range(50):
+            record(owner.owner)
+        running = threading.Thread(target=lambda: asyncio.run(deliver_until_stopped()), daemon=True)
+        running.start()
+        deadline = time.monotonic() + 30
+        for _ in range(10):
+            record(other.owner)
+        while len(receiver.received) < 10 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        released.set()
+        stop.set()
+        running.join(30)
+    assert len(receiver.received) == 10
+    assert Delivery.objects.filter(endpoint__owner=owner.owner, attempts=0).exists(), "they were not done first"
+
+
 def test_a_body_without_an_end_is_cut_off(user: Any, configure: Any) -> None:
     """The reply's head decides; its body is neither waited for nor kept."""
     owner = user()
