@@ -105,6 +105,15 @@ def test_the_secret_is_shown_once(user: Any, receiver: Receiver) -> None:
     assert "secret" not in changed.json()
 
 
+def test_a_repeated_creation_is_one_webhook(user: Any, receiver: Receiver) -> None:
+    owner = user()
+    call: dict[str, Any] = {"json": {"url": receiver.url, "types": ["file.ready"]}, "headers": {"Idempotency-Key": "1"}}
+    first, second = owner("POST", PATH, **call), owner("POST", PATH, **call)
+    assert (first.status_code, second.status_code) == (201, 201)
+    assert first.json() == second.json()
+    assert len(owner("GET", PATH).json()["results"]) == 1
+
+
 def test_a_page_of_webhooks_and_of_deliveries_ends_where_it_says(user: Any, receiver: Receiver) -> None:
     owner = user()
     made = [create(owner, receiver.url)["id"] for _ in range(3)]
@@ -475,6 +484,19 @@ def test_all_events_since_a_time_are_replayed_in_order(user: Any, receiver: Rece
         (now().isoformat(), 409),
     ):
         assert owner("POST", f"{PATH}/{made['id']}/replay", json={"since": since}).status_code == status
+
+
+def test_a_replay_right_after_a_read_of_the_journal_is_noticed(user: Any, receiver: Receiver) -> None:
+    """The cursor is then where it was before that read."""
+    made = create(owner := user(), receiver.url)
+    start, deliverer = now(), Deliverer()
+    deliver(deliverer)
+    record(owner.owner)
+    deliver(deliverer)
+    answer = owner("POST", f"{PATH}/{made['id']}/replay", json={"since": start.isoformat()})
+    assert answer.status_code == 202
+    deliver(deliverer)
+    assert len(receiver.received) == 2
 
 
 def test_a_test_event(user: Any, receiver: Receiver) -> None:
