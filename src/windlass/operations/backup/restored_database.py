@@ -22,14 +22,16 @@ from windlass.storage.contract import Store
 _SQLITE_FILES = ("", "-wal", "-shm", "-journal")
 
 
-def require_same_kind(backup: Backup) -> None:
-    """Raises BackupError."""
+def require_loadable(backup: Backup) -> None:
+    """Require the same kind of database, and the program that loads it. Raises BackupError."""
     vendor = connection().vendor
     if vendor != backup.database_vendor:
         raise BackupError(
             f"the backup is of a {backup.database_vendor} database, and DATABASE_URL names {vendor}: a backup is "
             "restored into the same kind of database"
         )
+    if vendor == "postgresql":
+        postgresql.require_program("pg_restore")
 
 
 def require_empty(*, force: bool) -> None:
