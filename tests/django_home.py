@@ -5,11 +5,13 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import sys
 import tempfile
 from functools import cache
 from pathlib import Path
 
 import django
+import structlog
 from django.apps import apps
 from django.core.management import call_command
 
@@ -22,6 +24,7 @@ def set_up() -> None:
     atexit.register(shutil.rmtree, home, ignore_errors=True)
     os.environ["WINDLASS_HOME"] = home
     os.environ["DJANGO_SETTINGS_MODULE"] = "windlass.settings"
+    os.environ["WINDLASS_RATE_LIMIT_PER_MINUTE"] = "0"  # all tests send from one address; their own set a limit
     django.setup()
 
 
@@ -35,6 +38,10 @@ def migrated() -> Path:
 
 
 def set_up_here() -> None:
-    """Load Django with the settings of this process's environment, which names a home or a database of its own."""
+    """Load Django with the settings of this process's environment, which names a home or a database of its own.
+
+    The log goes to stderr: stdout is for what the process prints.
+    """
     os.environ["DJANGO_SETTINGS_MODULE"] = "windlass.settings"
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     django.setup()

@@ -70,6 +70,8 @@ ROWS: dict[str, set[str]] = {
     "GET /error-handling/failed-tasks": STAFF,
     "GET /error-handling/failed-tasks/{}": STAFF,
     "GET /error-handling/health": STAFF,
+    "GET /error-handling/service-level": STAFF,
+    "PUT /error-handling/service-level": STAFF,
     "GET /error-handling/statistics": STAFF,
     "POST /error-handling/retry-tasks": STAFF,
     "GET /events": OWNER,

@@ -335,6 +335,23 @@ class TestClaims:
         assert late.json()["id"] == first.json()["id"]
         assert counts(caller)[1] == 1
 
+    def test_of_many_at_once_one_is_executed(self, caller: ApiClient) -> None:
+        header = key()
+
+        async def scenario() -> list[httpx.Response]:
+            transport = httpx.ASGITransport(caller._app)
+            async with httpx.AsyncClient(
+                transport=transport, base_url="http://localhost", headers=caller.headers | header
+            ) as client:
+                return await asyncio.gather(*(client.post("/files/", content=b"hello") for _ in range(8)))
+
+        answers = asyncio.run(scenario())
+        executed = [each for each in answers if each.status_code == 201 and REPLAYED not in each.headers]
+        assert len(executed) == 1
+        assert {each.status_code for each in answers} <= {201, 409}
+        assert {each.json()["id"] for each in answers if each.status_code == 201} == {executed[0].json()["id"]}
+        assert counts(caller)[1] == 1
+
     def test_a_request_that_lost_its_key_creates_nothing(self, caller: ApiClient) -> None:
         """Its process was stopped for longer than its claim lasts, and a repeated request took the key over."""
         from windlass.files import api as files
@@ -356,6 +373,36 @@ class TestClaims:
         third = files.claim_key(asked, "web-1", 10)
         assert isinstance(third, files.AnsweredRequest)
         assert third.answer == files.Answer(201, [("a", "b")], b"answer")
+
+    @pytest.mark.parametrize("name", ["raw", "form"])
+    def test_a_commit_that_the_database_did_not_confirm(
+        self, caller: ApiClient, name: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The file is recorded, which nobody knows: its bytes stay, and the repeated request gets its record."""
+        from django.db import OperationalError
+
+        from windlass import executors
+        from windlass.files.api import load_file, open_blob
+        from windlass.http.uploads import multipart_intake
+        from windlass.receiving import single
+
+        async def unconfirmed(*work: Any) -> None:
+            await executors.in_transaction(*work)
+            raise OperationalError("server closed the connection unexpectedly")
+
+        header, request = key(), CREATIONS[name][0]
+        with monkeypatch.context() as patch:
+            for module in (single, multipart_intake):
+                patch.setattr(module, "in_transaction", unconfirmed)
+            assert send(caller, request, header).status_code == 503
+        again = send(caller, request, header)
+        assert (again.status_code, again.headers[REPLAYED]) == (201, "true")
+        asset = load_file(uuid.UUID(again.json()["id"]))
+        assert asset is not None
+        assert asset.blob is not None
+        with open_blob(asset.blob) as stored:
+            assert stored.read() == b"hello"
+        assert counts(caller)[1] == 1
 
     def test_an_answer_expires(self, caller: ApiClient, configure: Callable[..., None]) -> None:
         from windlass.files.models import IdempotencyKey
@@ -400,6 +447,42 @@ class TestGrants:
             assert (refused.status_code, refused.json()["type"]) == (403, "/problems/grant-used")
         assert anybody("POST", url, headers=header, content=b"hellO").status_code == 422
         assert counts(caller)[1] == 1
+
+    def test_a_grant_whose_upload_was_cut_by_a_crash(self, caller: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The half upload ends, and the grant is free for the repeated request."""
+        from windlass.asgi import application
+        from windlass.files import api as files
+        from windlass.http.uploads import keyed_requests
+        from windlass.receiving import lease
+        from windlass.receiving.single import SingleRequestUpload
+
+        async def die(*_: Any) -> None:
+            raise OSError("the server dies here")
+
+        async def nothing(*_: Any) -> None: ...
+
+        url = caller("POST", "/uploads/grants/", json={}).json()["url"].removeprefix("http://localhost")
+        header, anybody, content = key(), ApiClient(application), bytes(2 * 1024 * 1024)
+        with monkeypatch.context() as patch:
+            patch.setattr(SingleRequestUpload, "verify", die)
+            patch.setattr(SingleRequestUpload, "discard", nothing)
+            patch.setattr(keyed_requests._KeyedExecution, "_settle", die)
+            assert anybody("POST", url, headers=header, content=content).status_code == 500
+        for leases in (files.UPLOAD_LEASES, files.KEY_CLAIMS):
+            leases.release_all(lease.holder())
+        again = anybody("POST", url, headers=header, content=content)
+        assert again.status_code == 201, again.text
+        statuses = files.UploadSession.objects.filter(owner=caller.owner).values_list("status", flat=True)
+        assert sorted(statuses) == ["completed", "failed"]
+        assert counts(caller)[1] == 1
+
+    def test_every_call_that_accepts_a_used_grant_with_a_key_looks_for_the_key(self) -> None:
+        from windlass.accounts.access import GrantUse
+        from windlass.http.byte_endpoints import BYTE_ENDPOINTS
+
+        creating = [each for each in BYTE_ENDPOINTS if each.access.grant_use is GrantUse.CREATE]
+        assert {each.name for each in creating} >= {"create_file", "put_file", "create_files"}
+        assert [each.name for each in creating if not each.takes_idempotency_key] == []
 
 
 class TestRecords:

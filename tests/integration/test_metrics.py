@@ -250,3 +250,15 @@ def test_quotas_are_totals_of_the_owners_that_have_one(server: Any) -> None:
         "taken": 799 + 800 + 60,
         "limit": 2050,
     }
+
+
+def test_bytes_are_counted_under_a_server_that_does_not_count_them(server: Any) -> None:
+    from windlass.kernel import process_counters
+
+    received = process_counters.received_bytes.value("none", "refused")
+    sent = process_counters.sent_bytes.value("other", "refused")
+    response = ApiClient(server)("POST", "/uploads/grants", json={"profile": "there-is-none"})
+    assert response.status_code in (400, 404, 422)
+    request_size = int(response.request.headers["content-length"])
+    assert process_counters.received_bytes.value("none", "refused") == received + request_size
+    assert process_counters.sent_bytes.value("other", "refused") == sent + len(response.content)

@@ -105,6 +105,15 @@ def test_the_secret_is_shown_once(user: Any, receiver: Receiver) -> None:
     assert "secret" not in changed.json()
 
 
+def test_a_repeated_creation_is_one_webhook(user: Any, receiver: Receiver) -> None:
+    owner = user()
+    call: dict[str, Any] = {"json": {"url": receiver.url, "types": ["file.ready"]}, "headers": {"Idempotency-Key": "1"}}
+    first, second = owner("POST", PATH, **call), owner("POST", PATH, **call)
+    assert (first.status_code, second.status_code) == (201, 201)
+    assert first.json() == second.json()
+    assert len(owner("GET", PATH).json()["results"]) == 1
+
+
 def test_a_page_of_webhooks_and_of_deliveries_ends_where_it_says(user: Any, receiver: Receiver) -> None:
     owner = user()
     made = [create(owner, receiver.url)["id"] for _ in range(3)]
@@ -477,6 +486,19 @@ def test_all_events_since_a_time_are_replayed_in_order(user: Any, receiver: Rece
         assert owner("POST", f"{PATH}/{made['id']}/replay", json={"since": since}).status_code == status
 
 
+def test_a_replay_right_after_a_read_of_the_journal_is_noticed(user: Any, receiver: Receiver) -> None:
+    """The cursor is then where it was before that read."""
+    made = create(owner := user(), receiver.url)
+    start, deliverer = now(), Deliverer()
+    deliver(deliverer)
+    record(owner.owner)
+    deliver(deliverer)
+    answer = owner("POST", f"{PATH}/{made['id']}/replay", json={"since": start.isoformat()})
+    assert answer.status_code == 202
+    deliver(deliverer)
+    assert len(receiver.received) == 2
+
+
 def test_a_test_event(user: Any, receiver: Receiver) -> None:
     owner = user()
     made = create(owner, receiver.url)
@@ -683,6 +705,41 @@ def test_a_receiver_that_does_not_answer_times_out_and_does_not_delay_the_others
     assert all(each["state"] == "delivered" for each in deliveries(owner, fast))
     errors = {each["attempts"][0]["error"] for each in deliveries(owner, slow)}
     assert errors == {"The receiver did not answer within 1 s."}
+
+
+@pytest.mark.slow
+def test_silent_receivers_do_not_use_up_the_connections(user: Any, receiver: Receiver, configure: Any) -> None:
+    """Two silent ones have as many deliveries due as may be sent at a time. The other's are sent all the same."""
+    configure(WEBHOOK_TIMEOUT_SECONDS="1", WEBHOOK_CONCURRENCY="4", WEBHOOK_RETRY_SECONDS="0.1,0.1,0.1")
+    released = threading.Event()
+    owner, other = user(), user()
+
+    def wait(path: str, body: bytes) -> Answer:
+        released.wait(30)
+        return Answer()
+
+    async def deliver_until_stopped() -> None:
+        await Deliverer().run(stop)
+
+    stop = threading.Event()
+    with Receiver(wait) as silent:
+        for _ in range(2):
+            create(owner, silent.url)
+        create(other, receiver.url)
+        for _ in range(50):
+            record(owner.owner)
+        running = threading.Thread(target=lambda: asyncio.run(deliver_until_stopped()), daemon=True)
+        running.start()
+        deadline = time.monotonic() + 30
+        for _ in range(10):
+            record(other.owner)
+        while len(receiver.received) < 10 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        released.set()
+        stop.set()
+        running.join(30)
+    assert len(receiver.received) == 10
+    assert Delivery.objects.filter(endpoint__owner=owner.owner, attempts=0).exists(), "they were not done first"
 
 
 def test_a_body_without_an_end_is_cut_off(user: Any, configure: Any) -> None:

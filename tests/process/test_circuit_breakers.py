@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from queue import Queue
+from queue import Empty, Queue
 from typing import Any
 
 import httpx
@@ -104,8 +104,11 @@ def test_the_command_names_the_breakers_that_there_are(tmp_path: Path) -> None:
 CALLER = """
 import os, socket, sys, threading
 import django
+import structlog
 
 django.setup()
+# Not to stdout: with PYTHONUNBUFFERED the end of a log line is written apart, and a result could come before it.
+structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 from windlass.resilience.circuit_breaker import BreakerOpen, breaker
 
 
@@ -179,8 +182,7 @@ class Callers:
         assert output is not None
         with output:
             for line in map(bytes.decode, map(bytes.strip, output)):
-                if line in {"ready", "called", "refused", "done"}:  # the log is there too
-                    self.lines.put((number, line))
+                self.lines.put((number, line))
 
     def call(self) -> None:
         for process in self.processes.values():
@@ -192,7 +194,11 @@ class Callers:
         """What became of the next calls: each process's number, and ``called`` or ``refused``."""
         found: list[tuple[int, str]] = []
         while len(found) < count:
-            number, line = self.lines.get(timeout=TIMEOUT)
+            try:
+                number, line = self.lines.get(timeout=TIMEOUT)
+            except Empty:
+                ended = {number: process.poll() for number, process in self.processes.items()}
+                raise AssertionError(f"{count} results wanted, but only {found}; exit codes: {ended}") from None
             if line == "done":
                 self.done.add(number)
             else:

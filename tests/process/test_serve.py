@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import socket
 import sqlite3
@@ -54,6 +55,8 @@ def test_a_killed_process_is_restarted(served: Serve, name: str) -> None:
     killed.kill()
     until(lambda: served.children().get(name, killed) != killed, f"another {name}")
     assert served.alive()
+    counted = re.compile(rf'^windlass_process_restarts_total{{process="{name}"}} [1-9]', re.MULTILINE)
+    until(lambda: counted.search(httpx.get(f"{served.url}metrics", timeout=TIMEOUT).text), "the count of restarts")
 
 
 def test_a_request_during_a_restart_waits_for_the_new_web_process(served: Serve) -> None:

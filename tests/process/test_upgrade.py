@@ -31,12 +31,12 @@ STATUSES_THAT_STAY = {"READY", "REJECTED", "QUARANTINED", "FAILED", "RELEASED"}
 
 
 def module(name: str, *arguments: str, home: Path, **settings: str) -> Any:
-    """Run a module of ``tests.upgrade`` in the server's environment; the JSON that it prints last."""
+    """Run a module of ``tests.upgrade`` in the server's environment; the JSON that it prints."""
     command = [sys.executable, "-m", f"tests.upgrade.{name}", *arguments]
     variables = environment(home, **settings)
     ended = subprocess.run(command, env=variables, cwd=ROOT, capture_output=True, text=True, timeout=TIMEOUT)
     assert ended.returncode == 0, ended.stderr
-    return json.loads(ended.stdout.splitlines()[-1])
+    return json.loads(ended.stdout)
 
 
 class OldProcess:
@@ -53,8 +53,7 @@ class OldProcess:
     def _read(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            if line.startswith("{"):  # the log is there too
-                self.written.append(json.loads(line))
+            self.written.append(json.loads(line))
 
     def wait_for_more(self, more: int = 6) -> None:
         """Wait until it has committed so many more transactions."""

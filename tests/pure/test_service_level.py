@@ -176,7 +176,7 @@ def test_each_level_leaves_out_what_it_says() -> None:
         ({"other_stores": "impaired"}, {"other_stores"}),
         ({"queue": "impaired"}, set()),
         ({"disk": "impaired"}, {"uploads"}),
-        ({"scheduler": "failed"}, {"scheduled_tasks"}),
+        ({"scheduler": "failed"}, {"scheduled_tasks", "webhooks"}),
         ({"workers.derive": "failed"}, {"thumbnails", "previews"}),
         ({"workers.describe": "failed"}, {"processing", "text", "ocr", "thumbnails", "previews"}),
         ({"broker": "failed"}, {"malware_scan", "processing", "text", "ocr", "thumbnails", "previews"}),

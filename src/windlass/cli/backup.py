@@ -186,6 +186,7 @@ def verify_backups(target: str, home: Path | None, *, delete_damaged: bool, as_j
 def _backup_errors() -> Iterator[None]:
     """Turn errors of backups into CommandErrors; end after Ctrl-C."""
     from windlass.operations.backup.errors import BackupError
+    from windlass.operations.backup.transfer import SourceDamaged
     from windlass.operations.throttle import Stopped
     from windlass.storage.contract import StoreError
 
@@ -194,7 +195,11 @@ def _backup_errors() -> Iterator[None]:
     except Stopped as error:
         typer.echo("windlass: stopped; run the same command again to go on", err=True)
         raise typer.Exit(INTERRUPTED) from error
-    except (BackupError, StoreError) as error:
+    except SourceDamaged as error:
+        raise CommandError(
+            f"the backup is damaged: {error}. `windlass verify --backup` names every damaged part"
+        ) from error
+    except (BackupError, StoreError, OSError) as error:
         raise CommandError(str(error)) from error
 
 

@@ -438,6 +438,26 @@ class Settings:
         "half a MB per connection.",
         check=valid.body_memory,
     )
+    # Rate limits
+    rate_limit_per_minute: int | None = setting(
+        None,
+        "Calls per minute that create an upload, a grant or a webhook, or sign in: of one address, and of one user. "
+        "Reading and other calls have ten times that; calls that an admitted upload needs have no limit. 0: no limits. "
+        "Empty: 60, and in AUTH_MODE=open no limit for clients on this machine.",
+        check=valid.not_negative,
+    )
+    rate_limit_burst: int = setting(
+        10,
+        "How many more such calls a single minute may have. Ten minutes have at most ten times RATE_LIMIT_PER_MINUTE.",
+        check=valid.not_negative,
+    )
+    rate_limit_storage_url: str = setting(
+        "",
+        "Redis in which all machines count calls, such as `redis://host:6379/1`. Empty: CELERY_BROKER_URL, if that is "
+        "a Redis; else each machine counts its own, in METRICS_DIR.",
+        check=valid.redis_url,
+        secret=True,
+    )
     # Downloads
     sendfile: Literal["off", "x-accel-redirect", "x-sendfile"] = setting(
         "off", "Let the reverse proxy send local files: x-accel-redirect for nginx, x-sendfile for Apache and others."
@@ -604,6 +624,18 @@ class Settings:
     def upload_limit(self) -> int:
         """Largest file in bytes, for profiles without a limit of their own."""
         return self.max_upload_size or self.max_file_size_mb * MB
+
+    @property
+    def calls_per_minute(self) -> int:
+        """The rate limit of creating calls and of signing in; 0 for none."""
+        return 60 if self.rate_limit_per_minute is None else self.rate_limit_per_minute
+
+    @property
+    def rate_limit_redis(self) -> str:
+        """URL of the Redis that counts calls; empty where each machine counts its own."""
+        return self.rate_limit_storage_url or next(
+            (url for url in self.celery_broker_url.split(";") if valid.is_redis(url)), ""
+        )
 
     @property
     def scanner_name(self) -> str:

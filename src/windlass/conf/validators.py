@@ -49,6 +49,14 @@ sentry_dsn = _matching(
 http_url = _matching(r"https?://[^/?#@\s]+(/[^?#\s]*)?", "it must be a URL such as https://s3.example.org")
 
 
+def is_redis(url: str) -> bool:
+    return url.startswith(("redis://", "rediss://", "redis+unix://"))
+
+
+def redis_url(url: str) -> str | None:
+    return None if not url or is_redis(url) else "must be the URL of a Redis, such as redis://host:6379/1"
+
+
 def body_memory(value: int) -> str | None:
     return None if value >= 32 else "it must be at least 32: one chunk in JSON takes 24"
 

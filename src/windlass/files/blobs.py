@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 import structlog
+from django.db import DatabaseError
 from django.db.models import Count, F
 
 from windlass import conf
@@ -45,15 +46,15 @@ def delete_objects(unnamed: Iterable[StoredObject]) -> None:
     While a backup is copying, they are retained instead. So call this after the commit of what removed the last row:
     a backup that holds objects only after this has looked takes its snapshot after that commit.
     """
-    unnamed = list(unnamed)
-    held = bool(unnamed) and is_backup_running()
+    held: bool | None = None
     for each in unnamed:
         try:
+            held = is_backup_running() if held is None else held
             if held:
                 retain_object(each.store, each.key, store(each.store).info(each.key).size, seconds=0)
             else:
                 store(each.store).delete(each.key)
-        except StoreError as error:
+        except (StoreError, DatabaseError) as error:
             log.warning("object.left_behind", store=each.store, key=each.key, reason=str(error))
 
 

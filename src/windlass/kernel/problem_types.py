@@ -247,6 +247,10 @@ class BodyDigestMismatch(Problem):
     slug, status, title = "body-digest-mismatch", 460, "The body does not match its digest"
 
 
+class RateLimited(Problem):
+    slug, status, title, transient = "rate-limited", 429, "Too many requests were sent", True
+
+
 class HeadTooLarge(Problem):
     slug, status, title = "head-too-large", 431, "The header of the request is too large"
 

@@ -51,6 +51,7 @@ class SingleRequestUpload:
         self._sha256: str | None = None
         self._began_at = monotonic()
         self.recorded = False
+        self._commit_began = False
 
     async def receive(self, source: ByteSource) -> None:
         """Write all bytes to the store.
@@ -87,7 +88,8 @@ class SingleRequestUpload:
         return shown
 
     def record(self, request_id: str) -> files.FileAsset:
-        """Record the verified file in the caller's transaction; call ``note_recorded`` once that is committed.
+        """Record the verified file in the caller's transaction, whose last act is to call ``note_commit``; call
+        ``note_recorded`` once it is committed.
 
         Raises QuotaExceeded, UploadGone.
         """
@@ -103,6 +105,14 @@ class SingleRequestUpload:
         except files.LeaseLost as error:
             raise UploadGone(_CANCELLED) from error
 
+    def note_commit(self) -> None:
+        """Note that the transaction of ``record`` is about to be committed.
+
+        If the database fails from here on, nobody knows whether the file is recorded. Its bytes are kept then, and the
+        sweep deletes them if no row names them.
+        """
+        self._commit_began = True
+
     def note_recorded(self) -> None:
         """The file's record is committed: nothing of this upload is to be deleted."""
         self.recorded = True
@@ -110,8 +120,8 @@ class SingleRequestUpload:
             process_counters.upload_seconds.observe(monotonic() - self._began_at, self.new.dialect)
 
     async def discard(self) -> None:
-        """Delete everything of this upload, unless its file was recorded. Idempotent."""
-        if self.recorded:
+        """Delete everything of this upload, unless its file was recorded or may have been. Idempotent."""
+        if self.recorded or self._commit_began:
             return
         if self._session is not None:
             await in_transaction(files.mark_upload_ended, self._session.id, files.UploadStatus.CANCELLED)
@@ -185,7 +195,9 @@ class SingleRequestUpload:
 
     def _record_and_show(self, request_id: str, show: Callable[[files.FileAsset], T]) -> T:
         with recording():
-            return show(self.record(request_id))
+            shown = show(self.record(request_id))
+        self.note_commit()
+        return shown
 
     def _record_whole(self, request_id: str) -> files.FileAsset:
         with recording() as recorder:

@@ -227,6 +227,7 @@ FEATURES: Mapping[str, Feature] = MappingProxyType(
         "previews": Feature(ServiceLevel.FULL, _DERIVE),
         "ocr": Feature(ServiceLevel.FULL, _DESCRIBE),
         "other_stores": Feature(ServiceLevel.MAINTENANCE, _RECORDS | {"other_stores"}),
+        "webhooks": Feature(ServiceLevel.MAINTENANCE, _RECORDS | {"scheduler"}),
         "scheduled_tasks": Feature(ServiceLevel.MAINTENANCE, _RECORDS | {"scheduler"}),
     }
 )

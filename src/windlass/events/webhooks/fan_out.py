@@ -38,7 +38,8 @@ def delivery_id(endpoint_id: uuid.UUID, event_id: int) -> uuid.UUID:
 def fan_out(endpoint_id: uuid.UUID, up_to: int, *, is_staff: bool) -> bool:
     """Make the deliveries of the next events of an endpoint, at most up to the event ``up_to``, and move its cursor.
 
-    Run it in a transaction. ``is_staff``: whether its owner is staff now. Returns whether there may be more events.
+    Run it in a transaction. ``is_staff``: whether its owner is staff now. Returns whether the cursor was moved, here or
+    by another process meanwhile; there may be more events then.
     """
     endpoint = WebhookEndpoint.objects.filter(id=endpoint_id, enabled=True).first()
     if endpoint is None or endpoint.cursor >= up_to:
@@ -49,10 +50,9 @@ def fan_out(endpoint_id: uuid.UUID, up_to: int, *, is_staff: bool) -> bool:
         return False
     cursor = events[-1].id if len(events) == BATCH else up_to
     moved = WebhookEndpoint.objects.filter(id=endpoint_id, enabled=True, cursor=endpoint.cursor).update(cursor=cursor)
-    if not moved:
-        return True  # another process has, or a replay was asked for
-    _add_deliveries(endpoint, events)
-    return len(events) == BATCH
+    if moved:
+        _add_deliveries(endpoint, events)
+    return True
 
 
 def _add_deliveries(endpoint: WebhookEndpoint, events: list[Event]) -> None:
@@ -95,10 +95,10 @@ class JournalReader:
             return False
         last = Event.objects.order_by("-id").values_list("id", flat=True).first() or 0
         owners = self._owners_with_events(last)
-        for endpoint in endpoints:
-            if endpoint.cursor < last and (owners is None or self._is_concerned(endpoint, owners)):
-                self._fan_out(endpoint, last)
-        self._cursors = {endpoint.id: endpoint.cursor for endpoint in endpoints}
+        concerned = [each for each in endpoints if owners is None or self._is_concerned(each, owners)]
+        moved = {each.id for each in concerned if each.cursor < last and self._fan_out(each, last)}
+        # A cursor that was moved here is looked at once more: a replay may have moved it back since.
+        self._cursors = {each.id: each.cursor for each in endpoints if each.id not in moved}
         self._read_up_to = last
         return True
 
@@ -116,17 +116,18 @@ class JournalReader:
         is_for_staff = SYSTEM in owners and any(map(is_system_type, endpoint.types))
         return endpoint.owner in owners or is_for_staff or (endpoint.all_owners and bool(owners))
 
-    def _fan_out(self, endpoint: WebhookEndpoint, last: int) -> None:
+    def _fan_out(self, endpoint: WebhookEndpoint, last: int) -> bool:
+        """Returns whether the cursor was moved."""
         if not self._may_receive(endpoint.owner):
             with atomic():
-                disable_endpoint(endpoint.id, OWNER_GONE)
-            return
+                return disable_endpoint(endpoint.id, OWNER_GONE)
         is_staff = self._is_staff(endpoint.owner)
-        more = True
-        while more:
+        is_moved = False
+        while True:
             with atomic():
-                more = fan_out(endpoint.id, last, is_staff=is_staff)
-        endpoint.cursor = WebhookEndpoint.objects.filter(id=endpoint.id).values_list("cursor", flat=True).first() or 0
+                if not fan_out(endpoint.id, last, is_staff=is_staff):
+                    return is_moved
+            is_moved = True
 
 
 def kept_from() -> int | None:

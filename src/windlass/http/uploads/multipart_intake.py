@@ -182,6 +182,9 @@ class FormIntake(ABC):
                 self._record(item)
             if any(item.record is not None for item in verified):
                 record_answer(self.first_answer)
+        for item in verified:
+            if item.record is not None and item.upload is not None:
+                item.upload.note_commit()
 
     def _record(self, item: ReceivedFile) -> None:
         assert item.upload is not None

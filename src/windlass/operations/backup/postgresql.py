@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import threading
 from collections.abc import Sequence
@@ -34,6 +35,14 @@ def load(database: BaseDatabaseWrapper, path: Path, stop: threading.Event) -> No
     _run("pg_restore", arguments, stop, database)
 
 
+def require_program(program: str) -> None:
+    """Raises BackupError if the program is not installed."""
+    if shutil.which(program) is None:
+        raise BackupError(
+            f"{program} is not installed: install PostgreSQL's client programs, of the server's version or newer"
+        )
+
+
 def check_dump(path: Path) -> None:
     """Read the whole dump. Raises BackupError if it is damaged or pg_restore is missing."""
     _run("pg_restore", ["--file=/dev/null", str(path)], threading.Event(), None)
@@ -45,19 +54,15 @@ def _run(program: str, arguments: Sequence[str], stop: threading.Event, database
     if database is not None:
         where, password = _connection_arguments(database)
         environment |= {"PGPASSWORD": password} if password else {}
-    try:
-        process = subprocess.Popen(
-            [program, "--no-password", *where, *arguments] if database is not None else [program, *arguments],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            process_group=0,  # Ctrl-C reaches only this process, which ends the program
-        )
-    except FileNotFoundError as error:
-        raise BackupError(
-            f"{program} is not installed: install PostgreSQL's client programs, of the server's version or newer"
-        ) from error
+    require_program(program)
+    process = subprocess.Popen(
+        [program, "--no-password", *where, *arguments] if database is not None else [program, *arguments],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        process_group=0,  # Ctrl-C reaches only this process, which ends the program
+    )
     errors = _wait(process, stop)
     if process.returncode:
         reason = " ".join(errors.decode(errors="replace").split())[-1000:]

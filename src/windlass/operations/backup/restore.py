@@ -194,7 +194,7 @@ class _Restore:
 
 def _require_restorable(backup: Backup, stores: Mapping[str, str]) -> None:
     """Raises BackupError, with everything that must be set up first."""
-    restored_database.require_same_kind(backup)
+    restored_database.require_loadable(backup)
     unknown = sorted(set(backup.migrations) - _known_migrations())
     if unknown:
         raise BackupError(

@@ -22,14 +22,16 @@ from windlass.storage.contract import Store
 _SQLITE_FILES = ("", "-wal", "-shm", "-journal")
 
 
-def require_same_kind(backup: Backup) -> None:
-    """Raises BackupError."""
+def require_loadable(backup: Backup) -> None:
+    """Require the same kind of database, and the program that loads it. Raises BackupError."""
     vendor = connection().vendor
     if vendor != backup.database_vendor:
         raise BackupError(
             f"the backup is of a {backup.database_vendor} database, and DATABASE_URL names {vendor}: a backup is "
             "restored into the same kind of database"
         )
+    if vendor == "postgresql":
+        postgresql.require_program("pg_restore")
 
 
 def require_empty(*, force: bool) -> None:
@@ -72,6 +74,7 @@ def migrate_database() -> None:
 
 def _place_sqlite(location: Store, backup: Backup) -> None:
     path = _sqlite_path()
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     copy = path.with_name(f"{path.name}.restoring")
     fetch_file(location, backup.key(backup.database.name), copy, backup.database.size, backup.database.sha256)
     check_sqlite(copy)

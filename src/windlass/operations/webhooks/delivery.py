@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import threading
 import uuid
 from collections import Counter
@@ -45,6 +46,9 @@ class Deliverer:
     def __init__(self) -> None:
         self._reader = JournalReader(accounts.may_sign_in, accounts.is_staff_owner)
         self._running: dict[asyncio.Task[None], uuid.UUID] = {}
+        #: Endpoints whose last attempt got no answer. They have one attempt at a time, so that many cannot use up all.
+        self._silent: set[uuid.UUID] = set()
+        self._started = 0
         self._read_at = 0.0
         self._is_used = False
 
@@ -66,10 +70,13 @@ class Deliverer:
         self._read_at = 0.0
         sender = Sender(conf.get().webhook_concurrency)
         try:
-            await self._pass(sender)
-            while self._running:
-                await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
+            while True:
+                was_idle, started = not self._running, self._started
                 await self._pass(sender)
+                if self._running:
+                    await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
+                elif was_idle and self._started == started:
+                    return
         finally:
             await sender.aclose()
 
@@ -101,8 +108,11 @@ class Deliverer:
         if free <= 0 or not self._is_used:
             return self._is_used
         busy = Counter(self._running.values())
-        for endpoint_id in await in_database(events.endpoints_with_due_deliveries):
-            most = min(free, ENDPOINT_CONCURRENCY - busy[endpoint_id])
+        due = await in_database(events.endpoints_with_due_deliveries)
+        random.shuffle(due)  # none is always the first
+        for endpoint_id in due:
+            allowed = 1 if endpoint_id in self._silent else ENDPOINT_CONCURRENCY
+            most = min(free, allowed - busy[endpoint_id])
             claims = await in_transaction(events.claim_due, endpoint_id, most) if most > 0 else []
             free -= len(claims)
             for claim in claims:
@@ -110,33 +120,36 @@ class Deliverer:
         return self._is_used
 
     def _start(self, sender: Sender, claim: ClaimedDelivery) -> None:
-        task = asyncio.create_task(_deliver(sender, claim))
+        self._started += 1
+        task = asyncio.create_task(self._deliver(sender, claim))
         self._running[task] = claim.endpoint.id
         task.add_done_callback(lambda ended: self._running.pop(ended, None))
 
+    async def _deliver(self, sender: Sender, claim: ClaimedDelivery) -> None:
+        """Make one attempt and record it. What cannot be recorded is sent again after the lease, with the same id."""
+        bound = {"delivery": str(claim.id), "webhook": str(claim.endpoint.id), "event_type": claim.event_type}
+        bound |= {"request_id": claim.request_id} if claim.request_id else {}
+        with structlog.contextvars.bound_contextvars(**bound):
+            try:
+                is_answered = await _attempt(sender, claim)
+            except Exception as error:  # the boundary of a task: the others go on
+                if is_outage(error):
+                    log_outage(error)
+                else:
+                    log.exception("webhook.not_recorded")
+                return
+        (self._silent.discard if is_answered else self._silent.add)(claim.endpoint.id)
 
-async def _deliver(sender: Sender, claim: ClaimedDelivery) -> None:
-    """Make one attempt and record it. What cannot be recorded is sent again after the lease, with the same id."""
-    bound = {"delivery": str(claim.id), "webhook": str(claim.endpoint.id), "event": claim.event_type}
-    bound |= {"request_id": claim.request_id} if claim.request_id else {}
-    with structlog.contextvars.bound_contextvars(**bound):
-        try:
-            await _attempt(sender, claim)
-        except Exception as error:  # the boundary of a task: the others go on
-            if is_outage(error):
-                log_outage(error)
-            else:
-                log.exception("webhook.not_recorded")
 
-
-async def _attempt(sender: Sender, claim: ClaimedDelivery) -> None:
+async def _attempt(sender: Sender, claim: ClaimedDelivery) -> bool:
+    """Returns whether the receiver answered."""
     began = monotonic()
     try:
         result = await sender.send(claim)
     except BreakerOpen as refused:
         process_counters.webhook_seconds.observe(monotonic() - began, "postponed")
         await in_transaction(events.postpone, claim, max(refused.retry_after, 1.0))
-        return
+        return False
     state = await in_transaction(events.record_attempt, claim, result)
     process_counters.webhook_seconds.observe(result.seconds, _outcome(result, state))
     figures = {"attempt": claim.attempts + 1, "status": result.status, "seconds": round(result.seconds, 3)}
@@ -148,6 +161,7 @@ async def _attempt(sender: Sender, claim: ClaimedDelivery) -> None:
         log.debug("webhook.delivered", **figures)
     else:
         log.info("webhook.retry", error=result.error, **figures)
+    return result.status is not None
 
 
 def _outcome(result: AttemptResult, state: DeliveryState | None) -> str:
