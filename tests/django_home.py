@@ -24,6 +24,7 @@ def set_up() -> None:
     atexit.register(shutil.rmtree, home, ignore_errors=True)
     os.environ["WINDLASS_HOME"] = home
     os.environ["DJANGO_SETTINGS_MODULE"] = "windlass.settings"
+    os.environ["WINDLASS_RATE_LIMIT_PER_MINUTE"] = "0"  # all tests send from one address; their own set a limit
     django.setup()
 
 

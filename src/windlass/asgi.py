@@ -26,7 +26,7 @@ django.setup(set_prefix=False)
 
 # ruff: noqa: E402  Django's apps must be loaded before the modules below
 from windlass import conf
-from windlass.http import byte_endpoints, cors, query_parameters, request_head, request_record
+from windlass.http import byte_endpoints, cors, query_parameters, rate_limits, request_head, request_record
 from windlass.http.callers import admit
 from windlass.http.endpoints import answering
 from windlass.http.forwarded import as_client_sees, base_of, path_of
@@ -246,11 +246,13 @@ def _is_of_project(path: str) -> bool:
 
 
 async def _admit_to_record_plane(scope: Scope) -> None:
-    """Prove the credential before Django receives the body, which it does before a view sees the request."""
+    """Prove the credential and count the call before Django receives the body, which it does before a view sees the
+    request."""
     view = _view(path_of(scope))
     access = _record_plane().access_of(view, scope["method"]) if view is not None else None
     if access is not None:
-        await admit(scope, access)
+        principal = await admit(scope, access)
+        await rate_limits.check(scope, _record_plane().rate_of(view, scope["method"]), principal)
 
 
 def _allowed(scope: Scope) -> frozenset[str]:
@@ -259,8 +261,8 @@ def _allowed(scope: Scope) -> frozenset[str]:
 
 
 def _with_common_headers(scope: Scope, send: Send) -> Send:
-    """Add ``Cache-Control: private, no-store`` to replies without a Cache-Control, and ``Allow``, with the methods of
-    the path on both planes, to 405 and to replies to OPTIONS."""
+    """Add ``Cache-Control: private, no-store`` to replies without a Cache-Control, ``Allow``, with the methods of the
+    path on both planes, to 405 and to replies to OPTIONS, and the limits of a call that was counted."""
 
     def complete(message: Message, headers: Headers) -> Headers:
         if message["status"] == 405 or scope["method"] == "OPTIONS":
@@ -268,7 +270,7 @@ def _with_common_headers(scope: Scope, send: Send) -> Send:
             headers = [*without(headers, b"allow"), (b"allow", allowed)] if allowed else headers
         if all(name.lower() != b"cache-control" for name, _ in headers):
             headers.append((b"cache-control", b"private, no-store"))
-        return headers
+        return rate_limits.with_fields(scope, headers)
 
     return with_headers(send, complete)
 

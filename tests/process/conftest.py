@@ -31,7 +31,9 @@ class ServerProcess:
         self.log = home.with_name(f"{home.name}.log")
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("WINDLASS_")}
         # A reply that waits for a file waits as long as a busy machine may need to process it.
-        self.environment = inherited | {"PYTHONUNBUFFERED": "1", "MEDIA_WAIT_SECONDS": "120"} | environment
+        # All tests send from one address: those of rate limits set one.
+        own = {"PYTHONUNBUFFERED": "1", "MEDIA_WAIT_SECONDS": "120", "RATE_LIMIT_PER_MINUTE": "0"}
+        self.environment = inherited | own | environment
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -147,7 +149,7 @@ def server(make_server: Callable[..., ServerProcess]) -> ServerProcess:
 @pytest.fixture(scope="module")
 def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """A server for all tests of a module, which must not stop it."""
-    server = ServerProcess(tmp_path_factory.mktemp("shared") / "home")
+    server = ServerProcess(tmp_path_factory.mktemp("shared") / "home", RATE_LIMIT_PER_MINUTE="")  # the default
     server.start()
     yield server
     server.kill()

@@ -31,7 +31,7 @@ class Access:
         return not self.credentials
 
 
-_OWNERS = frozenset({CredentialKind.TOKEN, CredentialKind.SESSION, CredentialKind.OPEN})
+_OWNERS = frozenset({CredentialKind.TOKEN, CredentialKind.JWT, CredentialKind.SESSION, CredentialKind.OPEN})
 
 #: Anybody: credentials are ignored.
 PUBLIC = Access()

@@ -1,7 +1,13 @@
 """Public interface of the accounts app: credentials of endpoints, authentication, users, tokens, grants."""
 
 from windlass.accounts.access import CONTINUE_UPLOAD, CREATE_UPLOAD, DOWNLOAD, METRICS, OWNER, PUBLIC, STAFF, Access
-from windlass.accounts.authentication import CsrfTokenMissing, authenticate, authenticate_scope, needs_no_database
+from windlass.accounts.authentication import (
+    CsrfTokenMissing,
+    authenticate,
+    authenticate_scope,
+    needs_no_database,
+    token_that_needs_keys,
+)
 from windlass.accounts.grants import (
     GRANT_PARAMETER,
     GRANT_PREFIX,
@@ -11,6 +17,8 @@ from windlass.accounts.grants import (
     release_grant,
     upload_of_grant,
 )
+from windlass.accounts.json_web_tokens.issuer import fetch_keys_for
+from windlass.accounts.json_web_tokens.key_set import check_jwks, jwks_breaker_names
 from windlass.accounts.revocation import listen_for_revocations
 from windlass.accounts.signed_urls import is_signature_valid, sign_path
 from windlass.accounts.tokens import create_token, list_tokens, revoke_token
@@ -31,14 +39,17 @@ __all__ = [
     "UserError",
     "authenticate",
     "authenticate_scope",
+    "check_jwks",
     "claim_grant",
     "create_grant",
     "create_token",
     "ensure_user",
+    "fetch_keys_for",
     "find_user",
     "is_signature_valid",
     "is_staff",
     "is_staff_owner",
+    "jwks_breaker_names",
     "list_tokens",
     "list_users",
     "listen_for_revocations",
@@ -48,5 +59,6 @@ __all__ = [
     "release_grant",
     "revoke_token",
     "sign_path",
+    "token_that_needs_keys",
     "upload_of_grant",
 ]

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
-from windlass.kernel import secret_keys
+from windlass.kernel import jwt_keys, secret_keys
 
 #: Schemes of DATABASE_URL that windlass.settings supports.
 DATABASE_SCHEMES = ("postgres", "postgresql", "pgsql", "sqlite")
@@ -47,6 +47,14 @@ sentry_dsn = _matching(
     "is not a DSN: it must be https://key@host/number, as the Sentry project's settings show it",
 )
 http_url = _matching(r"https?://[^/?#@\s]+(/[^?#\s]*)?", "it must be a URL such as https://s3.example.org")
+
+
+def is_redis(url: str) -> bool:
+    return url.startswith(("redis://", "rediss://", "redis+unix://"))
+
+
+def redis_url(url: str) -> str | None:
+    return None if not url or is_redis(url) else "must be the URL of a Redis, such as redis://host:6379/1"
 
 
 def body_memory(value: int) -> str | None:
@@ -129,6 +137,37 @@ def encryption_keys(texts: Sequence[str]) -> str | None:
         except ValueError as error:
             return f"has a wrong value: {error}"
     return None
+
+
+def public_keys(text: str) -> str | None:
+    try:
+        _ = text and jwt_keys.keys_of_pem(text)
+    except ValueError as error:
+        return f"has a wrong value: {error}"
+    return None
+
+
+def jwt_secret(secret: str) -> str | None:
+    return jwt_secrets([secret] if secret else [])
+
+
+def jwt_secrets(secrets: Sequence[str]) -> str | None:
+    for secret in secrets:
+        try:
+            jwt_keys.key_of_secret(secret)
+        except ValueError as error:
+            return f"has a wrong value: {error}"
+    return None
+
+
+def jwt_algorithms(names: tuple[str, ...]) -> str | None:
+    wrong = [name for name in names if name not in jwt_keys.ALGORITHMS]
+    if wrong:
+        return f"{wrong[0]!r}{_suggestion(wrong[0], jwt_keys.ALGORITHMS)} is none of {', '.join(jwt_keys.ALGORITHMS)}"
+    return None if names else "it must name at least one algorithm"
+
+
+owner_prefix = _matching(r"[a-z][a-z0-9-]{0,29}:", "it must be a word and a colon, such as `jwt:`")
 
 
 def database_url(url: str) -> str | None:

@@ -9,11 +9,12 @@ from windlass.http.endpoints import ByteEndpoint, Content
 from windlass.http.health_models import HealthOut, ReadinessOut
 from windlass.http.live import event_streams
 from windlass.http.uploads import chunk_api, create_file, direct_uploads, media_api, resumable
+from windlass.resilience.rate_limits.policies import RateClass
 
 
 def _health(path: str, name: str, summary: str) -> ByteEndpoint:
     replies = {200: ("Every required check passed", ReadinessOut), 503: ("A required check failed", ReadinessOut)}
-    return ByteEndpoint("GET", path, PUBLIC, name, summary, replies, tag="Health")
+    return ByteEndpoint("GET", path, PUBLIC, name, summary, replies, tag="Health", rate=RateClass.UNLIMITED)
 
 
 LIVEZ = _health("/livez", "livez", "Liveness: whether the process answers")
@@ -36,6 +37,7 @@ METRICS_PAGE = ByteEndpoint(
     "Metrics for Prometheus; for staff and holders of METRICS_TOKEN",
     {200: ("The metrics", Content({"text/plain": {"type": "string"}}))},
     tag="Health",
+    rate=RateClass.UNLIMITED,
 )
 
 _MODULES = (

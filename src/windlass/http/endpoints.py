@@ -17,10 +17,11 @@ from starlette.routing import Route
 
 from windlass.accounts import api as accounts
 from windlass.accounts.api import Access
-from windlass.http import query_parameters
+from windlass.http import query_parameters, rate_limits
 from windlass.http.callers import admit
 from windlass.http.problem_responses import problem_of, problem_response
 from windlass.kernel.principals import CredentialKind
+from windlass.resilience.rate_limits.policies import RateClass
 
 RequestHandler = Callable[[Request], Awaitable[Response]]
 F = TypeVar("F", bound=Callable[..., Any])
@@ -84,6 +85,7 @@ class ByteEndpoint:
     head_name: str = ""
     #: Whether a repeated request with the same ``Idempotency-Key`` gets the first one's answer.
     takes_idempotency_key: bool = False
+    rate: RateClass = RateClass.GENERAL
     #: Whether clients of this protocol add query parameters of their own, which are then not checked.
     has_own_query: bool = False
 
@@ -147,6 +149,7 @@ def answering(handler: RequestHandler, declared: ByteEndpoint) -> RequestHandler
     async def answer(request: Request) -> Response:
         try:
             principal = await admit(request.scope, declared.access)
+            await rate_limits.check(request.scope, declared.rate, principal)
             signed = principal.credential is CredentialKind.SIGNED_URL
             query_parameters.check(request.scope, None if signed else declared.query_names)
             return await handler(request)

@@ -1,4 +1,5 @@
-"""Which IP addresses are public: reachable on the internet, and not part of the network that this server runs in.
+"""Which IP addresses are public: reachable on the internet, and not part of the network that this server runs in; and
+which belong to one client.
 
 ``ipaddress.is_global`` alone is not enough: it depends on the Python version, counts site-local IPv6 addresses as
 global, and does not look into addresses that contain an IPv4 address.
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 
 Address = IPv4Address | IPv6Address
@@ -64,3 +66,15 @@ def is_in_networks(text: str, networks: Iterable[str]) -> bool:
     parsed = [ipaddress.ip_network(each, strict=False) for each in listed]
     candidates = {address, reached_address(address)}
     return any(each in network for network in parsed for each in candidates if each.version == network.version)
+
+
+@lru_cache(maxsize=4096)
+def counting_key(text: str) -> str:
+    """The address in ``text``, or its /64 network for IPv6, which is what one customer has; other text as it is."""
+    try:
+        parsed = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return text
+    if parsed.version == 4 or parsed.ipv4_mapped is not None:
+        return str(getattr(parsed, "ipv4_mapped", None) or parsed)
+    return str(ipaddress.ip_network((parsed, 64), strict=False))

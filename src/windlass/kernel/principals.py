@@ -13,6 +13,8 @@ class CredentialKind(StrEnum):
 
     TOKEN = "token"  # noqa: S105  a kind, no secret
     """``Authorization: Bearer`` with an API token."""
+    JWT = "jwt"
+    """``Authorization: Bearer`` with a JSON Web Token."""
     SESSION = "session"
     """A Django session; with the CSRF token for unsafe methods."""
     OPEN = "open"
@@ -40,7 +42,8 @@ class GrantedUpload:
 class Principal:
     """An authenticated caller.
 
-    ``owner`` is the stable name that the caller's records are stored under (``user:7``, ``anonymous``); ``user_id`` is
+    ``owner`` is the stable name that the caller's records are stored under (``user:7``, ``anonymous``, ``jwt:`` and
+    the ``sub`` of a token); ``user_id`` is
     the primary key of the Django user, if any. A caller with a ``grant`` acts for ``owner`` but is allowed only the one
     upload, which authentication has checked. ``credential`` is the kind that identified the caller.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -60,6 +61,16 @@ def all_problems() -> list[type[Problem]]:
     return [by_slug[slug] for slug in sorted(by_slug)]
 
 
+_NOT_IN_CHALLENGE = re.compile(r"[^\x20-\x21\x23-\x5b\x5d-\x7e]")
+
+
+def bearer_challenge(**parameters: str) -> str:
+    """The value of ``WWW-Authenticate`` (RFC 6750, 3), whose texts are ASCII without quotes and backslashes."""
+    plain = {name: _NOT_IN_CHALLENGE.sub("_", text.replace('"', "'")) for name, text in parameters.items()}
+    quoted = [f'{name}="{text}"' for name, text in plain.items()]
+    return "Bearer " + ", ".join(['realm="windlass"', *quoted])
+
+
 class BadRequest(Problem):
     slug, status, title = "bad-request", 400, "The request is malformed"
 
@@ -71,8 +82,18 @@ class InconsistentLength(BadRequest):
 class Unauthenticated(Problem):
     slug, status, title = "unauthenticated", 401, "A valid credential is required"
 
+    def __init__(self, detail: str, **challenge: str) -> None:
+        """``challenge``: parameters of the challenge (RFC 6750, 3)."""
+        super().__init__(detail, headers={"WWW-Authenticate": bearer_challenge(**challenge)})
+
+
+class InvalidToken(Unauthenticated):
+    """The bearer token is malformed, has expired, was revoked, or is not for this server."""
+
+    slug, title = "invalid-token", "The token is not valid"
+
     def __init__(self, detail: str) -> None:
-        super().__init__(detail, headers={"WWW-Authenticate": 'Bearer realm="windlass"'})
+        super().__init__(detail, error="invalid_token", error_description=detail)
 
 
 class Forbidden(Problem):
@@ -224,6 +245,10 @@ class BodyDigestMismatch(Problem):
     """The status is tus's own (tus 1.0.0, "Checksum"); other dialects replace it."""
 
     slug, status, title = "body-digest-mismatch", 460, "The body does not match its digest"
+
+
+class RateLimited(Problem):
+    slug, status, title, transient = "rate-limited", 429, "Too many requests were sent", True
 
 
 class HeadTooLarge(Problem):

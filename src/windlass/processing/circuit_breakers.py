@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from windlass import conf
+from windlass.accounts.api import jwks_breaker_names
 from windlass.events import api as events
 from windlass.files.api import store_breaker_names
 from windlass.jobs.api import broker_breaker_names
@@ -15,6 +16,7 @@ from windlass.processing.scanners.configured_scanner import BREAKER
 from windlass.processing.step_services import service_breaker_names
 from windlass.resilience.circuit_breaker import breaker, policy_of
 from windlass.resilience.circuits import Circuit, State
+from windlass.resilience.rate_limits.policies import BREAKER as RATE_LIMITS_BREAKER
 
 
 class UnknownBreaker(LookupError):
@@ -78,7 +80,9 @@ def _names() -> list[str]:
 
 def _service_names() -> list[str]:
     scanner = [BREAKER] if conf.get().scanner_name else []
-    return [*scanner, *store_breaker_names(), *broker_breaker_names(), *service_breaker_names()]
+    rates = [RATE_LIMITS_BREAKER] if conf.get().rate_limit_redis and conf.get().calls_per_minute else []
+    brokers = broker_breaker_names()
+    return [*scanner, *rates, *store_breaker_names(), *brokers, *jwks_breaker_names(), *service_breaker_names()]
 
 
 def _require(name: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.responses import JSONResponse
 
 from windlass.accounts import api as accounts
-from windlass.executors import in_database
+from windlass.http.callers import authenticate_scope
 from windlass.http.middleware import Receive, Scope, Send
 from windlass.http.problem_responses import problem_of
 from windlass.kernel.problem_types import NotFound, Problem
@@ -28,7 +28,7 @@ async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
 
 async def _problem(scope: Scope) -> Problem:
     try:
-        await in_database(accounts.authenticate_scope, {**scope, "type": "http", "method": "GET"}, accounts.OWNER)
+        await authenticate_scope({**scope, "type": "http", "method": "GET"}, accounts.OWNER)
     except Exception as error:  # noqa: BLE001  the boundary of a handshake
         return problem_of(error)
     return NotFound(f"There is no WebSocket at {scope['path']}.")

@@ -15,10 +15,12 @@ from windlass.accounts import api as accounts
 from windlass.files.api import profile
 from windlass.http.callers import OWNER, caller
 from windlass.http.json_models import ReplyModel, within
+from windlass.http.rest.call_rates import limited_as
 from windlass.http.rest.keyed_calls import in_recorded_transaction, takes_idempotency_key
 from windlass.kernel import urls
 from windlass.kernel.clock import rfc3339
 from windlass.protocols.json_fields import LARGEST
+from windlass.resilience.rate_limits.policies import RateClass
 
 router = Router(tags=["Uploads"])
 
@@ -64,6 +66,7 @@ class GrantOut(ReplyModel):
     summary="Create a grant: a URL that accepts exactly one upload",
 )
 @takes_idempotency_key
+@limited_as(RateClass.CREATE)
 async def create_grant(request: HttpRequest, wanted: GrantIn) -> HttpResponse:
     profile(wanted.profile)
     return await in_recorded_transaction(request, partial(_create, request, wanted))

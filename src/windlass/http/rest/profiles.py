@@ -15,12 +15,23 @@ from windlass.http.callers import OWNER
 from windlass.http.json_models import ReplyModel
 from windlass.kernel.problem_types import NotFound, all_problems
 from windlass.processing import api as processing
+from windlass.resilience.rate_limits.policies import GENERAL_FACTOR
 
 router = Router(tags=["Rules"])
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 EXAMPLE_TYPES = ("image/jpeg", "application/pdf", "video/mp4", "audio/mpeg", "application/octet-stream")
+
+
+class RateLimits(ReplyModel):
+    """Calls of one address, and of one user. ``burst``: how many more a single minute may have."""
+
+    per_minute: int = Field(description="Calls that create something, or sign in.")
+    burst: int
+    general_per_minute: int = Field(description="All other limited calls.")
+    general_burst: int
+    applies_to_this_machine: bool = Field(description="Whether clients of the server's own machine are limited, too.")
 
 
 class SecurityConfig(ReplyModel):
@@ -32,7 +43,7 @@ class SecurityConfig(ReplyModel):
     allowed_extensions: list[str] = Field(description="Empty: all.")
     upload_ttl_hours: float
     credentials_required: bool
-    rate_limits: None = Field(description="null: requests are not limited.")
+    rate_limits: RateLimits | None = Field(description="null: requests are not limited.")
     malware_scan: bool
     profiles: list[str]
 
@@ -101,7 +112,7 @@ async def security_config(request: HttpRequest) -> HttpResponse:
             settings,
             max_upload_size=settings.upload_limit,
             max_total_upload_size=settings.max_total_upload_size or None,
-            rate_limits=None,
+            rate_limits=_rate_limits(settings),
             malware_scan=bool(settings.scanner_name),
             profiles=sorted(profiles()),
         )
@@ -120,6 +131,21 @@ async def show_problem(request: HttpRequest, slug: str) -> HttpResponse:
         if kind.slug == slug:
             return JsonResponse(ProblemType.of(kind, type=f"/problems/{slug}"))
     raise NotFound(f"There is no problem type {slug!r}.")
+
+
+def _rate_limits(settings: conf.Settings) -> dict[str, Any] | None:
+    """A ``RateLimits``; None where nothing is limited."""
+    per_minute, burst = settings.calls_per_minute, settings.rate_limit_burst
+    if not per_minute:
+        return None
+    limits = RateLimits(
+        per_minute=per_minute,
+        burst=burst,
+        general_per_minute=per_minute * GENERAL_FACTOR,
+        general_burst=burst * GENERAL_FACTOR,
+        applies_to_this_machine=settings.rate_limit_per_minute is not None or settings.credentials_required,
+    )
+    return limits.model_dump()
 
 
 def _document(profile: Profile) -> dict[str, Any]:

@@ -24,9 +24,11 @@ from windlass.http import query_parameters
 from windlass.http.byte_endpoints import BYTE_ENDPOINTS
 from windlass.http.callers import Credential, admit_call
 from windlass.http.rest import keyed_calls, problems
+from windlass.http.rest.call_rates import declared_rate
 from windlass.http.rest.openapi import api
 from windlass.kernel.problem_types import MethodNotAllowed, NoBytePlane, NotFound, Problem
 from windlass.kernel.stored_text import is_storable
+from windlass.resilience.rate_limits.policies import RateClass
 
 #: Windlass's paths, which a catch-all of another project must not answer.
 _OWN_PATHS = (
@@ -56,6 +58,12 @@ def access_of(view: Callable[..., Any], method: str) -> Access | None:
     """The credentials that the view declares for this method; None for a view of another project."""
     declared: Mapping[str, Access] = getattr(view, "windlass_accesses", {})
     return declared.get("GET" if method == "HEAD" else method)
+
+
+def rate_of(view: Callable[..., Any], method: str) -> RateClass:
+    """The rate limit that the view declares for this method."""
+    declared: Mapping[str, RateClass] = getattr(view, "windlass_rates", {})
+    return declared.get("GET" if method == "HEAD" else method, RateClass.GENERAL)
 
 
 @csrf_exempt
@@ -223,4 +231,6 @@ def _view(view: Callable[..., Any], operations: Mapping[str, Operation]) -> Call
     answered._non_atomic_requests = set(connections)  # type: ignore[attr-defined]
     answered.csrf_exempt = True  # type: ignore[attr-defined]  # accounts.authenticate checks the token of a session
     answered.windlass_accesses = accesses  # type: ignore[attr-defined]
+    rates = {method: declared_rate(operation) for method, operation in operations.items()}
+    answered.windlass_rates = rates  # type: ignore[attr-defined]
     return answered

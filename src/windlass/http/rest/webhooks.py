@@ -21,13 +21,15 @@ from windlass.executors import in_database, in_look_up_thread, in_transaction
 from windlass.http.callers import OWNER, caller
 from windlass.http.json_models import ReplyModel, within
 from windlass.http.rest import cursors
+from windlass.http.rest.call_rates import limited_as
 from windlass.http.rest.file_list import MAX_LIMIT
 from windlass.http.rest.keyed_calls import in_recorded_transaction, takes_idempotency_key
 from windlass.kernel import urls
 from windlass.kernel.clock import now
 from windlass.kernel.ids import parse_id
-from windlass.kernel.principals import Principal
+from windlass.kernel.principals import CredentialKind, Principal
 from windlass.kernel.problem_types import Conflict, Forbidden, InvalidField, NotFound
+from windlass.resilience.rate_limits.policies import RateClass
 
 router = Router(tags=["Webhooks"])
 
@@ -119,11 +121,15 @@ class DeliveryQuery(PageQuery):
 
 @router.post("", auth=OWNER, response={201: WebhookSecretOut}, summary="Create a webhook; its secret is shown once")
 @takes_idempotency_key
+@limited_as(RateClass.CREATE)
 async def create_webhook(request: HttpRequest, wanted: WebhookIn) -> HttpResponse:
     principal = caller(request)
     types = _checked_types(wanted.types, principal)
     if wanted.all_owners and not principal.staff:
         raise Forbidden("The events of other owners are for staff.")
+    if wanted.all_owners and principal.user_id is None and principal.credential is CredentialKind.JWT:
+        # Whether the owner is still staff is looked up at each delivery.
+        raise Forbidden("Events of other owners are sent for staff who are users of this server.")
     await _check_url(wanted.url)
     create = partial(events.create_endpoint, principal.owner, wanted.url, types, all_owners=wanted.all_owners)
     try:
@@ -183,6 +189,7 @@ async def rotate_webhook_secret(request: HttpRequest, webhook_id: str) -> HttpRe
 
 @router.post("/{webhook_id}/test", auth=OWNER, response={202: DeliveryOut}, summary="Send a test event, `webhook.test`")
 @takes_idempotency_key
+@limited_as(RateClass.CREATE)
 async def test_webhook(request: HttpRequest, webhook_id: str) -> HttpResponse:
     principal = caller(request)
     return await _sent_again(request, lambda: events.add_test_delivery(_find_endpoint(webhook_id, principal)))

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import resource
 from collections import Counter
-from functools import lru_cache
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
 from windlass import conf
 from windlass.executors import in_thread
 from windlass.http.memory_budget import budget, give_back_freed_memory
+from windlass.kernel.network_addresses import counting_key
 
 #: Seconds between two checks of all connections, and the precision of deadlines.
 TICK = 0.5
@@ -60,14 +59,14 @@ class Connections:
 
     def acquire(self, address: str) -> bool:
         """Count one more for this address. False where it may have no more; else call ``release`` at the end."""
-        address = _counting_key(address)
+        address = counting_key(address)
         if self._by_address[address] >= conf.get().max_connections_per_address:
             return False
         self._by_address[address] += 1
         return True
 
     def release(self, address: str) -> None:
-        address = _counting_key(address)
+        address = counting_key(address)
         self._by_address[address] -= 1
         if not self._by_address[address]:
             del self._by_address[address]
@@ -95,18 +94,6 @@ def connections_of(loop: asyncio.AbstractEventLoop) -> Connections:
 
 
 _all: WeakKeyDictionary[asyncio.AbstractEventLoop, Connections] = WeakKeyDictionary()
-
-
-@lru_cache(maxsize=1024)
-def _counting_key(address: str) -> str:
-    """The address, or its /64 network for IPv6, which is what one customer has."""
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if parsed.version == 4 or parsed.ipv4_mapped is not None:
-        return str(getattr(parsed, "ipv4_mapped", None) or parsed)
-    return str(ipaddress.ip_network((parsed, 64), strict=False))
 
 
 def _max_connections() -> int:

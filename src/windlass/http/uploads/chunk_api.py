@@ -33,6 +33,7 @@ from windlass.protocols.intents import CreateInChunks, Reply
 from windlass.protocols.json_fields import parse_upload_id
 from windlass.receiving import chunk_completion, chunked
 from windlass.receiving.body import BytesInMemory
+from windlass.resilience.rate_limits.policies import RateClass
 
 endpoints = UploadEndpoints("Chunks", OWNER, Dialect.CHUNKS)
 
@@ -108,6 +109,7 @@ async def _created_again(_: UploadRequest, session: files.UploadSession) -> Repl
 @endpoints.upload(
     "POST /api/v1/upload/init",
     name="begin_chunks",
+    rate=RateClass.CREATE,
     summary="Create an upload in numbered chunks",
     takes_idempotency_key=True,
     answer_again=_created_again,
@@ -135,6 +137,7 @@ def layout_of(session: files.UploadSession) -> dict[str, Any]:
 @endpoints.upload(
     "POST /api/v1/upload/chunk",
     name="send_chunk",
+    rate=RateClass.UNLIMITED,
     summary="Send one chunk as base64 in JSON; any order, may be repeated",
     body=ChunkIn,
     replies={200: ("The chunk is received", ChunkOut)},
@@ -152,6 +155,7 @@ async def receive_json_chunk(upload: UploadRequest) -> Reply:
 @endpoints.upload(
     "PUT /api/v1/upload/{upload_id}/chunks/{index}",
     name="put_chunk",
+    rate=RateClass.UNLIMITED,
     summary="Send one chunk as the request body; the faster way",
     parameters=(
         header("Content-Digest", "Digest of this chunk: `sha-256=:BASE64:` (RFC 9530)."),
@@ -169,6 +173,7 @@ async def receive_raw_chunk(upload: UploadRequest) -> Reply:
 @endpoints.upload(
     "POST /api/v1/upload/complete",
     name="complete_chunks",
+    rate=RateClass.UNLIMITED,
     summary="Complete an upload in chunks and create its file record",
     takes_idempotency_key=True,
     body=UploadRef,

@@ -30,6 +30,7 @@ from windlass.protocols.intents import Description, Reply
 from windlass.protocols.request_heads import body_length
 from windlass.receiving.admission import admit
 from windlass.receiving.single import SingleRequestUpload
+from windlass.resilience.rate_limits.policies import RateClass
 
 #: Bytes that a form may have besides its files: part headers and ordinary fields.
 OVERHEAD = 2 * 1024 * 1024
@@ -68,6 +69,7 @@ def _put(path: str, name: str, summary: str) -> None:
     endpoints.upload(
         f"PUT {path}",
         name=name,
+        rate=RateClass.CREATE,
         summary=summary,
         takes_idempotency_key=True,
         parameters=(query("filename", "File name, if the path has none."), *FIELDS_IN_QUERY),
@@ -79,6 +81,7 @@ def _put(path: str, name: str, summary: str) -> None:
 @endpoints.upload(
     "POST /files",
     name="create_file",
+    rate=RateClass.CREATE,
     summary="Upload a file in any of the supported protocols",
     takes_idempotency_key=True,
     answer_again=resumable.created_again,
@@ -127,6 +130,7 @@ _put("/files/{name}", "put_file", "Upload a file of this name as the request bod
 @endpoints.upload(
     "POST /files/batch",
     name="create_files",
+    rate=RateClass.CREATE,
     summary="Upload several files in one form; the reply is always a list",
     takes_idempotency_key=True,
     parameters=FIELDS_IN_QUERY,

@@ -37,6 +37,7 @@ from windlass.protocols.dialects import Dialect
 from windlass.protocols.intents import CreateDirect, Reply
 from windlass.protocols.json_fields import parse_upload_id
 from windlass.receiving import direct_upload
+from windlass.resilience.rate_limits.policies import RateClass
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -121,6 +122,7 @@ _endpoint: Callable[..., Callable[[F], F]] = partial(
 @_endpoint(
     "GET /s3/params",
     name="params_for_store",
+    rate=RateClass.CREATE,
     summary="Create a direct upload in one request and sign it",
     parameters=(
         query("filename", "File name."),
@@ -154,6 +156,7 @@ async def params(upload: UploadRequest) -> Reply:
 @_endpoint(
     "POST /s3/params/complete",
     name="complete_params_for_store",
+    rate=RateClass.UNLIMITED,
     summary="Complete a direct upload that was sent in one request",
     takes_idempotency_key=True,
     parameters=(_KEY,),
@@ -176,6 +179,7 @@ async def _created_again(_: UploadRequest, session: files.UploadSession) -> Repl
 @_endpoint(
     "POST /s3/multipart",
     name="begin_parts_for_store",
+    rate=RateClass.CREATE,
     summary="Create a direct upload in parts",
     takes_idempotency_key=True,
     answer_again=_created_again,
@@ -193,6 +197,7 @@ async def create_multipart(upload: UploadRequest) -> Reply:
 @_endpoint(
     "GET /s3/multipart/{upload_id}",
     name="list_parts_at_store",
+    rate=RateClass.UNLIMITED,
     summary="List the parts that the store has",
     parameters=(_KEY,),
     replies={200: ("The parts, ordered by number", list[SentPart])},
@@ -205,6 +210,7 @@ async def list_parts(upload: UploadRequest) -> Reply:
 @_endpoint(
     "GET /s3/multipart/{upload_id}/batch",
     name="sign_parts_for_store",
+    rate=RateClass.UNLIMITED,
     summary="Sign the requests for several parts",
     parameters=(_KEY, query("partNumbers", "Part numbers, separated by commas.")),
     replies={200: ("A signed URL for each part", PartUrls)},
@@ -218,6 +224,7 @@ async def sign_parts(upload: UploadRequest) -> Reply:
 @_endpoint(
     "GET /s3/multipart/{upload_id}/{number}",
     name="sign_part_for_store",
+    rate=RateClass.UNLIMITED,
     summary="Sign the request for one part",
     parameters=(_KEY,),
     replies={200: ("A signed URL to PUT the part to", PartUrl)},
@@ -232,6 +239,7 @@ async def sign_part(upload: UploadRequest) -> Reply:
 @_endpoint(
     "POST /s3/multipart/{upload_id}/complete",
     name="complete_parts_at_store",
+    rate=RateClass.UNLIMITED,
     summary="Complete a direct upload in parts, after comparing them with the store's",
     takes_idempotency_key=True,
     parameters=(_KEY,),

@@ -49,6 +49,7 @@ from windlass.receiving.admission import admit
 from windlass.receiving.body import ByteSource, SpooledBody
 from windlass.receiving.session import find_session
 from windlass.receiving.single import SingleRequestUpload
+from windlass.resilience.rate_limits.policies import RateClass
 from windlass.storage.registry import store
 
 #: Bytes of the one file that ``/simple`` accepts, and files that ``/images`` accepts.
@@ -119,6 +120,7 @@ async def _created_again(_: UploadRequest, session: files.UploadSession) -> Repl
 @endpoints.upload(
     "POST /api/v1/media/upload/init",
     name="begin_media",
+    rate=RateClass.CREATE,
     summary="Create an upload of an image or video in numbered chunks",
     takes_idempotency_key=True,
     answer_again=_created_again,
@@ -132,6 +134,7 @@ async def create(upload: UploadRequest) -> Reply:
 @endpoints.upload(
     "POST /api/v1/media/upload/chunk",
     name="send_media_chunk",
+    rate=RateClass.UNLIMITED,
     summary="Send one chunk in a form; streamed if `upload_id` and `chunk_index` precede it",
     parameters=(
         query("upload_id", "Used if the form has no such field."),
@@ -169,6 +172,7 @@ async def status(request: Request) -> Response:
 @endpoints.upload(
     "POST /api/v1/media/upload/{upload_id}/finalize",
     name="finalize_media",
+    rate=RateClass.UNLIMITED,
     summary="Complete a media upload, and wait for its facts and thumbnail",
     takes_idempotency_key=True,
     body=FinalizeIn,
@@ -202,6 +206,7 @@ async def cancel(request: Request) -> Response:
 @endpoints.upload(
     "POST /api/v1/media/upload/simple",
     name="send_media",
+    rate=RateClass.CREATE,
     summary="Upload one image or video of at most 50 MB, and wait for its facts and thumbnail",
     takes_idempotency_key=True,
     parameters=_DESCRIPTION_IN_QUERY,
@@ -218,6 +223,7 @@ async def receive_one(upload: UploadRequest) -> Response:
 @endpoints.upload(
     "POST /api/v1/media/upload/images",
     name="send_images",
+    rate=RateClass.CREATE,
     summary="Upload up to ten images; a refused one does not affect the others",
     takes_idempotency_key=True,
     parameters=_DESCRIPTION_IN_QUERY,

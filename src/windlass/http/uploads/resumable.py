@@ -48,6 +48,7 @@ from windlass.receiving import concatenation, lease, offset_uploads
 from windlass.receiving.body import RequestBody
 from windlass.receiving.checkpointed_transfer import TransferEnd
 from windlass.receiving.session import Outcome, state_of
+from windlass.resilience.rate_limits.policies import RateClass
 from windlass.storage.contract import StoreError
 
 _ANNOUNCED = {
@@ -60,6 +61,7 @@ endpoints = UploadEndpoints("Uploads", CONTINUE_UPLOAD)
 @endpoints.upload(
     "PATCH /uploads/{upload_id}",
     name="append",
+    rate=RateClass.UNLIMITED,
     summary="Append the request body at an offset",
     parameters=(
         header("Tus-Resumable", "`1.0.0`: the request is tus."),
@@ -78,6 +80,7 @@ endpoints = UploadEndpoints("Uploads", CONTINUE_UPLOAD)
 @endpoints.upload(
     "HEAD /uploads/{upload_id}",
     name="read_offset",
+    rate=RateClass.UNLIMITED,
     summary="Offset of an upload",
     parameters=(header("Tus-Resumable", "`1.0.0`: the request is tus."),),
     replies={
@@ -141,6 +144,7 @@ async def created_again(upload: UploadRequest, session: files.UploadSession) -> 
     access=PUBLIC,
     tag="Files",
     name="announce",
+    rate=RateClass.UNLIMITED,
     summary="Supported upload protocols, extensions and limits",
     replies=_ANNOUNCED,
 )
@@ -148,6 +152,7 @@ async def created_again(upload: UploadRequest, session: files.UploadSession) -> 
     "OPTIONS /uploads/{upload_id}",
     access=PUBLIC,
     name="announce_upload",
+    rate=RateClass.UNLIMITED,
     summary="Supported upload protocols, extensions and limits",
     replies=_ANNOUNCED,
 )

@@ -13,8 +13,8 @@ from starlette.responses import JSONResponse, Response
 from windlass.accounts import api as accounts
 from windlass.accounts.api import Access
 from windlass.files import api as files
-from windlass.http import query_parameters, request_head
-from windlass.http.callers import admit
+from windlass.http import query_parameters, rate_limits, request_head
+from windlass.http.callers import PRINCIPAL, admit
 from windlass.http.endpoints import ByteEndpoint, ByteEndpoints, RequestHandler
 from windlass.http.problem_responses import problem_of, problem_response
 from windlass.http.request_record import CLIENT_GONE, record_of
@@ -100,6 +100,7 @@ def receiving(
         try:
             with _announced_writer(upload):
                 await _admit(upload)
+                await rate_limits.check(request.scope, declared.rate, request.scope.get(PRINCIPAL))
                 checks_names = not declared.has_own_query and resumable_dialect(head) is None
                 query_parameters.check(request.scope, declared.query_names if checks_names else None)
                 if declared.takes_idempotency_key:

@@ -1,0 +1,106 @@
+"""Four web processes and sixty-four clients: how many calls are admitted, on one machine and with Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests import services
+from tests.conftest import require
+from tests.process.redis_process import Redis
+from tests.process.serving import Running, free_port, run, until
+
+pytestmark = pytest.mark.slow
+
+PROCESSES, CLIENTS, CALLS = 4, 64, 5
+#: With the burst; far below what the clients send.
+PER_MINUTE, BURST = 100, 20
+CREATE = {"Tus-Resumable": "1.0.0", "Upload-Length": "5"}
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/livez", timeout=30).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def web_processes(stack: ExitStack, home: Path, number: int, **settings: str) -> list[str]:
+    """The URLs of web processes that share a home, and have no worker."""
+    assert run("migrate", "--quiet", home=home, **settings).returncode == 0
+    ports = [free_port() for _ in range(number)]
+    for port in ports:
+        stack.enter_context(Running("web", "--port", str(port), home=home, **settings))
+    urls = [f"http://127.0.0.1:{port}" for port in ports]
+    for url in urls:
+        until(lambda: answers(url), url)  # noqa: B023  called before the next iteration
+    return urls
+
+
+def statuses(urls: Sequence[str]) -> list[int]:
+    """The statuses of CALLS creating calls of each of CLIENTS at the same time, spread over the processes."""
+
+    def send(number: int) -> list[int]:
+        with httpx.Client(base_url=urls[number % len(urls)], timeout=60) as http:
+            return [http.post("/files/", headers=CREATE).status_code for _ in range(CALLS)]
+
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        return [status for found in pool.map(send, range(CLIENTS)) for status in found]
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[Redis]:
+    server = Redis(require(services.find_redis(), "redis-server is not on PATH"), tmp_path)
+    yield server
+    server.kill()
+
+
+def limits(**more: str) -> dict[str, str]:
+    return {"RATE_LIMIT_PER_MINUTE": str(PER_MINUTE), "RATE_LIMIT_BURST": str(BURST), "AUTH_MODE": "open"} | more
+
+
+def test_processes_of_one_machine_share_one_count(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        urls = web_processes(stack, tmp_path / "home", PROCESSES, **limits())
+        found = statuses(urls)
+        assert set(found) == {201, 429}
+        assert found.count(201) == PER_MINUTE + BURST
+
+
+def test_processes_share_one_count_in_redis_and_go_on_without_it(tmp_path: Path, redis: Redis) -> None:
+    with ExitStack() as stack:
+        urls = web_processes(stack, tmp_path / "home", PROCESSES, **limits(RATE_LIMIT_STORAGE_URL=redis.url))
+        found = statuses(urls)
+        assert set(found) == {201, 429}
+        assert found.count(201) == PER_MINUTE + BURST
+
+        redis.kill()
+        found = statuses(urls)
+        assert set(found) == {201, 429}, "a Redis that is away refuses nobody, and each machine still has its limit"
+        assert found.count(201) == PER_MINUTE + BURST
+
+        redis.start()
+        breaker = "/error-handling/circuit-breakers/rate_limits"
+        httpx.post(f"{urls[0]}{breaker}/reset/", timeout=30).raise_for_status()
+        for url in urls:  # each process knows within a second
+            until(lambda: httpx.post(f"{url}/files/", headers=CREATE, timeout=30).status_code == 201, url)  # noqa: B023
+        found = statuses(urls)
+        assert found.count(201) == PER_MINUTE + BURST - PROCESSES, "the new Redis knows nothing of before"
+
+
+def test_clients_behind_nginx_are_told_apart(tmp_path: Path) -> None:
+    program = require(services.find_nginx(), "nginx is not installed")
+    with ExitStack() as stack:
+        settings = limits(RATE_LIMIT_PER_MINUTE="3", RATE_LIMIT_BURST="0", TRUSTED_PROXIES="127.0.0.1")
+        (server,) = web_processes(stack, tmp_path / "home", 1, **settings)
+        url = stack.enter_context(services.nginx(program, server))
+        for address in ("127.0.0.2", "127.0.0.3"):
+            transport = httpx.HTTPTransport(local_address=address)
+            with httpx.Client(base_url=url, transport=transport, timeout=30) as http:
+                found = [http.post("/files/", headers=CREATE).status_code for _ in range(5)]
+                assert found == [201, 201, 201, 429, 429]
