@@ -53,6 +53,7 @@ ROWS: dict[str, set[str]] = {
     "POST /api/v1/upload/complete": OWNER,
     "POST /api/v1/upload/init": OWNER,
     "PUT /api/v1/upload/{}/chunks/{}": OWNER,
+    "GET /api/v1/audit": STAFF,
     "GET /api/v1/webhooks": OWNER,
     "POST /api/v1/webhooks": OWNER,
     "DELETE /api/v1/webhooks/{}": OWNER,

@@ -11,6 +11,8 @@ from django.db.models import Q
 
 from windlass.accounts import users
 from windlass.accounts.models import ApiToken
+from windlass.database.connection import atomic
+from windlass.events.api import AuditAction, record_action
 from windlass.kernel.clock import now
 from windlass.kernel.principals import Principal, owner_of_user
 
@@ -24,7 +26,9 @@ def create_token(username: str, *, staff: bool = False, name: str = "", expires_
     """
     user = users.ensure_user(username, staff=staff)
     token = TOKEN_PREFIX + secrets.token_urlsafe(32)
-    ApiToken.objects.create(user_id=user.pk, name=name, digest=_digest(token), expires_at=expires_at)
+    with atomic():
+        row = ApiToken.objects.create(user_id=user.pk, name=name, digest=_digest(token), expires_at=expires_at)
+        record_action(AuditAction.TOKEN_CREATED, owner=owner_of_user(user.pk), subject=str(row.pk))
     return token
 
 
@@ -58,8 +62,13 @@ def delete_tokens_of_user(sender: object, instance: Any, **_: Any) -> None:
 
 def revoke_token(number: int) -> bool:
     """Delete a token, which makes it invalid at once. False where there is no token of this number."""
-    deleted, _ = ApiToken.objects.filter(pk=number).delete()
-    return bool(deleted)
+    with atomic():
+        row = ApiToken.objects.select_for_update().filter(pk=number).first()
+        if row is None:
+            return False
+        row.delete()
+        record_action(AuditAction.TOKEN_REVOKED, owner=owner_of_user(row.user_id), subject=str(number))
+    return True
 
 
 def _digest(token: str) -> str:
