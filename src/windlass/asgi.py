@@ -42,6 +42,7 @@ from windlass.http.middleware import (
     Send,
     call_bounded,
     check_host,
+    guard_document,
     identify,
     secured,
     with_headers,
@@ -52,6 +53,7 @@ from windlass.http.problem_responses import problem_of, problem_response
 from windlass.http.request_log import measured
 from windlass.http.server.asgi_extensions import DRAINS_BODY, BodyDrain
 from windlass.kernel import urls
+from windlass.kernel.document_policies import page_policy
 from windlass.kernel.memory_allocator import keep_freed_buffers
 from windlass.kernel.problem_types import NotFound
 from windlass.kernel.stored_text import is_storable
@@ -115,11 +117,12 @@ class WindlassApplication:
             else:
                 with measured(routed, receive, send, partial(_template, route, routed)) as (receive, send):
                     receive, send = _draining_body(routed, receive, send)
-                    await self._answer(route, routed, receive, identify(routed, cors.permitting(routed, send)))
+                    answered = identify(routed, cors.permitting(routed, guard_document(send)))
+                    await self._answer(route, routed, receive, answered)
         elif scope["type"] == "http" and self._alone:
             with measured(scope, receive, send, partial(_template, None, scope)) as (receive, send):
                 receive, send = _draining_body(scope, receive, send)
-                await self._answer_page(scope, receive, identify(scope, send))
+                await self._answer_page(scope, receive, identify(scope, guard_document(send, page_policy())))
         elif scope["type"] == "websocket" and isinstance(self._inner, ASGIHandler):
             await websockets.refuse(seen, receive, send)  # Django has none
         else:
