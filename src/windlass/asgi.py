@@ -26,7 +26,7 @@ django.setup(set_prefix=False)
 
 # ruff: noqa: E402  Django's apps must be loaded before the modules below
 from windlass import conf
-from windlass.http import byte_endpoints, cors, query_parameters, rate_limits, request_head, request_log
+from windlass.http import byte_endpoints, cors, query_parameters, rate_limits, request_head, request_record
 from windlass.http.callers import admit
 from windlass.http.endpoints import answering
 from windlass.http.forwarded import as_client_sees, base_of, path_of
@@ -99,7 +99,7 @@ class WindlassApplication:
             await self._lifespan(scope, receive, send)
             return
         if scope["type"] == "http":
-            request_log.begin(scope)
+            request_record.begin(scope)
         seen = as_client_sees(scope)
         if self._alone:  # Django's pages get the scope as the client sees it through a proxy, too
             scope, send = seen, secured(seen, send)

@@ -24,7 +24,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from windlass import conf
 from windlass.http.forwarded import forwarded, is_trusted_proxy
 from windlass.http.middleware import Scope, header
-from windlass.http.request_log import TRAFFIC, record_of
+from windlass.http.request_record import TRAFFIC, record_of
 from windlass.http.server import zero_copy
 from windlass.http.server.asgi_extensions import DRAINS_BODY, INTERIM_RESPONSE
 from windlass.http.server.connections import LINGER_SECONDS, LINGER_SILENCE, MAX_LINGERING, connections_of
