@@ -15,6 +15,13 @@ from windlass.accounts.revocation import listen_for_revocations
 from windlass.accounts.signed_urls import is_signature_valid, sign_path
 from windlass.accounts.tokens import create_token, list_tokens, revoke_token
 from windlass.accounts.users import UserError, ensure_user, find_user, is_staff, is_staff_owner, list_users, may_sign_in
+from windlass.accounts.wrong_credentials import (
+    Presented,
+    ProvedCredentials,
+    count_if_wrong,
+    presented_credential,
+    require_may_try,
+)
 
 __all__ = [
     "CONTINUE_UPLOAD",
@@ -28,10 +35,13 @@ __all__ = [
     "STAFF",
     "Access",
     "CsrfTokenMissing",
+    "Presented",
+    "ProvedCredentials",
     "UserError",
     "authenticate",
     "authenticate_scope",
     "claim_grant",
+    "count_if_wrong",
     "create_grant",
     "create_token",
     "ensure_user",
@@ -44,8 +54,10 @@ __all__ = [
     "listen_for_revocations",
     "may_sign_in",
     "needs_no_database",
+    "presented_credential",
     "prune_grants",
     "release_grant",
+    "require_may_try",
     "revoke_token",
     "sign_path",
     "upload_of_grant",

@@ -444,6 +444,12 @@ class Settings:
         "How many more such calls a single minute may have. Ten minutes have at most ten times RATE_LIMIT_PER_MINUTE.",
         check=valid.not_negative,
     )
+    wrong_credentials_per_minute: int = setting(
+        10,
+        "Wrong passwords, API tokens, grants or signatures of one address that are answered in a minute; in ten "
+        "minutes 2.5 times as many, in an hour 4 times. Further ones wait. 0: no limit.",
+        check=valid.not_negative,
+    )
     rate_limit_storage_url: str = setting(
         "",
         "Redis in which all machines count calls, such as `redis://host:6379/1`. Empty: CELERY_BROKER_URL, if that is "
