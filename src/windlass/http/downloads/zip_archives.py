@@ -26,6 +26,7 @@ from windlass.http.downloads.files import servable_blob
 from windlass.http.downloads.object_streaming import SMALLEST_BLOCK, BlockReader, ObjectResponse
 from windlass.http.endpoints import BINARY, ByteEndpoints, Content, query
 from windlass.kernel import filenames
+from windlass.kernel.document_policies import STORED_OBJECT_HEADERS
 from windlass.kernel.filenames import clean, content_disposition
 from windlass.kernel.ids import parse_id
 from windlass.kernel.principals import Principal
@@ -126,7 +127,7 @@ async def download_zip(request: Request) -> Response:
         "Content-Length": str(reader.size),
         "Content-Disposition": content_disposition("attachment", wanted.filename),
         "Cache-Control": "private, no-store",
-        "Content-Security-Policy": "sandbox",
+        **STORED_OBJECT_HEADERS,
     }
     if request.method == "HEAD":
         return Response(headers=headers)
