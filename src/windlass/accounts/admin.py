@@ -40,8 +40,9 @@ class NewTokenForm(forms.ModelForm):  # type: ignore[type-arg]  # takes no param
         return name
 
     def clean_scopes(self) -> str:
-        self.instance.scopes = scopes_text(parse_scopes(self.cleaned_data["scopes"]))
-        return self.instance.scopes
+        scopes = scopes_text(parse_scopes(self.cleaned_data["scopes"]))
+        self.instance.scopes = scopes
+        return scopes
 
 
 @admin.register(ApiToken)
