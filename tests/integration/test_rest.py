@@ -300,7 +300,7 @@ class TestOwners:
         assert response.headers["www-authenticate"].startswith("Bearer")
 
     def test_a_wrong_token_is_refused_in_open_mode_too(self, record_plane: Any) -> None:
-        problem(ApiClient(record_plane, "wl_wrong")("GET", "/files/"), 401, "unauthenticated")
+        problem(ApiClient(record_plane, "wl_wrong")("GET", "/files/"), 401, "invalid-token")
 
 
 class TestChanges:

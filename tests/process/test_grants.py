@@ -251,7 +251,7 @@ def test_revoking_a_token_in_another_process_ends_its_event_stream(closed_server
         began = time.monotonic()
         assert not [line for line in lines if line.startswith("data:")]
         assert time.monotonic() - began < 15
-        problem(leaver.get("/events/"), 401, "unauthenticated")
+        problem(leaver.get("/events/"), 401, "invalid-token")
 
 
 def test_a_home_that_others_can_read_is_made_private(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -19,21 +20,22 @@ from django.utils.module_loading import import_string
 from windlass import conf
 from windlass.accounts import grants, signed_urls, tokens, users
 from windlass.accounts.access import Access
+from windlass.accounts.json_web_tokens import issuer
+from windlass.accounts.json_web_tokens.verification import Header, is_compact_jws, read_header
 from windlass.kernel.ids import parse_id
 from windlass.kernel.principals import (
     ANONYMOUS,
     METRICS_READER,
     NOBODY,
+    SAFE_METHODS,
     SIGNED_URL_HOLDER,
     CredentialKind,
     Principal,
     owner_of_user,
 )
-from windlass.kernel.problem_types import Forbidden, Unauthenticated
+from windlass.kernel.problem_types import Forbidden, InsufficientScope, InvalidToken, Unauthenticated
 from windlass.kernel.stored_text import is_storable
 from windlass.protocols.idempotency import HEADER
-
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 
 class CsrfTokenMissing(Forbidden):
@@ -56,8 +58,8 @@ def authenticate(request: HttpRequest, access: Access, path: Mapping[str, Any]) 
 
     A credential in the URL takes precedence over the headers: a request that names a grant may do no more than that
     grant. Blocks on the database, unless ``needs_no_database``. Raises Unauthenticated for a wrong credential, or a
-    missing one where one is required; Forbidden for one that this endpoint does not accept, and for CSRF; GrantUsed;
-    NotFound.
+    missing one where one is required; Forbidden for one that this endpoint does not accept, and for CSRF;
+    InsufficientScope; GrantUsed; NotFound.
     """
     if access.public:
         return NOBODY
@@ -76,6 +78,9 @@ def authenticate(request: HttpRequest, access: Access, path: Mapping[str, Any]) 
     if CredentialKind.METRICS_TOKEN in access.credentials and _is_metrics_token(_bearer(request)):
         return METRICS_READER
     principal = _authenticate_headers(request)
+    needed = access.needed_scope(request.method or "")
+    if needed not in principal.scopes:
+        raise InsufficientScope(needed, principal.scopes)
     if access.staff and not principal.staff:
         raise Forbidden("This call is for staff.")
     return principal
@@ -89,13 +94,24 @@ def needs_no_database(scope: Mapping[str, Any], access: Access) -> bool:
     return not has_credential and not grants.has_grant(scope)
 
 
+def token_that_needs_keys(scope: Mapping[str, Any], access: Access) -> Header | None:
+    """The header of the request's JWT if its issuer's keys must be fetched first (``fetch_keys``), else None."""
+    if access.public:
+        return None
+    fields = [value for name, value in scope["headers"] if name == b"authorization"]
+    token = _bearer_of(fields[0].decode("latin-1")) if fields else None
+    if token is None or not is_compact_jws(token):
+        return None
+    with suppress(InvalidToken):  # authentication refuses it
+        header = read_header(token)
+        return header if issuer.needs_fetch(header) else None
+    return None
+
+
 def _authenticate_headers(request: HttpRequest) -> Principal:
     token = _bearer(request)
     if token is not None:
-        principal = tokens.principal_of_token(token)
-        if principal is None:
-            raise Unauthenticated("This token is unknown, has expired, or its user may not sign in.")
-        return principal
+        return _authenticate_bearer(token)
     principal = _authenticate_session(request)
     if principal is not None:
         return principal
@@ -105,8 +121,21 @@ def _authenticate_headers(request: HttpRequest) -> Principal:
     return ANONYMOUS
 
 
+def _authenticate_bearer(token: str) -> Principal:
+    if is_compact_jws(token):
+        return issuer.principal_of_issuer_token(token, read_header(token))
+    principal = tokens.principal_of_token(token)
+    if principal is None:
+        raise InvalidToken("This token is unknown, has expired, or its user may not sign in.")
+    return principal
+
+
 def _bearer(request: HttpRequest) -> str | None:
-    scheme, _, credential = request.headers.get("Authorization", "").partition(" ")
+    return _bearer_of(request.headers.get("Authorization", ""))
+
+
+def _bearer_of(authorization: str) -> str | None:
+    scheme, _, credential = authorization.partition(" ")
     return credential.strip() if scheme.lower() == "bearer" else None
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
 from django.db import IntegrityError, models, router, transaction
 
 from windlass import conf
@@ -29,6 +30,18 @@ def get_users(keys: Iterable[Any]) -> dict[Any, Any]:
 
 def get_user(key: Any) -> Any | None:
     return _manager().filter(pk=key).first()
+
+
+def find_by_key(text: str) -> Any | None:
+    """The user whose primary key this text is; None also where it is no such key (no number, no UUID)."""
+    try:
+        key = get_user_model()._meta.pk.to_python(text)
+    except ValidationError:
+        return None
+    try:
+        return get_user(key)
+    except (OverflowError, ValueError):
+        return None
 
 
 def list_users() -> list[Any]:
@@ -52,12 +65,16 @@ def is_staff(user: Any) -> bool:
     return bool(getattr(user, "is_staff", False))
 
 
+def is_active(user: Any) -> bool:
+    return bool(getattr(user, "is_active", True))
+
+
 def may_sign_in(owner: str) -> bool:
     """Whether the owner (``kernel.principals``) may still sign in; True for an owner that is not a user."""
     if not owner.startswith(USER_PREFIX):
         return True
     user = get_user(owner.removeprefix(USER_PREFIX))
-    return user is not None and bool(getattr(user, "is_active", True))
+    return user is not None and is_active(user)
 
 
 def is_staff_owner(owner: str) -> bool:
@@ -65,7 +82,7 @@ def is_staff_owner(owner: str) -> bool:
     if owner == ANONYMOUS.owner:
         return ANONYMOUS.staff and not conf.get().credentials_required
     user = get_user(owner.removeprefix(USER_PREFIX)) if owner.startswith(USER_PREFIX) else None
-    return user is not None and bool(getattr(user, "is_active", True)) and is_staff(user)
+    return user is not None and is_active(user) and is_staff(user)
 
 
 def _manager() -> models.Manager[Any]:

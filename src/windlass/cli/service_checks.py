@@ -14,6 +14,7 @@ from django.core import checks
 from django.db import DatabaseError
 
 from windlass import conf
+from windlass.accounts import api as accounts
 from windlass.database.connection import connection
 from windlass.files import api as files
 from windlass.jobs import api as jobs
@@ -46,6 +47,8 @@ def run_all_checks() -> Iterator[Result]:
         "steps": _steps,
         "scanner": _scanner,
     }
+    if conf.get().jwt_jwks_url:
+        functions["jwks"] = accounts.check_jwks
     if tracing.is_configured(conf.get()):
         functions["traces"] = tracing.check
     for name, function in functions.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from windlass.conf import reader
+from windlass.conf.jwt import check_jwt
 from windlass.conf.reader import BadSetting
 from windlass.conf.setting_definitions import Settings
 from windlass.conf.stores import check_stores
@@ -39,6 +40,7 @@ def load() -> Settings:
         check_secret_key(settings.secret_key, "SECRET_KEY")
     check_stores(settings)
     _check_encryption(settings)
+    check_jwt(settings)
     return settings
 
 

@@ -263,6 +263,13 @@ class Settings:
     breaker_service_recovery_seconds: float | None = setting(
         None, "BREAKER_RECOVERY_SECONDS of services that processing steps name.", check=valid.positive
     )
+    breaker_jwks_failure_threshold: int | None = setting(
+        None, "BREAKER_FAILURE_THRESHOLD of JWT_JWKS_URL.", check=valid.positive
+    )
+    breaker_jwks_success_threshold: int = setting(1, "BREAKER_SUCCESS_THRESHOLD of JWT_JWKS_URL.", check=valid.positive)
+    breaker_jwks_recovery_seconds: float | None = setting(
+        None, "BREAKER_RECOVERY_SECONDS of JWT_JWKS_URL.", check=valid.positive
+    )
     breaker_services: str = setting(
         "",
         'The same of single services, as a JSON object: `{"ocr": {"failure_threshold": 3, "recovery_seconds": 60}}`.',
@@ -482,6 +489,57 @@ class Settings:
         "one.",
     )
     metrics_token: str = setting("", "Bearer token that may read `/metrics`, besides staff.")
+    # JSON Web Tokens of an identity provider or another application
+    jwt_jwks_url: str = setting(
+        "", "URL of the issuer's JWK Set, with which its tokens are verified. Empty: none.", check=valid.http_url
+    )
+    jwt_public_key: str = setting(
+        "",
+        "Public keys or certificates in PEM that verify tokens, in place of JWT_JWKS_URL. Several may follow each "
+        "other.",
+        check=valid.public_keys,
+        secret=True,
+    )
+    jwt_secret: str = setting(
+        "",
+        "Secret that verifies tokens signed with HMAC, in place of JWT_JWKS_URL; at least 32 bytes.",
+        check=valid.jwt_secret,
+        secret=True,
+    )
+    jwt_secret_fallbacks: tuple[str, ...] = setting(
+        (), "Previous values of JWT_SECRET, which still verify tokens.", check=valid.jwt_secrets, secret=True
+    )
+    jwt_algorithms: tuple[str, ...] = setting(
+        ("HS256", "RS256", "ES256", "EdDSA"),
+        "Algorithms that are accepted, of those that fit the type of the key.",
+        check=valid.jwt_algorithms,
+    )
+    jwt_issuer: str = setting("", "The only `iss` that is accepted. Empty: any.")
+    jwt_audience: tuple[str, ...] = setting(
+        (), "Values of `aud` that are accepted. Empty: only tokens that name no audience."
+    )
+    jwt_leeway_seconds: float = setting(
+        30.0, "How far the clocks of issuer and server may differ.", check=valid.between(0, 600)
+    )
+    jwt_owner_prefix: str = setting(
+        "jwt:",
+        "What is put before `sub` to make the owner. `user:`: `sub` is the primary key of a user of this server.",
+        check=valid.owner_prefix,
+    )
+    jwt_staff_claim: str = setting(
+        "staff", "Claim that makes its caller staff, also within another one: `realm_access.roles`."
+    )
+    jwt_staff_value: str = setting(
+        "", "Text that this claim has, or contains in its list. Empty: the claim must be `true`."
+    )
+    jwt_scope_claim: str = setting(
+        "scope",
+        "Claim with the scopes `read`, `write` and `admin`, in a text or a list. A token without this claim may do "
+        "everything that its owner may.",
+    )
+    jwt_jwks_cache_seconds: float = setting(
+        300.0, "How long the JWK Set is used before it is fetched again.", check=valid.positive
+    )
     # Django
     secret_key: str = setting(
         "",
@@ -629,3 +687,7 @@ class Settings:
     @property
     def credentials_required(self) -> bool:
         return self.auth_mode != "open"
+
+    @property
+    def jwt_configured(self) -> bool:
+        return bool(self.jwt_jwks_url or self.jwt_public_key or self.jwt_secret)

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.apps import apps
 from django.conf import settings as django_settings
@@ -64,12 +65,24 @@ def _check_modes(settings: Settings) -> Iterator[CheckMessage]:
             hint="It is meant for tests.",
             id="windlass.W004",
         )
+    if _is_fetched_in_clear(settings.jwt_jwks_url):
+        yield Warning(
+            "JWT_JWKS_URL is not https: whoever is between this server and the issuer can replace the keys, and sign "
+            "in as anybody.",
+            hint="Use https.",
+            id="windlass.W014",
+        )
     if settings.sandbox == "off":
         yield Warning(
             "SANDBOX is off: a file that exploits a parser can access everything that the worker's user can.",
             hint="Leave it at best-effort, or set SANDBOX=require.",
             id="windlass.W006",
         )
+
+
+def _is_fetched_in_clear(url: str) -> bool:
+    parts = urlsplit(url)
+    return parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1")
 
 
 def _check_home(settings: Settings) -> Iterator[CheckMessage]:

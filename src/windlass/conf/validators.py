@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
-from windlass.kernel import secret_keys
+from windlass.kernel import jwt_keys, secret_keys
 
 #: Schemes of DATABASE_URL that windlass.settings supports.
 DATABASE_SCHEMES = ("postgres", "postgresql", "pgsql", "sqlite")
@@ -137,6 +137,37 @@ def encryption_keys(texts: Sequence[str]) -> str | None:
         except ValueError as error:
             return f"has a wrong value: {error}"
     return None
+
+
+def public_keys(text: str) -> str | None:
+    try:
+        _ = text and jwt_keys.keys_of_pem(text)
+    except ValueError as error:
+        return f"has a wrong value: {error}"
+    return None
+
+
+def jwt_secret(secret: str) -> str | None:
+    return jwt_secrets([secret] if secret else [])
+
+
+def jwt_secrets(secrets: Sequence[str]) -> str | None:
+    for secret in secrets:
+        try:
+            jwt_keys.key_of_secret(secret)
+        except ValueError as error:
+            return f"has a wrong value: {error}"
+    return None
+
+
+def jwt_algorithms(names: tuple[str, ...]) -> str | None:
+    wrong = [name for name in names if name not in jwt_keys.ALGORITHMS]
+    if wrong:
+        return f"{wrong[0]!r}{_suggestion(wrong[0], jwt_keys.ALGORITHMS)} is none of {', '.join(jwt_keys.ALGORITHMS)}"
+    return None if names else "it must name at least one algorithm"
+
+
+owner_prefix = _matching(r"[a-z][a-z0-9-]{0,29}:", "it must be a word and a colon, such as `jwt:`")
 
 
 def database_url(url: str) -> str | None:

@@ -12,8 +12,8 @@ from starlette.requests import Request
 
 from windlass.accounts import api as accounts
 from windlass.accounts.api import Access
-from windlass.executors import in_database
-from windlass.http.request_log import record_of
+from windlass.executors import in_database, in_look_up_thread
+from windlass.http.request_record import record_of
 from windlass.kernel.principals import Principal
 
 #: The key of an ASGI scope under which ``admit`` stores the caller.
@@ -23,12 +23,24 @@ PRINCIPAL = "windlass.principal"
 async def admit(scope: MutableMapping[str, Any], access: Access) -> Principal:
     """Prove the caller's credential and store the caller in the scope. Raises Unauthenticated, Forbidden, GrantUsed,
     NotFound."""
-    if accounts.needs_no_database(scope, access):
-        principal = accounts.authenticate_scope(scope, access)
-    else:
-        principal = await in_database(accounts.authenticate_scope, dict(scope), access)
+    principal = await authenticate_scope(scope, access)
     scope[PRINCIPAL] = record_of(scope).principal = principal
     return principal
+
+
+async def authenticate_scope(scope: Mapping[str, Any], access: Access) -> Principal:
+    """``accounts.authenticate_scope``, in a thread if it blocks; the keys of a JWT are fetched before."""
+    if accounts.needs_no_database(scope, access):
+        return accounts.authenticate_scope(scope, access)
+    await _fetch_keys(scope, access)
+    return await in_database(accounts.authenticate_scope, dict(scope), access)
+
+
+async def _fetch_keys(scope: Mapping[str, Any], access: Access) -> None:
+    """A slow issuer of JWTs delays their holders only: no thread of the database waits for it."""
+    header = accounts.token_that_needs_keys(scope, access)
+    if header is not None:
+        await in_look_up_thread(accounts.fetch_keys_for, header)
 
 
 def principal_of(request: Request) -> Principal:
@@ -44,7 +56,8 @@ class Credential(AuthBase):
     openapi_type = "http"
     openapi_scheme = "bearer"
     openapi_description = (
-        "An API token (`windlass token create --user NAME`), or a session with its CSRF token. "
+        "An API token (`windlass token create --user NAME`), a JSON Web Token, or a session with its CSRF "
+        "token. "
         "With `AUTH_MODE=open`, on loopback only, no credential is needed."
     )
 
@@ -63,8 +76,12 @@ STAFF = Credential(accounts.STAFF)
 async def admit_call(request: HttpRequest, access: Access, path: Mapping[str, Any]) -> None:
     """Prove the caller's credential, unless ``windlass.asgi`` did so before the body was received. Raises as
     ``accounts.authenticate`` does."""
-    admitted = getattr(request, "scope", {}).get(PRINCIPAL)
-    principal = admitted or await in_database(accounts.authenticate, request, access, path)
+    scope = getattr(request, "scope", {})
+    principal = scope.get(PRINCIPAL)
+    if principal is None:
+        if scope:
+            await _fetch_keys(scope, access)
+        principal = await in_database(accounts.authenticate, request, access, path)
     record_of(getattr(request, "scope", {})).principal = principal
     request.windlass_principal = principal  # type: ignore[attr-defined]
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 
@@ -60,6 +61,16 @@ def all_problems() -> list[type[Problem]]:
     return [by_slug[slug] for slug in sorted(by_slug)]
 
 
+_NOT_IN_CHALLENGE = re.compile(r"[^\x20-\x21\x23-\x5b\x5d-\x7e]")
+
+
+def bearer_challenge(**parameters: str) -> str:
+    """The value of ``WWW-Authenticate`` (RFC 6750, 3), whose texts are ASCII without quotes and backslashes."""
+    plain = {name: _NOT_IN_CHALLENGE.sub("_", text.replace('"', "'")) for name, text in parameters.items()}
+    quoted = [f'{name}="{text}"' for name, text in plain.items()]
+    return "Bearer " + ", ".join(['realm="windlass"', *quoted])
+
+
 class BadRequest(Problem):
     slug, status, title = "bad-request", 400, "The request is malformed"
 
@@ -71,12 +82,36 @@ class InconsistentLength(BadRequest):
 class Unauthenticated(Problem):
     slug, status, title = "unauthenticated", 401, "A valid credential is required"
 
+    def __init__(self, detail: str, **challenge: str) -> None:
+        """``challenge``: parameters of the challenge (RFC 6750, 3)."""
+        super().__init__(detail, headers={"WWW-Authenticate": bearer_challenge(**challenge)})
+
+
+class InvalidToken(Unauthenticated):
+    """The bearer token is malformed, has expired, was revoked, or is not for this server."""
+
+    slug, title = "invalid-token", "The token is not valid"
+
     def __init__(self, detail: str) -> None:
-        super().__init__(detail, headers={"WWW-Authenticate": 'Bearer realm="windlass"'})
+        super().__init__(detail, error="invalid_token", error_description=detail)
 
 
 class Forbidden(Problem):
     slug, status, title = "forbidden", 403, "The caller is not allowed to do this"
+
+
+class InsufficientScope(Forbidden):
+    """The token is valid, but is not for calls like this one (RFC 6750, 3.1)."""
+
+    slug, title = "insufficient-scope", "The token does not have the scope that this call needs"
+
+    def __init__(self, needed: str, granted: Iterable[str]) -> None:
+        has = ", ".join(sorted(granted)) or "none"
+        super().__init__(
+            f"This call needs a token with the scope {needed}; this one has: {has}.",
+            headers={"WWW-Authenticate": bearer_challenge(error="insufficient_scope", scope=needed)},
+            required_scope=needed,
+        )
 
 
 class GrantUsed(Problem):

@@ -17,7 +17,8 @@ _ENCODED = re.compile(r"[^\s\"'<>]*%[0-9A-Fa-f]{2}[^\s\"'<>]*")
 _SECRETS = (
     re.compile(r"(?<=://)[^/@\s]*(?=@)"),  # user:password@ of a URL
     re.compile(r"(?<=[Bb]earer )\S+"),
-    re.compile(r"(?<![A-Za-z0-9])wlg?_[A-Za-z0-9_-]{8,}"),  # our own API tokens and grants
+    re.compile(r"(?<![A-Za-z0-9])wl[a-z]?_[A-Za-z0-9_.-]{8,}"),  # our own API tokens, grants and the like
+    re.compile(r"(?<![A-Za-z0-9])eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*"),  # JSON Web Tokens
     re.compile(r"(?<![A-Za-z0-9])whsec_[A-Za-z0-9+/=_-]{8,}"),  # secrets of webhooks
 )
 

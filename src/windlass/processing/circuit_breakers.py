@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from windlass import conf
+from windlass.accounts.api import jwks_breaker_names
 from windlass.events import api as events
 from windlass.files.api import store_breaker_names
 from windlass.jobs.api import broker_breaker_names
@@ -80,7 +81,8 @@ def _names() -> list[str]:
 def _service_names() -> list[str]:
     scanner = [BREAKER] if conf.get().scanner_name else []
     rates = [RATE_LIMITS_BREAKER] if conf.get().rate_limit_redis and conf.get().calls_per_minute else []
-    return [*scanner, *rates, *store_breaker_names(), *broker_breaker_names(), *service_breaker_names()]
+    brokers = broker_breaker_names()
+    return [*scanner, *rates, *store_breaker_names(), *brokers, *jwks_breaker_names(), *service_breaker_names()]
 
 
 def _require(name: str) -> None:

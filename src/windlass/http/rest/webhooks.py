@@ -27,7 +27,7 @@ from windlass.http.rest.keyed_calls import in_recorded_transaction, takes_idempo
 from windlass.kernel import urls
 from windlass.kernel.clock import now
 from windlass.kernel.ids import parse_id
-from windlass.kernel.principals import Principal
+from windlass.kernel.principals import CredentialKind, Principal
 from windlass.kernel.problem_types import Conflict, Forbidden, InvalidField, NotFound
 from windlass.resilience.rate_limits.policies import RateClass
 
@@ -127,6 +127,9 @@ async def create_webhook(request: HttpRequest, wanted: WebhookIn) -> HttpRespons
     types = _checked_types(wanted.types, principal)
     if wanted.all_owners and not principal.staff:
         raise Forbidden("The events of other owners are for staff.")
+    if wanted.all_owners and principal.user_id is None and principal.credential is CredentialKind.JWT:
+        # Whether the owner is still staff is looked up at each delivery.
+        raise Forbidden("Events of other owners are sent for staff who are users of this server.")
     await _check_url(wanted.url)
     create = partial(events.create_endpoint, principal.owner, wanted.url, types, all_owners=wanted.all_owners)
     try:
