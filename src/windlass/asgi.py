@@ -26,7 +26,7 @@ django.setup(set_prefix=False)
 
 # ruff: noqa: E402  Django's apps must be loaded before the modules below
 from windlass import conf
-from windlass.http import byte_endpoints, cors, query_parameters, rate_limits, request_head, request_log
+from windlass.http import byte_endpoints, cors, query_parameters, rate_limits, request_head, request_record
 from windlass.http.callers import admit
 from windlass.http.endpoints import answering
 from windlass.http.forwarded import as_client_sees, base_of, path_of
@@ -42,6 +42,7 @@ from windlass.http.middleware import (
     Send,
     call_bounded,
     check_host,
+    guard_document,
     identify,
     secured,
     with_headers,
@@ -52,6 +53,7 @@ from windlass.http.problem_responses import problem_of, problem_response
 from windlass.http.request_log import measured
 from windlass.http.server.asgi_extensions import DRAINS_BODY, BodyDrain
 from windlass.kernel import urls
+from windlass.kernel.document_policies import page_policy
 from windlass.kernel.memory_allocator import keep_freed_buffers
 from windlass.kernel.problem_types import NotFound
 from windlass.kernel.stored_text import is_storable
@@ -97,7 +99,7 @@ class WindlassApplication:
             await self._lifespan(scope, receive, send)
             return
         if scope["type"] == "http":
-            request_log.begin(scope)
+            request_record.begin(scope)
         seen = as_client_sees(scope)
         if self._alone:  # Django's pages get the scope as the client sees it through a proxy, too
             scope, send = seen, secured(seen, send)
@@ -115,11 +117,12 @@ class WindlassApplication:
             else:
                 with measured(routed, receive, send, partial(_template, route, routed)) as (receive, send):
                     receive, send = _draining_body(routed, receive, send)
-                    await self._answer(route, routed, receive, identify(routed, cors.permitting(routed, send)))
+                    answered = identify(routed, cors.permitting(routed, guard_document(send)))
+                    await self._answer(route, routed, receive, answered)
         elif scope["type"] == "http" and self._alone:
             with measured(scope, receive, send, partial(_template, None, scope)) as (receive, send):
                 receive, send = _draining_body(scope, receive, send)
-                await self._answer_page(scope, receive, identify(scope, send))
+                await self._answer_page(scope, receive, identify(scope, guard_document(send, page_policy())))
         elif scope["type"] == "websocket" and isinstance(self._inner, ASGIHandler):
             await websockets.refuse(seen, receive, send)  # Django has none
         else:

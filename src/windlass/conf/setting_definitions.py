@@ -526,6 +526,11 @@ class Settings:
     jwt_staff_value: str = setting(
         "", "Text that this claim has, or contains in its list. Empty: the claim must be `true`."
     )
+    jwt_scope_claim: str = setting(
+        "scope",
+        "Claim with the scopes `read`, `write` and `admin`, in a text or a list. A token without this claim may do "
+        "everything that its owner may.",
+    )
     jwt_jwks_cache_seconds: float = setting(
         300.0, "How long the JWK Set is used before it is fetched again.", check=valid.positive
     )

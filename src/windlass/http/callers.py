@@ -13,7 +13,7 @@ from starlette.requests import Request
 from windlass.accounts import api as accounts
 from windlass.accounts.api import Access
 from windlass.executors import in_database, in_look_up_thread
-from windlass.http.request_log import record_of
+from windlass.http.request_record import record_of
 from windlass.kernel.principals import Principal
 
 #: The key of an ASGI scope under which ``admit`` stores the caller.

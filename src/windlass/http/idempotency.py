@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 
+from starlette.responses import Response
+
 from windlass.files import api as files
 from windlass.http.endpoints import header
 from windlass.kernel.principals import Principal
@@ -18,6 +20,10 @@ PARAMETER = header(
 
 #: Statuses of refusals that may be other ones later: a timeout, a conflict, a lock, too many requests.
 _TRANSIENT = frozenset({408, 409, 423, 425, 429})
+
+
+#: Headers of a stored answer that are made anew for each reply.
+_NOT_STORED = frozenset({"content-length", "date", "set-cookie"})
 
 
 def caller_of(principal: Principal) -> str:
@@ -36,3 +42,8 @@ def holding(claim: files.KeyClaim) -> AbstractContextManager[None]:
 def is_final(status: int) -> bool:
     """Whether an answer of this status, given to a request that had an effect, is the answer for good."""
     return status < 500 and status not in _TRANSIENT
+
+
+def storable(response: Response) -> files.Answer:
+    headers = [(name, value) for name, value in response.headers.items() if name.lower() not in _NOT_STORED]
+    return files.Answer(response.status_code, headers, bytes(response.body))

@@ -1,73 +1,22 @@
-"""What is known of a request when it ends: its metrics, its span, and its line in the access log (ACCESS_LOG).
-
-The record is in the ASGI scope, which layers copy; the copies share it. Whoever learns something sets it: ``admit`` the
-caller, the endpoints the dialect and the kind of the reply.
-"""
+"""Measure each request, and when it ends account for it: its metrics, its span, its line in the access log."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import NamedTuple
 
 import structlog
 from structlog.contextvars import bound_contextvars
 
 from windlass import conf
 from windlass.http import request_spans
-from windlass.http.middleware import REQUEST_ID, Message, Receive, Scope, Send, header
+from windlass.http.middleware import REQUEST_ID, Message, Receive, Scope, Send
+from windlass.http.request_record import CLIENT_GONE, TRAFFIC, RequestRecord, Traffic, record_of
 from windlass.kernel import process_counters, spans
 from windlass.kernel.clock import monotonic
-from windlass.kernel.ids import request_id
-from windlass.kernel.principals import Principal
 from windlass.kernel.redaction import without_secrets
 
-#: The extension of a server that counts the bytes of bodies: ``scope["extensions"][TRAFFIC]["read"]`` returns Traffic.
-#: It counts also what the application did not receive, and what the kernel sent of a file.
-TRAFFIC = "windlass.http.traffic"
-#: The status of a request whose client was gone before it was answered.
-CLIENT_GONE = 499
-_RECORD = "windlass.record"
-
 log = structlog.get_logger(__name__)
-
-
-class Traffic(NamedTuple):
-    """Bytes of the two bodies, and whether the client was gone before both were complete."""
-
-    received: int
-    sent: int
-    interrupted: bool
-
-
-@dataclass(slots=True)
-class RequestRecord:
-    """``dialect``: the upload dialect, or ``none``. ``kind``: what the reply is: ``file``, ``archive``, ``live``,
-    ``other``. ``status``: 0 until the reply has begun."""
-
-    dialect: str = "none"
-    kind: str = "other"
-    principal: Principal | None = None
-    status: int = 0
-
-    @property
-    def outcome(self) -> str:
-        if self.status >= 500:
-            return "failed"
-        return "refused" if self.status >= 400 else "accepted"
-
-
-def begin(scope: Scope) -> None:
-    """Give a request its id, which is that of the client if it sent one, and its record."""
-    scope[REQUEST_ID] = request_id(header(scope, b"x-request-id"))
-    scope[_RECORD] = RequestRecord()
-
-
-def record_of(scope: Scope) -> RequestRecord:
-    """The record of this request. If it was not begun, as in another application, one that nobody reads."""
-    record = scope.get(_RECORD)
-    return record if isinstance(record, RequestRecord) else RequestRecord()
 
 
 class _CountedBodies:

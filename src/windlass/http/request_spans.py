@@ -4,13 +4,10 @@ file name or a signature."""
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
 
 from windlass.http.middleware import REQUEST_ID, Scope, header
+from windlass.http.request_record import RequestRecord, Traffic
 from windlass.kernel import spans
-
-if TYPE_CHECKING:
-    from windlass.http.request_log import RequestRecord, Traffic
 
 #: Methods that may appear in a span's name (RFC 9110, RFC 5789); any other text is the client's.
 _METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"})

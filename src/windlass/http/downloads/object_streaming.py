@@ -21,7 +21,7 @@ from starlette.types import Receive, Scope, Send
 
 from windlass.executors import in_thread
 from windlass.http.memory_budget import Share, budget
-from windlass.http.request_log import record_of
+from windlass.http.request_record import record_of
 from windlass.http.server import zero_copy
 from windlass.kernel.byte_ranges import ByteRange
 from windlass.kernel.clock import monotonic

@@ -24,7 +24,7 @@ from windlass.http.callers import PRINCIPAL, principal_of
 from windlass.http.endpoints import ByteEndpoints, Content, header, query
 from windlass.http.live.journal_follower import Subscriber, follower, setter
 from windlass.http.live.progress import Topic
-from windlass.http.request_log import record_of
+from windlass.http.request_record import record_of
 from windlass.kernel import process_counters
 from windlass.kernel.ids import parse_id
 from windlass.kernel.problem_types import NotFound, Problem

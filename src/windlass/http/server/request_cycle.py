@@ -14,7 +14,7 @@ import structlog
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from windlass.http.memory_budget import FREE_PER_CONNECTION, budget
-from windlass.http.request_log import Traffic
+from windlass.http.request_record import Traffic
 from windlass.http.server import zero_copy
 from windlass.kernel import process_counters
 from windlass.kernel.problem_types import Unavailable

@@ -25,7 +25,8 @@ from windlass.http.endpoints import BINARY, Content, header
 from windlass.http.file_records import new_file_record
 from windlass.http.json_models import ReplyModel
 from windlass.http.upload_status import UploadProgress, UploadStatusOut, file_of, upload_status
-from windlass.http.uploads.upload_request import UploadEndpoints, UploadRequest, response_of
+from windlass.http.uploads.upload_endpoints import UploadEndpoints, response_of
+from windlass.http.uploads.upload_request import UploadRequest
 from windlass.protocols import chunks as protocol
 from windlass.protocols.dialects import Dialect
 from windlass.protocols.intents import CreateInChunks, Reply

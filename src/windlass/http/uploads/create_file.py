@@ -17,7 +17,8 @@ from windlass.http.file_records import FileRecord, new_file_record
 from windlass.http.json_models import ProblemDocument, ReplyModel
 from windlass.http.uploads import resumable
 from windlass.http.uploads.multipart_intake import FormIntake
-from windlass.http.uploads.upload_request import UploadEndpoints, UploadRequest
+from windlass.http.uploads.upload_endpoints import UploadEndpoints
+from windlass.http.uploads.upload_request import UploadRequest
 from windlass.kernel import urls
 from windlass.kernel.principals import Principal
 from windlass.kernel.problem_types import BodyTooLarge, FileTooLarge

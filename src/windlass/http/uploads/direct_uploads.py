@@ -27,7 +27,8 @@ from windlass.http import json_bodies
 from windlass.http.endpoints import query
 from windlass.http.json_models import ReplyModel
 from windlass.http.upload_status import file_of
-from windlass.http.uploads.upload_request import UploadEndpoints, UploadRequest, response_of
+from windlass.http.uploads.upload_endpoints import UploadEndpoints, response_of
+from windlass.http.uploads.upload_request import UploadRequest
 from windlass.kernel import urls
 from windlass.kernel.principals import Caller
 from windlass.kernel.problem_types import Conflict

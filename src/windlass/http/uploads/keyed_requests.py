@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 
@@ -17,7 +16,8 @@ from windlass.accounts import api as accounts
 from windlass.executors import in_database, in_thread, in_transaction
 from windlass.files import api as files
 from windlass.http.endpoints import ByteEndpoint, Content
-from windlass.http.idempotency import caller_of, holding, is_final
+from windlass.http.idempotency import caller_of, holding, is_final, storable
+from windlass.http.uploads.upload_request import UploadRequest
 from windlass.kernel import process_counters
 from windlass.kernel.principals import Principal
 from windlass.kernel.problem_types import GrantUsed, ReceiveTimeout, UploadGone
@@ -37,18 +37,12 @@ from windlass.receiving.body_hasher import BodyHasher
 from windlass.receiving.checkpointed_transfer import Transfer, TransferEnd
 from windlass.receiving.session import end_session
 
-if TYPE_CHECKING:
-    from windlass.http.uploads.upload_request import UploadRequest
-
 #: Bytes by which a repeated body may be longer than the first: boundaries and white space may differ.
 ENCODING_SLACK = 2 * 1024 * 1024
 
-#: Headers of a stored answer that are made anew for each reply.
-_NOT_STORED = frozenset({"content-length", "date", "set-cookie"})
-
 #: Execute a request and answer it, whether it succeeds or is refused. Raises nothing but cancellation.
-Respond = Callable[["UploadRequest"], Awaitable[Response]]
-RespondAgain = Callable[["UploadRequest", files.UploadSession], Awaitable[Response]]
+Respond = Callable[[UploadRequest], Awaitable[Response]]
+RespondAgain = Callable[[UploadRequest, files.UploadSession], Awaitable[Response]]
 
 
 async def answer_once(
@@ -72,11 +66,6 @@ async def answer_once(
         await _require_same_body(upload, digest, claimed)
         return _replayed(await _first_answer(upload, claimed, respond_again))
     return await _KeyedExecution(upload, claimed).run(digest, respond, respond_again)
-
-
-def storable(response: Response) -> files.Answer:
-    headers = [(name, value) for name, value in response.headers.items() if name.lower() not in _NOT_STORED]
-    return files.Answer(response.status_code, headers, bytes(response.body))
 
 
 class _KeyedExecution:

@@ -33,7 +33,8 @@ from windlass.http.media_records import MediaOut, media_out, refusal_of
 from windlass.http.upload_status import is_expired
 from windlass.http.uploads.chunk_api import ASSEMBLING, create_in_chunks, layout_of
 from windlass.http.uploads.multipart_intake import FormEvents, FormIntake
-from windlass.http.uploads.upload_request import UploadEndpoints, UploadRequest, response_of
+from windlass.http.uploads.upload_endpoints import UploadEndpoints, response_of
+from windlass.http.uploads.upload_request import UploadRequest
 from windlass.kernel.principals import Principal
 from windlass.kernel.problem_types import BadRequest, InvalidField, Problem, UploadGone
 from windlass.protocols import chunks as chunk_protocol

@@ -22,7 +22,8 @@ from windlass.http.file_records import FileRecord, file_record
 from windlass.http.problem_responses import problem_of
 from windlass.http.server.asgi_extensions import send_interim_response
 from windlass.http.upload_status import UploadStatusOut, upload_status
-from windlass.http.uploads.upload_request import UploadEndpoints, UploadRequest, client_gone_response, response_of
+from windlass.http.uploads.upload_endpoints import UploadEndpoints, client_gone_response, response_of
+from windlass.http.uploads.upload_request import UploadRequest
 from windlass.kernel.clock import now
 from windlass.kernel.principals import Principal
 from windlass.kernel.problem_types import (
