@@ -302,7 +302,7 @@ def test_each_route_accepts_exactly_the_credentials_of_its_row(row: str, visitor
         if kind in allowed:
             assert status not in (401, 403), (kind, status)
         else:
-            # A grant that is unused names no upload, expired or not: each is another's to it, and another's thing is not there.
+            # A grant that is unused, expired or not, is of no upload: each is another's to it, and is not there.
             refused = (401, 403, 404) if kind.endswith("grant") and allowed == CONTINUE.kinds else (401, 403)
             assert status in refused, (kind, status)
 
