@@ -19,7 +19,7 @@ class LimitedSignIn(ModelBackend):
     It comes before ``ModelBackend``, which stays for sessions that it began.
     """
 
-    def authenticate(  # type: ignore[override]  # the parameters that ModelBackend has, too
+    def authenticate(
         self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **kwargs: Any
     ) -> Any:
         account = username if username is not None else kwargs.get(get_user_model().USERNAME_FIELD)
@@ -34,7 +34,7 @@ class LimitedSignIn(ModelBackend):
         wrong_credentials.remember_sign_in(str(account), address)
         return user
 
-    async def aauthenticate(  # type: ignore[override]  # likewise
+    async def aauthenticate(
         self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **kwargs: Any
     ) -> Any:
         return await sync_to_async(self.authenticate)(request, username=username, password=password, **kwargs)
