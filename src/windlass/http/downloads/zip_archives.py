@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from zipstream import ZipStream
 
-from windlass.accounts.api import OWNER
+from windlass.accounts.api import OWNER, OWNER_READS
 from windlass.database.connection import connection
 from windlass.executors import in_database, in_thread
 from windlass.files.api import Blob, FileAsset, open_blob, visible_files
@@ -102,6 +102,7 @@ endpoints = ByteEndpoints("Files", OWNER)
 
 @endpoints.endpoint(
     "POST /files/zip",
+    access=OWNER_READS,
     name="zip_many_files",
     summary="Download several files as one ZIP, with the ids in the body",
     body=_BODY,
