@@ -39,9 +39,20 @@ FLUSH_SECONDS = 2.0
 log = structlog.get_logger(__name__)
 
 
-@lru_cache(maxsize=1)
+_app_lock = threading.Lock()
+
+
 def celery_app() -> Any:
-    """Windlass's own Celery application, apart from another project's. ``windlass.celery`` defines its task."""
+    """Windlass's own Celery application, apart from another project's. ``windlass.celery`` defines its task.
+
+    Threads that need it at the same time wait for one import: Celery replaces its modules while it is imported.
+    """
+    with _app_lock:
+        return _make_app()
+
+
+@lru_cache(maxsize=1)
+def _make_app() -> Any:
     from celery import Celery
     from kombu.transport import TRANSPORT_ALIASES
 

@@ -210,7 +210,7 @@ def _versions() -> Iterator[Diagnosis]:
             "Windlass avoids it, as only the scheduler checkpoints: let no other program write to the database, or use "
             f"a Python with SQLite {wanted} or newer"
         )
-        yield Diagnosis("sqlite_wal", Severity.WARNING, detail, "windlass scheduler")
+        yield Diagnosis("sqlite_wal", Severity.WARNING, detail)
 
 
 #: What ``windlass sweep`` mends and a running scheduler should have mended before.
