@@ -29,6 +29,16 @@ from windlass.accounts.grants import (
 )
 from windlass.accounts.json_web_tokens.issuer import fetch_keys_for
 from windlass.accounts.json_web_tokens.key_set import check_jwks, jwks_breaker_names
+from windlass.accounts.owner_data import (
+    close_account,
+    delete_admin_history,
+    delete_user,
+    key_callers,
+    owner_named,
+    owner_rows,
+    sessions_of,
+    user_of,
+)
 from windlass.accounts.revocation import listen_for_revocations
 from windlass.accounts.scopes import parse_scopes, scopes_text
 from windlass.accounts.signed_urls import is_signature_valid, sign_path
@@ -62,9 +72,12 @@ __all__ = [
     "authenticate_scope",
     "check_jwks",
     "claim_grant",
+    "close_account",
     "count_if_wrong",
     "create_grant",
     "create_token",
+    "delete_admin_history",
+    "delete_user",
     "ensure_user",
     "fetch_keys_for",
     "find_user",
@@ -72,11 +85,14 @@ __all__ = [
     "is_staff",
     "is_staff_owner",
     "jwks_breaker_names",
+    "key_callers",
     "list_tokens",
     "list_users",
     "listen_for_revocations",
     "may_sign_in",
     "needs_no_database",
+    "owner_named",
+    "owner_rows",
     "parse_scopes",
     "presented_credential",
     "prune_grants",
@@ -84,7 +100,9 @@ __all__ = [
     "require_may_try",
     "revoke_token",
     "scopes_text",
+    "sessions_of",
     "sign_path",
     "token_that_needs_keys",
     "upload_of_grant",
+    "user_of",
 ]
