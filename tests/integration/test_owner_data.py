@@ -68,7 +68,7 @@ def make_person(user: Callable[..., ApiClient], configure: Callable[..., None]) 
         client = user(app=application)
         person = get_user_model().objects.get(pk=client.owner.removeprefix("user:"))
         person.username, person.email = f"{mark}-name", f"{mark}@example.org"
-            person.save()
+        person.save()
         return _with_records(mark, client, person)
 
     return make
