@@ -13,7 +13,10 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, models, router, transaction
 
 from windlass import conf
-from windlass.kernel.principals import ANONYMOUS, USER_PREFIX
+from windlass.accounts import signing_keys
+from windlass.kernel.principals import ANONYMOUS, USER_PREFIX, owner_of_user
+
+_PASSWORD_PURPOSE = "windlass.password"  # noqa: S105  no secret
 
 
 class UserError(Exception):
@@ -65,6 +68,21 @@ def is_staff(user: Any) -> bool:
     return bool(getattr(user, "is_staff", False))
 
 
+def password_mark(user: Any) -> str:
+    """A text that changes with the user's password, and tells nothing about it."""
+    return signing_keys.signature(_PASSWORD_PURPOSE, _password_hash(user))
+
+
+def is_password_mark(user: Any, mark: str) -> bool:
+    """Whether the user's password is still the one of this mark."""
+    return signing_keys.is_signature(_PASSWORD_PURPOSE, _password_hash(user), mark)
+
+
+def owner_of(user: Any) -> str:
+    """The owner (``kernel.principals``) that this user is; empty for nobody."""
+    return "" if user.pk is None else owner_of_user(user.pk)
+
+
 def is_active(user: Any) -> bool:
     return bool(getattr(user, "is_active", True))
 
@@ -83,6 +101,10 @@ def is_staff_owner(owner: str) -> bool:
         return ANONYMOUS.staff and not conf.get().credentials_required
     user = get_user(owner.removeprefix(USER_PREFIX)) if owner.startswith(USER_PREFIX) else None
     return user is not None and is_active(user) and is_staff(user)
+
+
+def _password_hash(user: Any) -> str:
+    return str(getattr(user, "password", ""))
 
 
 def _manager() -> models.Manager[Any]:

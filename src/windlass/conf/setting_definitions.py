@@ -540,6 +540,13 @@ class Settings:
         "Signs sessions and download URLs; at least 32 characters. Empty: one is generated and kept in the home "
         "directory.",
     )
+    secret_key_fallbacks: tuple[str, ...] = setting(
+        (), "Previous values of SECRET_KEY, which still verify what they signed.", secret=True
+    )
+    access_token_seconds: int = setting(
+        900, "How long an access token of `POST /api/v1/auth/token` is valid.", check=valid.positive
+    )
+    refresh_token_days: float = setting(30.0, "How long a sign-in lasts that is not refreshed.", check=valid.positive)
     debug: bool = setting(False, "Django's debug pages. Never use them on a public address.")
     allowed_hosts: tuple[str, ...] = setting(
         ("localhost", "127.0.0.1", "[::1]"), "Host names that this server answers to. `*`: any."

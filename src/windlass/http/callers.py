@@ -70,6 +70,7 @@ class Credential(AuthBase):
 
 
 OWNER = Credential(accounts.OWNER)
+OWNER_READS = Credential(accounts.OWNER_READS)
 STAFF = Credential(accounts.STAFF)
 
 

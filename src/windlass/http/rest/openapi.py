@@ -28,6 +28,7 @@ from windlass.http.rest import (
     profiles,
     quota,
     service_level,
+    sign_in,
     webhooks,
 )
 from windlass.http.rest.api_page import ApiPage
@@ -166,6 +167,7 @@ api.add_router("", files.router)
 api.add_router("", grants.router)
 api.add_router("/api/v1/media", media.router)
 api.add_router("/api/v1", quota.router)
+api.add_router("/api/v1/auth", sign_in.router)
 api.add_router("/api/v1/webhooks", webhooks.router)
 api.add_router("/error-handling", circuit_breakers.router)
 api.add_router("/error-handling", error_handling.router)
