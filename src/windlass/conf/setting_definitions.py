@@ -332,6 +332,11 @@ class Settings:
     quota_files: int = setting(
         0, "Most files that each owner may store, including unfinished uploads. 0: no limit.", check=valid.not_negative
     )
+    max_open_uploads_per_owner: int = setting(
+        0,
+        "Most unfinished uploads of one owner, parts of tus concatenations included. 0: no limit.",
+        check=valid.not_negative,
+    )
     verify_every_days: float = setting(
         0.0,
         "How often each stored file is read and compared with its SHA-256. 0: only by `windlass verify`.",
