@@ -73,6 +73,7 @@ ROWS: dict[str, Row] = {
     "POST /api/v1/upload/complete": OWNER.of("chunked upload", json={"upload_id": "{id}"}, own=NOT_READY),
     "POST /api/v1/upload/init": OWNER,
     "PUT /api/v1/upload/{}/chunks/{}": OWNER.of("chunked upload", "{id}", "0", content="0123456789"),
+    "GET /api/v1/audit": STAFF,
     "GET /api/v1/webhooks": OWNER.listing("webhook"),
     "POST /api/v1/webhooks": OWNER,
     "DELETE /api/v1/webhooks/{}": OWNER.of("webhook"),

@@ -394,6 +394,15 @@ class Settings:
     dead_job_retention_days: float = setting(
         30.0, "How long dead letters and records of ended jobs are kept.", check=valid.positive
     )
+    # Audit log
+    audit_log: bool = setting(True, "Whether it is recorded who did what to which file, from where.")
+    audit_downloads: bool = setting(False, "Whether the audit log also records downloads.")
+    audit_sign_ins: bool = setting(
+        True, "Whether the audit log also records sign-ins with a password, refused ones too."
+    )
+    audit_retention_days: float = setting(
+        365.0, "How long entries of the audit log are kept. 0: for ever.", check=valid.not_negative
+    )
     # Limits of connections and requests
     max_request_line_bytes: int = setting(
         8 * 1024, "Longest request line (method, target and version); a longer one is 414.", check=valid.positive

@@ -52,8 +52,9 @@ class Profile:
     """One kind of upload. Sizes are bytes; types may have a wildcard subtype (``image/*``); empty lists allow all.
 
     ``media_types``: rules for kinds of media; a profile that has them accepts no other kinds. Limits on the content are
-    displayed pixels, seconds, pages, entries and bytes; 0: no limit. ``unmeasured``: what happens to a file of which it
-    cannot be determined whether it obeys them.
+    displayed pixels, seconds, pages, entries and bytes; 0: no limit. ``unsafe_names``: whether archives are accepted
+    that have entries which could be unpacked outside their directory. ``unmeasured``: what happens to a file of which
+    it cannot be determined whether it obeys them.
 
     ``store``: the name of the store for the files' bytes; never empty in a loaded profile.
 
@@ -102,6 +103,7 @@ class Profile:
     max_archive_entries: int = MAX_ARCHIVE_ENTRIES
     max_unpacked_size: int = 50 * 1024 * MB
     max_archive_ratio: float = 100
+    unsafe_names: bool = True
 
     @property
     def content_rules(self) -> bool:
@@ -110,7 +112,7 @@ class Profile:
 
     @property
     def archive_rules(self) -> bool:
-        return any(getattr(self, name) for name in ARCHIVE_LIMITS)
+        return not self.unsafe_names or any(getattr(self, name) for name in ARCHIVE_LIMITS)
 
     def document(self) -> dict[str, Any]:
         """The profile as JSON, with the switches of steps that its limits imply; ``malware_scan`` is false if off.

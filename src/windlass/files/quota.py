@@ -20,6 +20,7 @@ from django.db.models.lookups import GreaterThanOrEqual
 
 from windlass import conf
 from windlass.database.connection import atomic
+from windlass.events.api import AuditAction, record_action
 from windlass.files import trash
 from windlass.files.models import FileAsset, OwnerAccount, UploadSession
 from windlass.files.states import UNFINISHED_UPLOADS
@@ -180,6 +181,7 @@ def set_quota_limits(owner: str, **limits: int | None) -> Usage:
     with atomic():
         _open_account(owner)
         OwnerAccount.objects.filter(owner=owner).update(**{f"{kind}_limit": limits[kind] for kind in limits})
+        record_action(AuditAction.QUOTA_CHANGED, owner=owner, detail=limits)
     return quota_usage(owner)
 
 

@@ -83,6 +83,9 @@ class ProfileOut(Schema):
     max_archive_entries: int
     max_unpacked_size: int
     max_archive_ratio: float = Field(description="Largest accepted ratio of unpacked bytes to bytes of the archive.")
+    unsafe_names: bool = Field(
+        description="Whether archives are accepted with absolute paths, `..`, links out of their directory or devices."
+    )
     steps: dict[str, list[str]] = Field(description="Steps that a file of each of these example types gets, in order.")
 
 
