@@ -39,6 +39,13 @@ from windlass.accounts.tickets import PARAMETER as TICKET_PARAMETER
 from windlass.accounts.tickets import create_ticket, prune_tickets
 from windlass.accounts.tokens import create_token, list_tokens, revoke_token
 from windlass.accounts.users import UserError, ensure_user, find_user, is_staff, is_staff_owner, list_users, may_sign_in
+from windlass.accounts.wrong_credentials import (
+    Presented,
+    ProvedCredentials,
+    count_if_wrong,
+    presented_credential,
+    require_may_try,
+)
 
 __all__ = [
     "CONTINUE_UPLOAD",
@@ -56,12 +63,15 @@ __all__ = [
     "TICKET_SECONDS",
     "Access",
     "CsrfTokenMissing",
+    "Presented",
+    "ProvedCredentials",
     "SignInTokens",
     "UserError",
     "authenticate",
     "authenticate_scope",
     "check_jwks",
     "claim_grant",
+    "count_if_wrong",
     "create_grant",
     "create_ticket",
     "create_token",
@@ -78,11 +88,13 @@ __all__ = [
     "listen_for_revocations",
     "may_sign_in",
     "needs_no_database",
+    "presented_credential",
     "prune_grants",
     "prune_sign_ins",
     "prune_tickets",
     "refresh",
     "release_grant",
+    "require_may_try",
     "revoke_token",
     "sign_in",
     "sign_path",

@@ -20,9 +20,14 @@ def sign_path(path: str, expires_in: int) -> tuple[str, datetime]:
 
 def is_signature_valid(path: str, expires: str | None, signature: str | None) -> bool:
     """Whether these query parameters are a signature of this path that has not expired."""
+    return is_signature_genuine(path, expires, signature) and int(expires or "0") > time.time()
+
+
+def is_signature_genuine(path: str, expires: str | None, signature: str | None) -> bool:
+    """Whether these query parameters are a signature of this path, which may have expired."""
     if not expires or not signature or not expires.isascii() or not expires.isdigit() or len(expires) > 12:
         return False
-    return signing_keys.is_signature(SALT, _signed_text(path, int(expires)), signature) and int(expires) > time.time()
+    return signing_keys.is_signature(SALT, _signed_text(path, int(expires)), signature)
 
 
 def _signed_text(path: str, expires: int) -> str:

@@ -14,6 +14,8 @@ from windlass.accounts import users
 from windlass.accounts.models import ApiToken, SignIn
 from windlass.accounts.proofs import proof_of_token
 from windlass.accounts.scopes import parse_scopes, scopes_text
+from windlass.database.connection import atomic
+from windlass.events.api import AuditAction, record_action
 from windlass.kernel.clock import now
 from windlass.kernel.principals import ALL_SCOPES, Principal, Scope, owner_of_user
 
@@ -41,7 +43,9 @@ def save_with_new_secret(row: ApiToken) -> str:
     """Save a new row, and return its token, which is not stored."""
     token = TOKEN_PREFIX + secrets.token_urlsafe(32)
     row.digest = _digest(token)
-    row.save()
+    with atomic():
+        row.save()
+        record_action(AuditAction.TOKEN_CREATED, owner=owner_of_user(row.user_id), subject=str(row.pk))
     return token
 
 
@@ -79,8 +83,13 @@ def delete_tokens_of_user(sender: object, instance: Any, **_: Any) -> None:
 
 def revoke_token(number: int) -> bool:
     """Delete a token, which makes it invalid at once. False where there is no token of this number."""
-    deleted, _ = ApiToken.objects.filter(pk=number).delete()
-    return bool(deleted)
+    with atomic():
+        row = ApiToken.objects.select_for_update().filter(pk=number).first()
+        if row is None:
+            return False
+        row.delete()
+        record_action(AuditAction.TOKEN_REVOKED, owner=owner_of_user(row.user_id), subject=str(number))
+    return True
 
 
 def _digest(token: str) -> str:

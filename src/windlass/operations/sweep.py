@@ -183,6 +183,14 @@ def _deliveries(_: bool) -> Iterator[Cleaned]:
     yield Cleaned("breakers_pruned", events.delete_unused_breakers())
 
 
+def _audit_chain(_: bool) -> Iterator[Cleaned]:
+    yield Cleaned("audit_entries_chained", events.chain_pending())
+
+
+def _audit_retention(_: bool) -> Iterator[Cleaned]:
+    yield Cleaned("audit_entries_pruned", events.prune_audit_log(conf.get().audit_retention_days))
+
+
 def _dead_letters(dry_run: bool) -> Iterator[Cleaned]:
     count = jobs.delete_old_dead_letters(conf.get().dead_job_retention_days, dry_run=dry_run)
     yield Cleaned("dead_letters_deleted", count)
@@ -218,11 +226,13 @@ TASKS = (
     CleanupTask("undated_dead_letters", _undated_dead_letters),
     CleanupTask("direct_uploads", _direct_uploads),
     CleanupTask("old_heartbeats", _old_heartbeats),
+    CleanupTask("audit_chain", _audit_chain),
     CleanupTask("uploads", _uploads, by_hand=True),
     CleanupTask("retention", _retention, by_hand=True, batched=True),
     CleanupTask("retained_objects", _retained_objects, by_hand=True),
     CleanupTask("abandoned_concatenations", _abandoned_concatenations),
     CleanupTask("old_records", _old_records, hourly=True),
+    CleanupTask("audit_retention", _audit_retention, hourly=True),
     CleanupTask("deliveries", _deliveries, hourly=True),
     CleanupTask("dead_letters", _dead_letters, hourly=True, by_hand=True),
     CleanupTask("references", _references, hourly=True, by_hand=True),
