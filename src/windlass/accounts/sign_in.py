@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from django.contrib.auth import authenticate
 from django.contrib.auth.signals import user_logged_in
 from django.http import HttpRequest
 
@@ -22,6 +21,7 @@ from windlass.accounts import users
 from windlass.accounts.json_web_tokens import access_tokens
 from windlass.accounts.json_web_tokens.verification import Header
 from windlass.accounts.models import SignIn
+from windlass.accounts.password_backend import authenticate_limited
 from windlass.accounts.proofs import proof_of_sign_in
 from windlass.kernel.clock import now
 from windlass.kernel.principals import CredentialKind, Principal, owner_of_user
@@ -42,10 +42,10 @@ class SignInTokens:
 
 
 def sign_in(request: HttpRequest, username: str, password: str) -> SignInTokens:
-    """Raises Unauthenticated, after the same time for a wrong name and a wrong password. Blocks for long: on the hash
-    of the password, and on the database."""
+    """Raises RateLimited after many wrong passwords; Unauthenticated, after the same time for a wrong name and a wrong
+    password. Blocks for long: on the hash of the password, and on the database."""
     is_possible = is_storable(username) and is_storable(password)
-    user: Any = authenticate(request, username=username, password=password) if is_possible else None
+    user: Any = authenticate_limited(request, username, password) if is_possible else None
     if user is None or not users.is_active(user):
         raise Unauthenticated("The user name or the password is wrong.")
     user_logged_in.send(sender=type(user), request=request, user=user)
