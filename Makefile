@@ -16,7 +16,7 @@ LISTS := pyproject.toml constraints.txt
 
 export DJANGO_SETTINGS_MODULE ?= windlass.settings
 
-.PHONY: help install serve test test-fast lint format docs bench chaos fuzz slow-clients hostile audit constraints clean
+.PHONY: help install serve test test-fast lint format docs bench chaos fuzz slow-clients hostile audit sbom constraints clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,8 +63,11 @@ hostile: $(STAMP)-dev ## Process hostile files and damaged ones in the sandbox (
 	$(BIN)/python -m tests.hostile --count $(or $(COUNT),5000) --seed $(or $(SEED),1) --keep .hostile $(ARGS)
 	$(BIN)/python -m tests.hostile.archive_peers --count $(or $(COUNT),5000) --seed $(or $(SEED),1) --keep .hostile
 
-audit: $(STAMP)-dev ## Look for known vulnerabilities in the pinned packages
+audit: $(STAMP)-dev ## Look for known vulnerabilities in the pinned packages of Python and npm
 	$(BIN)/python .ci/audit.py
+
+sbom: $(STAMP) $(STAMP)-dev ## Write the software bill of materials (CycloneDX) of an installation to build/sbom.cdx.json
+	$(BIN)/python .ci/sbom.py build/sbom.cdx.json
 
 constraints: $(STAMP)-dev ## Update the pinned versions (needs uv)
 	uv pip compile --quiet --all-extras --universal --python-version 3.11 --upgrade --no-annotate --no-header \

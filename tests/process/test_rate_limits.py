@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -104,3 +105,19 @@ def test_clients_behind_nginx_are_told_apart(tmp_path: Path) -> None:
             with httpx.Client(base_url=url, transport=transport, timeout=30) as http:
                 found = [http.post("/files/", headers=CREATE).status_code for _ in range(5)]
                 assert found == [201, 201, 201, 429, 429]
+
+
+def test_a_profile_slows_uploads_down(tmp_path: Path) -> None:
+    """Two uploads of two MiB each, of one owner, at two MiB a second: the first second is free."""
+    profiles = tmp_path / "profiles.toml"
+    profiles.write_text("[default]\nmax_bytes_per_second = 2_097_152\n")
+    with ExitStack() as stack:
+        settings = {"WINDLASS_PROFILES": str(profiles), "AUTH_MODE": "open"}
+        (url,) = web_processes(stack, tmp_path / "home", 1, **settings)
+        began = time.monotonic()
+        with ThreadPoolExecutor(2) as pool:
+            puts = [
+                pool.submit(httpx.put, f"{url}/files/{name}", content=bytes(2 * 2**20), timeout=60) for name in "ab"
+            ]
+        assert [each.result().status_code for each in puts] == [201, 201]
+        assert time.monotonic() - began > 0.9

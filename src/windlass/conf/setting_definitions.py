@@ -332,6 +332,11 @@ class Settings:
     quota_files: int = setting(
         0, "Most files that each owner may store, including unfinished uploads. 0: no limit.", check=valid.not_negative
     )
+    max_open_uploads_per_owner: int = setting(
+        0,
+        "Most unfinished uploads of one owner, parts of tus concatenations included. 0: no limit.",
+        check=valid.not_negative,
+    )
     verify_every_days: float = setting(
         0.0,
         "How often each stored file is read and compared with its SHA-256. 0: only by `windlass verify`.",
@@ -388,6 +393,15 @@ class Settings:
     event_retention_days: float = setting(30.0, "How long events are kept.", check=valid.positive)
     dead_job_retention_days: float = setting(
         30.0, "How long dead letters and records of ended jobs are kept.", check=valid.positive
+    )
+    # Audit log
+    audit_log: bool = setting(True, "Whether it is recorded who did what to which file, from where.")
+    audit_downloads: bool = setting(False, "Whether the audit log also records downloads.")
+    audit_sign_ins: bool = setting(
+        True, "Whether the audit log also records sign-ins with a password, refused ones too."
+    )
+    audit_retention_days: float = setting(
+        365.0, "How long entries of the audit log are kept. 0: for ever.", check=valid.not_negative
     )
     # Limits of connections and requests
     max_request_line_bytes: int = setting(
@@ -450,6 +464,12 @@ class Settings:
     rate_limit_burst: int = setting(
         10,
         "How many more such calls a single minute may have. Ten minutes have at most ten times RATE_LIMIT_PER_MINUTE.",
+        check=valid.not_negative,
+    )
+    wrong_credentials_per_minute: int = setting(
+        10,
+        "Wrong passwords, API tokens, grants or signatures of one address that are answered in a minute; in ten "
+        "minutes 2.5 times as many, in an hour 4 times. Further ones wait. 0: no limit.",
         check=valid.not_negative,
     )
     rate_limit_storage_url: str = setting(
@@ -541,6 +561,13 @@ class Settings:
         "Signs sessions and download URLs; at least 32 characters. Empty: one is generated and kept in the home "
         "directory.",
     )
+    secret_key_fallbacks: tuple[str, ...] = setting(
+        (), "Previous values of SECRET_KEY, which still verify what they signed.", secret=True
+    )
+    access_token_seconds: int = setting(
+        900, "How long an access token of `POST /api/v1/auth/token` is valid.", check=valid.positive
+    )
+    refresh_token_days: float = setting(30.0, "How long a sign-in lasts that is not refreshed.", check=valid.positive)
     debug: bool = setting(False, "Django's debug pages. Never use them on a public address.")
     allowed_hosts: tuple[str, ...] = setting(
         ("localhost", "127.0.0.1", "[::1]"), "Host names that this server answers to. `*`: any."

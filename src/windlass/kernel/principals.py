@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -19,6 +19,8 @@ class CredentialKind(StrEnum):
     """A Django session; with the CSRF token for unsafe methods."""
     OPEN = "open"
     """None, where AUTH_MODE is open."""
+    TICKET = "ticket"
+    """A ticket in the URL, valid for one live connection."""
     GRANT = "grant"
     """The URL of a grant, valid for one upload."""
     SIGNED_URL = "signed-url"
@@ -58,10 +60,10 @@ class Principal:
     """An authenticated caller.
 
     ``owner`` is the stable name that the caller's records are stored under (``user:7``, ``anonymous``, ``jwt:`` and
-    the ``sub`` of a token); ``user_id`` is
-    the primary key of the Django user, if any. A caller with a ``grant`` acts for ``owner`` but is allowed only the one
-    upload, which authentication has checked. ``credential`` is the kind that identified the caller, and ``scopes`` are
-    what it may be used for: without ``admin`` no caller is ``staff``.
+    the ``sub`` of a token); ``user_id`` is the primary key of the Django user, if any. A caller with a ``grant`` acts
+    for ``owner`` but is allowed only the one upload, which authentication has checked. ``credential`` is the kind that
+    identified the caller, and ``scopes`` are what it may be used for: without ``admin`` no caller is ``staff``.
+    ``proof`` names that credential where it may end before its connection does (``accounts.proofs``).
     """
 
     owner: str
@@ -70,6 +72,7 @@ class Principal:
     grant: GrantedUpload | None = None
     credential: CredentialKind = CredentialKind.TOKEN
     scopes: frozenset[Scope] = ALL_SCOPES
+    proof: str = field(default="", repr=False)
 
     def may_access(self, owner: str) -> bool:
         """Owners may access their own records, staff all. To others a record does not exist (404)."""

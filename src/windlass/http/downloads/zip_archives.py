@@ -21,6 +21,7 @@ from windlass.executors import in_database, in_thread
 from windlass.files.api import Blob, FileAsset, open_blob, visible_files
 from windlass.http import json_bodies, request_head
 from windlass.http.callers import principal_of
+from windlass.http.downloads.audited_downloads import record_download
 from windlass.http.downloads.conditional_requests import check_preconditions
 from windlass.http.downloads.files import servable_blob
 from windlass.http.downloads.object_streaming import SMALLEST_BLOCK, BlockReader, ObjectResponse
@@ -132,6 +133,7 @@ async def download_zip(request: Request) -> Response:
     if request.method == "HEAD":
         return Response(headers=headers)
     reader.first = await in_thread(reader.next_block, SMALLEST_BLOCK)
+    await record_download(request, 200, assets_in_zip, "archive")
     return ObjectResponse(reader, 200, headers, held=len(assets_in_zip) * MEMORY_PER_FILE, kind="archive")
 
 

@@ -19,6 +19,7 @@ from windlass.http.byte_endpoints import BYTE_ENDPOINTS
 from windlass.http.endpoints import ByteEndpoint, Content, Parameter, Shape
 from windlass.http.json_models import ProblemDocument
 from windlass.http.rest import (
+    audit,
     circuit_breakers,
     error_handling,
     files,
@@ -28,6 +29,7 @@ from windlass.http.rest import (
     profiles,
     quota,
     service_level,
+    sign_in,
     webhooks,
 )
 from windlass.http.rest.api_page import ApiPage
@@ -181,7 +183,9 @@ api.add_router("", files.router)
 api.add_router("", grants.router)
 api.add_router("/api/v1/media", media.router)
 api.add_router("/api/v1", quota.router)
+api.add_router("/api/v1/auth", sign_in.router)
 api.add_router("/api/v1/webhooks", webhooks.router)
+api.add_router(audit.PATH, audit.router)
 api.add_router("/error-handling", circuit_breakers.router)
 api.add_router("/error-handling", error_handling.router)
 api.add_router("/error-handling", service_level.router)
