@@ -221,6 +221,31 @@ def project(
     return made
 
 
+#: The user has a UUID as key, an email as name, and a password.
+SIGN_IN = """
+from django.contrib.auth import get_user_model
+from windlass.files.api import FileAsset
+
+user = get_user_model()(email="zoe@example.org")
+user.set_password("seven-ells-of-rope")
+user.save()
+
+async def use():
+    async with client() as http:
+        body = {"username": "zoe@example.org", "password": "seven-ells-of-rope"}
+        answer = await http.post("/api/v1/auth/token", json=body)
+        assert answer.status_code == 200, answer.text
+        headers = {"Authorization": "Bearer " + answer.json()["access"]}
+        created = await http.post("/files/?filename=a.txt", content=b"x", headers=headers)
+        assert created.status_code == 201, created.text
+        refreshed = await http.post("/api/v1/auth/refresh", json={"refresh": answer.json()["refresh"]})
+        assert refreshed.status_code == 200, refreshed.text
+
+asyncio.run(use())
+owner = FileAsset.objects.latest("created_at").owner
+assert owner == f"user:{user.pk}", owner
+"""
+
 CASES = {
     "plain": "",
     "atomic-requests": 'DATABASES["default"]["ATOMIC_REQUESTS"] = True',
@@ -292,6 +317,8 @@ def test_a_custom_user_model_without_username_works(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
     assert "bob@example.org" in made.run("-m", "windlass", "token", "list").stdout
     assert "staff" in made.run("-m", "windlass", "user", "list").stdout
+    made.script(PRELUDE + SIGN_IN)
+    assert made.run("-m", "windlass", "user", "disable", "bob@example.org").returncode == 2, "it has no is_active field"
 
 
 @pytest.mark.parametrize(

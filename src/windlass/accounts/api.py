@@ -38,7 +38,16 @@ from windlass.accounts.tickets import LIFETIME_SECONDS as TICKET_SECONDS
 from windlass.accounts.tickets import PARAMETER as TICKET_PARAMETER
 from windlass.accounts.tickets import create_ticket, prune_tickets
 from windlass.accounts.tokens import create_token, list_tokens, revoke_token
-from windlass.accounts.users import UserError, ensure_user, find_user, is_staff, is_staff_owner, list_users, may_sign_in
+from windlass.accounts.users import (
+    UserError,
+    ensure_user,
+    find_user,
+    is_staff,
+    is_staff_owner,
+    list_users,
+    may_sign_in,
+    set_active,
+)
 from windlass.accounts.wrong_credentials import (
     Presented,
     ProvedCredentials,
@@ -96,6 +105,7 @@ __all__ = [
     "release_grant",
     "require_may_try",
     "revoke_token",
+    "set_active",
     "sign_in",
     "sign_path",
     "still_authenticates",

@@ -63,6 +63,21 @@ def ensure_user(name: str, *, staff: bool = False) -> Any:
     return user
 
 
+def set_active(user: Any, *, active: bool) -> None:
+    """Let the user sign in, or no longer: then no token, session, sign-in or grant of theirs is accepted.
+
+    Raises UserError where the model does not allow it.
+    """
+    try:
+        user.is_active = active
+        user.save()
+    except (AttributeError, TypeError):
+        pass  # a read-only property of the project's model: the check below reports it
+    stored = get_user(user.pk)
+    if stored is None or is_active(stored) is not active:
+        raise UserError(f"the user model {user._meta.label} does not allow setting is_active: do it in the project")
+
+
 def is_staff(user: Any) -> bool:
     """Whether the user is staff; False where the user model has no ``is_staff``."""
     return bool(getattr(user, "is_staff", False))
