@@ -438,7 +438,8 @@ class Settings:
     )
     max_connections: int = setting(
         4000,
-        "Open connections of one web process; more are 503. Lower where the system limits the open files of a process.",
+        "Open connections of one web process. A further one takes the place of the one that has waited longest for a "
+        "request, or is 503 if each has one. Lower where the system limits the open files of a process.",
         check=valid.positive,
     )
     max_connections_per_address: int = setting(
