@@ -91,16 +91,16 @@ def project() -> dict[str, Any]:
 
 
 def component(name: str) -> Component:
-    about = metadata.metadata(name)
-    licence = about.get("License-Expression") or about.get("License") or ""
+    about = metadata.metadata(name).json
+    licence = str(about.get("license_expression") or about.get("license") or "")
     is_one_line = licence and "\n" not in licence and len(licence) < 100
     return Component(
-        name=normalized(about["Name"]),
-        version=about["Version"],
+        name=normalized(str(about["name"])),
+        version=str(about["version"]),
         type=ComponentType.APPLICATION if name == PROJECT else ComponentType.LIBRARY,
-        description=about.get("Summary"),
+        description=str(about.get("summary") or ""),
         licenses=[LicenseFactory().make_from_string(licence)] if is_one_line else [],
-        purl=(purl := PackageURL("pypi", None, normalized(about["Name"]), about["Version"])),
+        purl=(purl := PackageURL("pypi", None, normalized(str(about["name"])), str(about["version"]))),
         bom_ref=str(purl),
     )
 

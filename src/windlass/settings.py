@@ -56,6 +56,7 @@ def _database(url: str, home: Path) -> Any:
 
 
 SECRET_KEY = _conf.secret_key or _secret_key(_conf.windlass_home)
+SECRET_KEY_FALLBACKS = list(_conf.secret_key_fallbacks)
 DEBUG = _conf.debug
 ALLOWED_HOSTS = list(_conf.allowed_hosts)
 CSRF_TRUSTED_ORIGINS = list(_conf.csrf_trusted_origins)

@@ -11,7 +11,8 @@ from typing import Any
 from django.db.models import Q
 
 from windlass.accounts import users
-from windlass.accounts.models import ApiToken
+from windlass.accounts.models import ApiToken, SignIn
+from windlass.accounts.proofs import proof_of_token
 from windlass.accounts.scopes import parse_scopes, scopes_text
 from windlass.database.connection import atomic
 from windlass.events.api import AuditAction, record_action
@@ -60,7 +61,8 @@ def principal_of_token(token: str) -> Principal | None:
         ApiToken.objects.filter(pk=row.pk).update(last_used_at=moment)
     scopes = parse_scopes(row.scopes.split())
     staff = users.is_staff(user) and Scope.ADMIN in scopes
-    return Principal(owner_of_user(user.pk), staff=staff, user_id=user.pk, scopes=scopes)
+    proof = proof_of_token(row.pk)
+    return Principal(owner_of_user(user.pk), staff=staff, user_id=user.pk, scopes=scopes, proof=proof)
 
 
 def list_tokens() -> list[tuple[ApiToken, str]]:
@@ -74,8 +76,9 @@ def list_tokens() -> list[tuple[ApiToken, str]]:
 
 
 def delete_tokens_of_user(sender: object, instance: Any, **_: Any) -> None:
-    """Signal receiver: delete the tokens of a deleted user, in whichever database they are."""
+    """Signal receiver: delete the tokens and sign-ins of a deleted user, in whichever database they are."""
     ApiToken.objects.filter(user_id=instance.pk).delete()
+    SignIn.objects.filter(user_id=instance.pk).delete()
 
 
 def revoke_token(number: int) -> bool:

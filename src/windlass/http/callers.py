@@ -72,6 +72,7 @@ class Credential(AuthBase):
 
 
 OWNER = Credential(accounts.OWNER)
+OWNER_READS = Credential(accounts.OWNER_READS)
 STAFF = Credential(accounts.STAFF)
 
 

@@ -58,6 +58,9 @@ class ProfileOut(Schema):
     allowed_extensions: list[str]
     check_mismatch: bool
     upload_ttl_hours: float
+    max_bytes_per_second: int = Field(
+        description="Most bytes that one web process receives of an owner's uploads in a second. 0: no limit."
+    )
     retention_days: float = Field(description="Days from the creation of a file record to its deletion. 0: never.")
     release_after_days: float = Field(
         description="Days from the creation of a file record to the deletion of its bytes; the record stays. 0: never."
