@@ -10,10 +10,12 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth import get_user_model
 from django.contrib.contenttypes.models import ContentType
@@ -23,6 +25,7 @@ from django.test import Client
 from tests.integration.asgi_client import ApiClient
 from tests.new_uploads import new_upload
 from windlass.accounts import api as accounts
+from windlass.accounts.models import SignIn
 from windlass.events import api as events
 from windlass.events.api import Delivery, Event, EventType
 from windlass.files import api as files
@@ -30,10 +33,11 @@ from windlass.files.api import FileAsset, Rendition, UploadSession
 from windlass.jobs.api import Attempt, Job
 from windlass.kernel.acting_caller import ActingCaller, acting_as
 from windlass.kernel.clock import now
+from windlass.kernel.principals import Principal
 from windlass.operations.owner_data import erase as erasing
 from windlass.operations.owner_data.erase import EraseError, erase_owner
 from windlass.operations.owner_data.export import ExportError, export_owner
-from windlass.operations.owner_data.records import row_counts
+from windlass.operations.owner_data.records import owner_rows, row_counts
 from windlass.storage.registry import store
 
 pytest_plugins = ["tests.integration.record_plane"]
@@ -78,6 +82,9 @@ def _with_records(mark: str, client: ApiClient, person: Any) -> Person:
     owner = client.owner
     Client().force_login(person)
     accounts.create_token(person.username, name=f"{mark} token")
+    accounts.create_ticket(Principal(owner))
+    expiry = now() + timedelta(days=1)
+    SignIn.objects.create(user=person, handle=mark, digest=mark, password_mark=mark, expires_at=expiry)
     accounts.create_grant(owner, profile="default", expires_in=60, reference=f"{mark}-granted")
     reply = client(
         "POST",
@@ -172,6 +179,8 @@ NAMED_IN = {
     "django_admin_log",
     "windlass_accounts_apitoken",
     "windlass_accounts_grant",
+    "windlass_accounts_signin",
+    "windlass_accounts_ticket",
     "windlass_events_auditidentity",
     "windlass_events_delivery",
     "windlass_events_event",
@@ -212,6 +221,23 @@ def test_an_erased_owner_is_found_in_no_table_and_no_object(make_person: Callabl
     assert tables_with(bob.pattern()) == NAMED_IN
     assert bob.client("GET", f"/files/{bob.file_id}/").status_code == 200
     assert alice.client("GET", f"/files/{bob.file_id}/").status_code == 401
+
+
+#: Fields that name an owner.
+NAMING = {"owner", "user", "caller"}
+#: Tables whose names ``audit.chain.pseudonymize`` moves or deletes.
+OF_AUDIT_LOG = {"AuditEntry", "PendingAuditEntry"}
+
+
+def test_each_table_that_names_an_owner_belongs_to_the_owners_data() -> None:
+    naming = {
+        model.__name__
+        for app in apps.get_app_configs()
+        if app.name.startswith("windlass.")
+        for model in app.get_models()
+        if NAMING & {each.name for each in model._meta.get_fields()}
+    }
+    assert naming - {rows.model.__name__ for rows in owner_rows("nobody").values()} == OF_AUDIT_LOG
 
 
 def test_listeners_of_staff_still_learn_that_the_files_were_deleted(make_person: Callable[[], Person]) -> None:
@@ -297,7 +323,7 @@ def test_an_export_has_every_record_and_file_and_no_secret(make_person: Callable
         assert len(written[name].splitlines()) == counted[name], name
     assert address_of(alice.mark) in written["audit"]
     keys = {key for text in written.values() for line in text.splitlines() for key in json.loads(line)}
-    assert not keys & {"digest", "secret", "old_secret", "answer_body", "password"}
+    assert not keys & {"digest", "secret", "old_secret", "answer_body", "password", "handle", "password_mark", "proof"}
     document = json.loads((target / "owner.json").read_text())
     assert (document["user_name"], document["complete"]) == (f"{alice.mark}-name", True)
     assert [path for path in target.rglob("*") if path.stat().st_mode & 0o077] == []

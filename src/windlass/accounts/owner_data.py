@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from django.apps import apps
@@ -12,7 +13,7 @@ from django.db.models import Q, QuerySet
 from django.utils.module_loading import import_string
 
 from windlass.accounts import users
-from windlass.accounts.models import ApiToken, Grant
+from windlass.accounts.models import ApiToken, Grant, SignIn, Ticket
 from windlass.kernel.principals import USER_PREFIX, owner_of_user
 
 _DATABASE_SESSIONS = ("django.contrib.sessions.backends.db", "django.contrib.sessions.backends.cached_db")
@@ -32,8 +33,13 @@ def user_of(owner: str) -> Any | None:
 def owner_rows(owner: str) -> dict[str, QuerySet[Any]]:
     """Rows by a name for the export, in an order in which they can be deleted. The user's account is not among them."""
     user = user_of(owner)
-    tokens = ApiToken.objects.none() if user is None else ApiToken.objects.filter(user_id=user.pk)
-    return {"tokens": tokens, "grants": Grant.objects.filter(owner=owner)}
+    of_user: dict[str, Any] = {"pk__in": []} if user is None else {"user_id": user.pk}
+    return {
+        "tokens": ApiToken.objects.filter(**of_user),
+        "sign_ins": SignIn.objects.filter(**of_user),
+        "tickets": Ticket.objects.filter(owner=owner),
+        "grants": Grant.objects.filter(owner=owner),
+    }
 
 
 def key_callers(owner: str) -> list[str]:
@@ -43,13 +49,14 @@ def key_callers(owner: str) -> list[str]:
 
 
 def close_account(owner: str) -> None:
-    """Let the owner start nothing new: the user may not sign in any more, tokens and sessions are deleted, and grants
-    expire. Repeatable."""
+    """Let the owner start nothing new: the user may not sign in any more; tokens, sign-ins, tickets and sessions are
+    deleted. Repeatable. Grants stay: the keys of their requests are found by them."""
     user = user_of(owner)
     if user is not None and users.is_active(user):
-        user.is_active = False
-        user.save()
-    owner_rows(owner)["tokens"].delete()
+        with suppress(users.UserError):  # a project's model without is_active: the credentials are deleted all the same
+            users.set_active(user, active=False)
+    for name in ("tokens", "sign_ins", "tickets"):
+        owner_rows(owner)[name].delete()
     for session in sessions_of(owner):
         session.delete()
 

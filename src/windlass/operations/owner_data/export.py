@@ -30,7 +30,12 @@ from windlass.storage.contract import StoreError
 from windlass.storage.registry import store
 
 #: Columns that are secrets, or serve the server's own work on unfinished uploads.
-_LEFT_OUT = frozenset({"digest", "secret", "old_secret", "answer_body", "answer_headers", "store_state"})
+_LEFT_OUT = frozenset(
+    {
+        *("digest", "handle", "password_mark", "proof", "secret", "old_secret"),
+        *("answer_body", "answer_headers", "store_state"),
+    }
+)
 _COPY_BYTES = 1024 * 1024
 
 
