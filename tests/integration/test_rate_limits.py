@@ -256,3 +256,11 @@ def test_the_breaker_of_the_redis_is_known_where_there_is_one(app: Any, configur
     assert "rate_limits" not in send(app, "GET", listed).json()["circuit_breakers"]
     configure(RATE_LIMIT_STORAGE_URL="redis://127.0.0.1:1/0")
     assert "rate_limits" in send(app, "GET", listed).json()["circuit_breakers"]
+
+
+def test_the_check_names_a_redis_that_does_not_answer(app: Any, configure: Configure) -> None:
+    from windlass.resilience.rate_limits.configured import check_redis
+
+    configure(RATE_LIMIT_STORAGE_URL="redis://127.0.0.1:1/0")
+    with pytest.raises(ConnectionError, match="does not answer"):
+        check_redis()

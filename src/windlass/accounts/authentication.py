@@ -22,6 +22,7 @@ from windlass.accounts import grants, signed_urls, tickets, tokens, users
 from windlass.accounts.access import Access
 from windlass.accounts.json_web_tokens import access_tokens, issuer
 from windlass.accounts.json_web_tokens.verification import Header, is_compact_jws, read_header
+from windlass.accounts.permission_rule import with_rule
 from windlass.accounts.proofs import proof_of_session, still_proves
 from windlass.accounts.sign_in import principal_of_access_token
 from windlass.kernel.ids import parse_id
@@ -33,6 +34,7 @@ from windlass.kernel.principals import (
     SIGNED_URL_HOLDER,
     CredentialKind,
     Principal,
+    Scope,
     owner_of_user,
 )
 from windlass.kernel.problem_types import Forbidden, InsufficientScope, InvalidToken, Unauthenticated
@@ -76,7 +78,7 @@ def authenticate(request: HttpRequest, access: Access, path: Mapping[str, Any]) 
             may_repeat=HEADER in request.headers,
         )
     if CredentialKind.TICKET in access.credentials and tickets.PARAMETER in query:
-        return tickets.use_ticket(query[tickets.PARAMETER])
+        return with_rule(tickets.use_ticket(query[tickets.PARAMETER]), Scope.READ)
     if CredentialKind.SIGNED_URL in access.credentials and "signature" in query:
         return _authenticate_signature(query, path)
     if CredentialKind.METRICS_TOKEN in access.credentials and _is_metrics_token(_bearer(request)):
@@ -87,7 +89,7 @@ def authenticate(request: HttpRequest, access: Access, path: Mapping[str, Any]) 
         raise InsufficientScope(needed, principal.scopes)
     if access.staff and not principal.staff:
         raise Forbidden("This call is for staff.")
-    return principal
+    return with_rule(principal, needed)
 
 
 def needs_no_database(scope: Mapping[str, Any], access: Access) -> bool:

@@ -503,6 +503,11 @@ class Settings:
         "open: no credential needed, and the server listens on loopback only; required (or token): every call needs "
         "one.",
     )
+    permission_rule: str = setting(
+        "",
+        "Function of your project, as `package.module.function`, that says who may use the uploads and files of other "
+        "owners: `(principal, action, owner) -> bool`. Empty: their owner and staff alone.",
+    )
     metrics_token: str = setting("", "Bearer token that may read `/metrics`, besides staff.")
     # JSON Web Tokens of an identity provider or another application
     jwt_jwks_url: str = setting(

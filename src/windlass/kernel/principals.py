@@ -55,6 +55,10 @@ class GrantedUpload:
     upload_id: uuid.UUID | None = None
 
 
+#: Whether a caller may do this (``read`` or ``write``) with the uploads and files of another owner.
+PermissionRule = Callable[["Principal", Scope, str], bool]
+
+
 @dataclass(frozen=True, slots=True)
 class Principal:
     """An authenticated caller.
@@ -63,7 +67,8 @@ class Principal:
     the ``sub`` of a token); ``user_id`` is the primary key of the Django user, if any. A caller with a ``grant`` acts
     for ``owner`` but is allowed only the one upload, which authentication has checked. ``credential`` is the kind that
     identified the caller, and ``scopes`` are what it may be used for: without ``admin`` no caller is ``staff``.
-    ``proof`` names that credential where it may end before its connection does (``accounts.proofs``).
+    ``proof`` names that credential where it may end before its connection does (``accounts.proofs``). ``action`` is
+    what the call does, and ``rule`` whether it may do that with the records of other owners (PERMISSION_RULE).
     """
 
     owner: str
@@ -73,10 +78,15 @@ class Principal:
     credential: CredentialKind = CredentialKind.TOKEN
     scopes: frozenset[Scope] = ALL_SCOPES
     proof: str = field(default="", repr=False)
+    action: Scope = Scope.READ
+    rule: PermissionRule | None = field(default=None, repr=False, compare=False)
 
     def may_access(self, owner: str) -> bool:
-        """Owners may access their own records, staff all. To others a record does not exist (404)."""
-        return self.staff or owner == self.owner
+        """Owners may access their own records, staff all, and others those that the rule permits. To anybody else a
+        record does not exist (404). May query the project's database, where there is a rule."""
+        if self.staff or owner == self.owner:
+            return True
+        return self.rule is not None and self.rule(self, self.action, owner)
 
 
 #: Authenticates the caller of a request. Called on a database thread, within the work that needs the principal, because
