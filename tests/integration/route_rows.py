@@ -61,7 +61,7 @@ class Row:
     listed: str = ""
 
     def accepted(self, method: str) -> frozenset[str]:
-        """The kinds of credentials that a call with this method accepts; of tokens with a scope, those that have its."""
+        """The kinds of credentials that a call with this method accepts; of tokens with a scope, those with its own."""
         if "token" not in self.kinds or "none" in self.kinds:
             return self.kinds
         scoped = "read token" if self.only_reads or method in ("GET", "HEAD", "OPTIONS") else "write token"
