@@ -24,7 +24,8 @@ def set_up() -> None:
     atexit.register(shutil.rmtree, home, ignore_errors=True)
     os.environ["WINDLASS_HOME"] = home
     os.environ["DJANGO_SETTINGS_MODULE"] = "windlass.settings"
-    os.environ["WINDLASS_RATE_LIMIT_PER_MINUTE"] = "0"  # all tests send from one address; their own set a limit
+    # All tests send from one address: those of rate limits set one.
+    os.environ["WINDLASS_RATE_LIMIT_PER_MINUTE"] = os.environ["WINDLASS_WRONG_CREDENTIALS_PER_MINUTE"] = "0"
     django.setup()
 
 

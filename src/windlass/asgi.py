@@ -27,7 +27,7 @@ django.setup(set_prefix=False)
 # ruff: noqa: E402  Django's apps must be loaded before the modules below
 from windlass import conf
 from windlass.http import byte_endpoints, cors, query_parameters, rate_limits, request_head, request_record
-from windlass.http.callers import admit
+from windlass.http.counted_admission import admit_counted
 from windlass.http.endpoints import answering
 from windlass.http.forwarded import as_client_sees, base_of, path_of
 from windlass.http.live import event_streams, websockets
@@ -42,6 +42,7 @@ from windlass.http.middleware import (
     Send,
     call_bounded,
     check_host,
+    guard_document,
     identify,
     secured,
     with_headers,
@@ -52,12 +53,14 @@ from windlass.http.problem_responses import problem_of, problem_response
 from windlass.http.request_log import measured
 from windlass.http.server.asgi_extensions import DRAINS_BODY, BodyDrain
 from windlass.kernel import urls
+from windlass.kernel.document_policies import page_policy
 from windlass.kernel.memory_allocator import keep_freed_buffers
 from windlass.kernel.problem_types import NotFound
 from windlass.kernel.stored_text import is_storable
 from windlass.operations import health, level_evaluator, metrics
 from windlass.operations.shared_counters import share_counters
 from windlass.receiving import chunked, lease
+from windlass.resilience.rate_limits.policies import RateClass
 
 #: The handlers of the endpoints that ``windlass.http`` declares and ``windlass.operations`` answers.
 _SERVICE_HANDLERS = {
@@ -80,6 +83,9 @@ OWN_SEGMENTS = frozenset(
     }
 )
 
+
+#: The page of Django's on which passwords are tried.
+_SIGN_IN_PAGE = "/admin/login/"
 
 _DJANGO_PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
 
@@ -115,11 +121,12 @@ class WindlassApplication:
             else:
                 with measured(routed, receive, send, partial(_template, route, routed)) as (receive, send):
                     receive, send = _draining_body(routed, receive, send)
-                    await self._answer(route, routed, receive, identify(routed, cors.permitting(routed, send)))
+                    answered = identify(routed, cors.permitting(routed, guard_document(send)))
+                    await self._answer(route, routed, receive, answered)
         elif scope["type"] == "http" and self._alone:
             with measured(scope, receive, send, partial(_template, None, scope)) as (receive, send):
                 receive, send = _draining_body(scope, receive, send)
-                await self._answer_page(scope, receive, identify(scope, send))
+                await self._answer_page(scope, receive, identify(scope, guard_document(send, page_policy())))
         elif scope["type"] == "websocket" and isinstance(self._inner, ASGIHandler):
             await websockets.refuse(seen, receive, send)  # Django has none
         else:
@@ -146,7 +153,9 @@ class WindlassApplication:
         try:
             check_host(scope)
             query_parameters.check_text(scope["query_string"].decode("latin-1"))
-            await self._call_django(scope, receive, send, PAGE_BODY_LIMIT)
+            if scope["method"] == "POST" and path_of(scope) == _SIGN_IN_PAGE:
+                await rate_limits.check(scope, RateClass.SIGN_IN, None)
+            await self._call_django(scope, receive, _with_limits(scope, send), PAGE_BODY_LIMIT)
         except Exception as error:  # noqa: BLE001  the boundary of a request
             await problem_response(problem_of(error), Request(scope))(scope, receive, send)
 
@@ -251,8 +260,7 @@ async def _admit_to_record_plane(scope: Scope) -> None:
     view = _view(path_of(scope))
     access = _record_plane().access_of(view, scope["method"]) if view is not None else None
     if access is not None:
-        principal = await admit(scope, access)
-        await rate_limits.check(scope, _record_plane().rate_of(view, scope["method"]), principal)
+        await admit_counted(scope, access, _record_plane().rate_of(view, scope["method"]))
 
 
 def _allowed(scope: Scope) -> frozenset[str]:
@@ -273,6 +281,11 @@ def _with_common_headers(scope: Scope, send: Send) -> Send:
         return rate_limits.with_fields(scope, headers)
 
     return with_headers(send, complete)
+
+
+def _with_limits(scope: Scope, send: Send) -> Send:
+    """Add to the reply the limits of a call that was counted."""
+    return with_headers(send, lambda _, headers: rate_limits.with_fields(scope, headers))
 
 
 def _template(route: Route | None, scope: Scope) -> str:

@@ -142,6 +142,12 @@ class Browser:
         document: dict[str, Any] = json.loads(run("drive.mjs", json.dumps(task)))
         return document
 
+    def visit(self, server: str, visits: list[dict[str, Any]]) -> dict[str, Any]:
+        """Open pages of a server one after the other (see drive.mjs); what broke their Content Security Policy."""
+        task = {"chromium": self.program, "page": f"{server}/", "scenario": "policies", "visits": visits}
+        document: dict[str, Any] = json.loads(run("drive.mjs", json.dumps(task)))
+        return document
+
     def play(self, page: str) -> dict[str, Any]:
         """Open a page with a video (see drive.mjs); what was seen of it."""
         task = {"chromium": self.program, "page": page, "scenario": "play"}

@@ -144,6 +144,29 @@ const scenarios = {
     return { said, dialogs, until, offered, file }
   },
 
+  /** Pages under their Content Security Policy: the `violations` on each, the origins that were asked, and whether a violation on purpose was `noticed`. */
+  async policies(page) {
+    const violations = []
+    const origins = new Set()
+    await page.exposeFunction('violated', (what) => violations.push(what))
+    await page.addInitScript(() =>
+      document.addEventListener('securitypolicyviolation', (event) =>
+        globalThis.violated(`${location.pathname}: ${event.violatedDirective} ${event.blockedURI} ${event.sample}`),
+      ),
+    )
+    page.on('request', (request) => request.url().startsWith('http') && origins.add(new URL(request.url()).origin))
+    for (const { path, click = [], fill = {}, shows } of task.visits) {
+      await page.goto(new URL(path, task.page).href)
+      for (const [selector, text] of Object.entries(fill)) await page.fill(selector, text)
+      for (const selector of click) await page.locator(selector).first().click()
+      await page.locator(shows).first().waitFor({ timeout: PATIENCE })
+    }
+    const found = [...violations]
+    await page.evaluate(() => document.body.append(Object.assign(document.createElement('script'), { text: '1' })))
+    while (violations.length === found.length) await pause(20)
+    return { violations: found, origins: [...origins], noticed: violations.at(-1) }
+  },
+
   /** A page with a video: what the browser makes of it, from three quarters of its length on. */
   async play(page) {
     const statuses = []

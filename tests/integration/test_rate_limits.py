@@ -71,10 +71,10 @@ def test_every_endpoint_has_the_limit_that_the_tables_say(records_home: Any) -> 
 def app(records_home: Any, configure: Configure) -> Any:
     """The whole application, with a limit of three calls and counts of its own."""
     from windlass.asgi import application
-    from windlass.http import rate_limits
+    from windlass.resilience.rate_limits.configured import limiter
 
     configure(WINDLASS_RATE_LIMIT_PER_MINUTE="3", RATE_LIMIT_BURST="0")
-    rate_limits.limiter()._local.reset()
+    limiter()._local.reset()
     return application
 
 

@@ -32,7 +32,8 @@ class ServerProcess:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("WINDLASS_")}
         # A reply that waits for a file waits as long as a busy machine may need to process it.
         # All tests send from one address: those of rate limits set one.
-        own = {"PYTHONUNBUFFERED": "1", "MEDIA_WAIT_SECONDS": "120", "RATE_LIMIT_PER_MINUTE": "0"}
+        limits = {"RATE_LIMIT_PER_MINUTE": "0", "WRONG_CREDENTIALS_PER_MINUTE": "0"}
+        own = {"PYTHONUNBUFFERED": "1", "MEDIA_WAIT_SECONDS": "120"} | limits
         self.environment = inherited | own | environment
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -28,7 +28,8 @@ def environment(home: Path, **more: str) -> dict[str, str]:
     foreign = ("WINDLASS_", "DATABASE_URL", "CELERY_", "AUTH_MODE", "HOST", "PORT", "DJANGO_SETTINGS_MODULE")
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     # All tests send from one address: those of rate limits set one.
-    return inherited | {"WINDLASS_HOME": str(home), "RATE_LIMIT_PER_MINUTE": "0"} | more
+    limits = {"RATE_LIMIT_PER_MINUTE": "0", "WRONG_CREDENTIALS_PER_MINUTE": "0"}
+    return inherited | {"WINDLASS_HOME": str(home)} | limits | more
 
 
 def run(*arguments: str, home: Path, **more: str) -> subprocess.CompletedProcess[str]:

@@ -18,11 +18,24 @@ def home(tmp_path: Path) -> Path:
 
 
 def test_a_token_is_created_listed_and_revoked(home: Path) -> None:
-    created = run("token", "create", "--user", "ann", "--staff", "--name", "ci", "--days", "7", home=home)
+    created = run(
+        "token",
+        "create",
+        "--user",
+        "ann",
+        "--staff",
+        "--name",
+        "ci",
+        "--scope",
+        "read",
+        "--expires-in",
+        "7d",
+        home=home,
+    )
     assert created.returncode == 0
     assert re.fullmatch(r"wl_[A-Za-z0-9_-]{43}\n", created.stdout)
     listed = run("token", "list", home=home).stdout
-    assert re.search(r"1\s+ann\s+ci\s+never used\s+2\d{3}-", listed)
+    assert re.search(r"1\s+ann\s+ci\s+never used\s+2\d{3}-\S+\s+read\n", listed)
     assert created.stdout.strip() not in listed
     assert run("token", "revoke", "1", home=home).returncode == 0
     assert run("token", "list", home=home).stdout == ""

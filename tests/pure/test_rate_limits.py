@@ -8,19 +8,19 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from limits import RateLimitItemPerSecond
 
 from windlass.protocols.rate_limit_fields import fields
 from windlass.resilience.rate_limits.limiter import Limiter
 from windlass.resilience.rate_limits.policies import (
-    WRONG_CREDENTIALS,
     Fill,
     RateClass,
     Window,
     seconds_until_admitted,
     windows,
+    wrong_credential_windows,
 )
 from windlass.resilience.rate_limits.shared_table import SharedTable
 
@@ -97,7 +97,7 @@ def test_wrong_credentials_wait_longer_and_longer_but_never_for_good(clock: Cloc
     """Somebody who tries again as soon as it is possible: the time between two tries grows, up to a bound."""
     tries: list[float] = []
     while clock.now < 1000 + 6 * 3600:
-        verdict = limiter.hit(["a"], WRONG_CREDENTIALS)
+        verdict = limiter.hit(["a"], wrong_credential_windows(10))
         if verdict.admitted:
             tries.append(clock.now)
         clock.now += max(verdict.reset, 0.001) if not verdict.admitted else 0.001
@@ -107,9 +107,11 @@ def test_wrong_credentials_wait_longer_and_longer_but_never_for_good(clock: Cloc
     assert max(waits) < 3600, "an hour at most, also for the one who never stops"
     assert len([moment for moment in tries if moment >= clock.now - 3600]) <= 41
     clock.now += 7200
-    assert limiter.hit(["a"], WRONG_CREDENTIALS).remaining == 9, "afterwards all is forgotten"
+    assert limiter.hit(["a"], wrong_credential_windows(10)).remaining == 9, "afterwards all is forgotten"
 
 
+#: A busy machine takes long for anything.
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(
     limit=st.integers(1, 100),
     seconds=st.integers(1, 3600),
@@ -140,6 +142,7 @@ def test_after_the_named_time_a_call_is_admitted_and_not_much_before(
     assert table.acquire_sliding_window_entry(key, limit, seconds)
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(steps=st.lists(st.tuples(st.floats(0, 40), st.integers(0, 30)), max_size=30), limit=st.integers(1, 40))
 def test_no_minute_has_more_than_the_limit_and_what_the_estimate_may_miss(
     steps: list[tuple[float, int]], limit: int

@@ -1,31 +1,89 @@
-"""Admin pages of API tokens and grants: list and revoke them."""
+"""Admin pages of API tokens and grants."""
 
 from __future__ import annotations
 
+from typing import Any
+
+from django import forms
 from django.contrib import admin
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 
 from windlass.accounts import users
 from windlass.accounts.models import ApiToken, Grant
+from windlass.accounts.scopes import parse_scopes, scopes_text
+from windlass.accounts.tokens import save_with_new_secret
+from windlass.kernel.principals import Scope
+
+
+class NewTokenForm(forms.ModelForm):  # type: ignore[type-arg]  # takes no parameter at run time
+    """``username`` instead of a list of users, which may be long or in another database."""
+
+    username = forms.CharField(max_length=254, label="User", help_text="The name that the user signs in with.")
+    scopes = forms.MultipleChoiceField(
+        choices=[(scope, scope) for scope in map(str, Scope)],
+        initial=list(map(str, Scope)),
+        widget=forms.CheckboxSelectMultiple,
+        help_text="read: calls that change nothing; write: the others; admin: the rights of staff.",
+    )
+
+    class Meta:
+        model = ApiToken
+        fields = ("name", "expires_at")
+
+    def clean_username(self) -> str:
+        name: str = self.cleaned_data["username"]
+        user = users.find_user(name)
+        if user is None:
+            raise forms.ValidationError("There is no user of this name.")
+        self.instance.user_id = user.pk
+        return name
+
+    def clean_scopes(self) -> str:
+        scopes = scopes_text(parse_scopes(self.cleaned_data["scopes"]))
+        self.instance.scopes = scopes
+        return scopes
 
 
 @admin.register(ApiToken)
 class ApiTokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
-    """Tokens are created by `windlass token create`, which shows the secret once."""
+    """List, create and revoke tokens. The token is shown once, in the reply to its creation."""
 
-    list_display = ["name", "owner", "created_at", "last_used_at", "expires_at"]
+    list_display = ["name", "owner", "scopes", "created_at", "last_used_at", "expires_at"]
     list_filter = ["created_at", "expires_at"]
     search_fields = ["name"]
-    fields = ["owner", "name", "created_at", "last_used_at", "expires_at"]
-    readonly_fields = ["owner", "created_at", "last_used_at"]
+    fields = ["owner", "name", "scopes", "created_at", "last_used_at", "expires_at"]
+    readonly_fields = ["owner", "scopes", "created_at", "last_used_at"]
 
     @admin.display(description="user")
     def owner(self, token: ApiToken) -> str:
         user = users.get_user(token.user_id)
         return user.get_username() if user else "deleted"
 
-    def has_add_permission(self, request: HttpRequest, obj: ApiToken | None = None) -> bool:
-        return False
+    def get_fields(self, request: HttpRequest, obj: ApiToken | None = None) -> Any:
+        return self.fields if obj else ["username", "name", "scopes", "expires_at"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: ApiToken | None = None) -> Any:
+        return self.readonly_fields if obj else []
+
+    def get_form(self, request: HttpRequest, obj: ApiToken | None = None, change: bool = False, **kwargs: Any) -> Any:
+        return super().get_form(request, obj, change, **kwargs) if obj else NewTokenForm
+
+    def save_model(self, request: HttpRequest, obj: ApiToken, form: Any, change: bool) -> None:
+        if change:
+            obj.save()
+        else:
+            request.windlass_new_token = save_with_new_secret(obj)  # type: ignore[attr-defined]
+
+    def response_add(self, request: HttpRequest, obj: ApiToken, post_url_continue: str | None = None) -> HttpResponse:
+        """Show the token in this reply, which no cache (the admin says no-store) and no session keeps."""
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": f"Token {obj.name or obj.pk}",
+            "token": request.windlass_new_token,  # type: ignore[attr-defined]
+        }
+        return TemplateResponse(request, "admin/windlass_accounts/apitoken/created.html", context)
 
 
 @admin.register(Grant)

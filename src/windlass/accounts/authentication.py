@@ -27,16 +27,15 @@ from windlass.kernel.principals import (
     ANONYMOUS,
     METRICS_READER,
     NOBODY,
+    SAFE_METHODS,
     SIGNED_URL_HOLDER,
     CredentialKind,
     Principal,
     owner_of_user,
 )
-from windlass.kernel.problem_types import Forbidden, InvalidToken, Unauthenticated
+from windlass.kernel.problem_types import Forbidden, InsufficientScope, InvalidToken, Unauthenticated
 from windlass.kernel.stored_text import is_storable
 from windlass.protocols.idempotency import HEADER
-
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 
 class CsrfTokenMissing(Forbidden):
@@ -59,8 +58,8 @@ def authenticate(request: HttpRequest, access: Access, path: Mapping[str, Any]) 
 
     A credential in the URL takes precedence over the headers: a request that names a grant may do no more than that
     grant. Blocks on the database, unless ``needs_no_database``. Raises Unauthenticated for a wrong credential, or a
-    missing one where one is required; Forbidden for one that this endpoint does not accept, and for CSRF; GrantUsed;
-    NotFound.
+    missing one where one is required; Forbidden for one that this endpoint does not accept, and for CSRF;
+    InsufficientScope; GrantUsed; NotFound.
     """
     if access.public:
         return NOBODY
@@ -79,6 +78,9 @@ def authenticate(request: HttpRequest, access: Access, path: Mapping[str, Any]) 
     if CredentialKind.METRICS_TOKEN in access.credentials and _is_metrics_token(_bearer(request)):
         return METRICS_READER
     principal = _authenticate_headers(request)
+    needed = access.needed_scope(request.method or "")
+    if needed not in principal.scopes:
+        raise InsufficientScope(needed, principal.scopes)
     if access.staff and not principal.staff:
         raise Forbidden("This call is for staff.")
     return principal

@@ -5,6 +5,8 @@ from django.db import models
 
 from windlass.kernel.ids import new_id
 
+EVERY_SCOPE = "read write admin"
+
 
 class ApiToken(models.Model):
     """A credential of one user. Only its SHA-256 is stored; the token itself is shown once."""
@@ -18,6 +20,8 @@ class ApiToken(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
     expires_at = models.DateTimeField(null=True, blank=True)
+    # Separated by spaces. Tokens that an older version makes may do everything.
+    scopes = models.CharField(max_length=100, default=EVERY_SCOPE, db_default=EVERY_SCOPE)
 
     def __str__(self) -> str:
         return self.name or f"token {self.pk}"

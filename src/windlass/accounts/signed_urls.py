@@ -20,9 +20,14 @@ def sign_path(path: str, expires_in: int) -> tuple[str, datetime]:
 
 def is_signature_valid(path: str, expires: str | None, signature: str | None) -> bool:
     """Whether these query parameters are a signature of this path that has not expired."""
+    return is_signature_genuine(path, expires, signature) and int(expires or "0") > time.time()
+
+
+def is_signature_genuine(path: str, expires: str | None, signature: str | None) -> bool:
+    """Whether these query parameters are a signature of this path, which may have expired."""
     if not expires or not signature or not expires.isascii() or not expires.isdigit() or len(expires) > 12:
         return False
-    return constant_time_compare(signature, _signature(path, int(expires))) and int(expires) > time.time()
+    return constant_time_compare(signature, _signature(path, int(expires)))
 
 
 def _signature(path: str, expires: int) -> str:

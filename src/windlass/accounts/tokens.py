@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,20 +12,35 @@ from django.db.models import Q
 
 from windlass.accounts import users
 from windlass.accounts.models import ApiToken
+from windlass.accounts.scopes import parse_scopes, scopes_text
 from windlass.kernel.clock import now
-from windlass.kernel.principals import Principal, owner_of_user
+from windlass.kernel.principals import ALL_SCOPES, Principal, Scope, owner_of_user
 
 TOKEN_PREFIX = "wl_"  # noqa: S105  a prefix, no secret
 
 
-def create_token(username: str, *, staff: bool = False, name: str = "", expires_at: datetime | None = None) -> str:
+def create_token(
+    username: str,
+    *,
+    staff: bool = False,
+    name: str = "",
+    expires_at: datetime | None = None,
+    scopes: Iterable[Scope] = ALL_SCOPES,
+) -> str:
     """Create a token for the user, who is created if missing. ``staff`` makes the user staff; False changes nothing.
 
     Raises users.UserError.
     """
     user = users.ensure_user(username, staff=staff)
+    row = ApiToken(user_id=user.pk, name=name, expires_at=expires_at, scopes=scopes_text(scopes))
+    return save_with_new_secret(row)
+
+
+def save_with_new_secret(row: ApiToken) -> str:
+    """Save a new row, and return its token, which is not stored."""
     token = TOKEN_PREFIX + secrets.token_urlsafe(32)
-    ApiToken.objects.create(user_id=user.pk, name=name, digest=_digest(token), expires_at=expires_at)
+    row.digest = _digest(token)
+    row.save()
     return token
 
 
@@ -38,7 +54,9 @@ def principal_of_token(token: str) -> Principal | None:
         return None
     if row.last_used_at is None or row.last_used_at < moment - timedelta(minutes=1):
         ApiToken.objects.filter(pk=row.pk).update(last_used_at=moment)
-    return Principal(owner_of_user(user.pk), staff=users.is_staff(user), user_id=user.pk)
+    scopes = parse_scopes(row.scopes.split())
+    staff = users.is_staff(user) and Scope.ADMIN in scopes
+    return Principal(owner_of_user(user.pk), staff=staff, user_id=user.pk, scopes=scopes)
 
 
 def list_tokens() -> list[tuple[ApiToken, str]]:

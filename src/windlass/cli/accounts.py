@@ -9,8 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
+from windlass.cli.durations import duration
 from windlass.cli.environment import Home, existing_server
 from windlass.cli.errors import CommandError
+from windlass.kernel.principals import Scope
 
 user_group = typer.Typer(help="Users who sign in with a password.", no_args_is_help=True)
 token_group = typer.Typer(help="API tokens.", no_args_is_help=True)
@@ -80,7 +82,14 @@ def create_token(
     user: Annotated[str, typer.Option(help="User name; a new user is created if there is none of this name.")],
     staff: Annotated[bool, typer.Option("--staff", help="Let this user see and do everything.")] = False,
     name: Annotated[str, typer.Option(help="What the token is for.")] = "",
-    days: Annotated[float, typer.Option(min=0, help="Days until it expires. 0: never.")] = 0,
+    scope: Annotated[
+        list[Scope] | None,
+        typer.Option(help="What it may be used for; may be given several times. Default: all three."),
+    ] = None,
+    expires_in: Annotated[
+        timedelta | None,
+        typer.Option(parser=duration, metavar="DURATION", help="Such as 90d, 12h, 30m. Default: it never expires."),
+    ] = None,
     home: Home = None,
 ) -> None:
     """Create a token and print nothing else. It cannot be shown again."""
@@ -88,9 +97,10 @@ def create_token(
         from windlass.accounts import api as accounts
         from windlass.kernel.clock import now
 
-        expires_at = now() + timedelta(days=days) if days else None
+        expires_at = now() + expires_in if expires_in else None
+        scopes = frozenset(scope or Scope)
         try:
-            created = accounts.create_token(user, staff=staff, name=name, expires_at=expires_at)
+            created = accounts.create_token(user, staff=staff, name=name, expires_at=expires_at, scopes=scopes)
         except accounts.UserError as error:
             raise CommandError(str(error)) from error
     typer.echo(created)
@@ -98,14 +108,14 @@ def create_token(
 
 @token_group.command("list")
 def list_tokens(home: Home = None) -> None:
-    """List the tokens: number, user, name, last use, expiry."""
+    """List the tokens: number, user, name, last use, expiry, scopes."""
     with existing_server(home):
         from windlass.accounts import api as accounts
         from windlass.kernel.clock import rfc3339
 
         for each, user in accounts.list_tokens():
             used, expires = rfc3339(each.last_used_at) or "never used", rfc3339(each.expires_at) or "no expiry"
-            typer.echo(f"{each.pk:>6}  {user:20}  {each.name:20}  {used}  {expires}")
+            typer.echo(f"{each.pk:>6}  {user:20}  {each.name:20}  {used}  {expires}  {each.scopes}")
 
 
 @token_group.command("revoke")

@@ -451,6 +451,12 @@ class Settings:
         "How many more such calls a single minute may have. Ten minutes have at most ten times RATE_LIMIT_PER_MINUTE.",
         check=valid.not_negative,
     )
+    wrong_credentials_per_minute: int = setting(
+        10,
+        "Wrong passwords, API tokens, grants or signatures of one address that are answered in a minute; in ten "
+        "minutes 2.5 times as many, in an hour 4 times. Further ones wait. 0: no limit.",
+        check=valid.not_negative,
+    )
     rate_limit_storage_url: str = setting(
         "",
         "Redis in which all machines count calls, such as `redis://host:6379/1`. Empty: CELERY_BROKER_URL, if that is "
@@ -525,6 +531,11 @@ class Settings:
     )
     jwt_staff_value: str = setting(
         "", "Text that this claim has, or contains in its list. Empty: the claim must be `true`."
+    )
+    jwt_scope_claim: str = setting(
+        "scope",
+        "Claim with the scopes `read`, `write` and `admin`, in a text or a list. A token without this claim may do "
+        "everything that its owner may.",
     )
     jwt_jwks_cache_seconds: float = setting(
         300.0, "How long the JWK Set is used before it is fetched again.", check=valid.positive

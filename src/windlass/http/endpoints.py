@@ -17,8 +17,8 @@ from starlette.routing import Route
 
 from windlass.accounts import api as accounts
 from windlass.accounts.api import Access
-from windlass.http import query_parameters, rate_limits
-from windlass.http.callers import admit
+from windlass.http import query_parameters
+from windlass.http.counted_admission import admit_counted
 from windlass.http.problem_responses import problem_of, problem_response
 from windlass.kernel.principals import CredentialKind
 from windlass.resilience.rate_limits.policies import RateClass
@@ -148,8 +148,7 @@ def answering(handler: RequestHandler, declared: ByteEndpoint) -> RequestHandler
     @wraps(handler)
     async def answer(request: Request) -> Response:
         try:
-            principal = await admit(request.scope, declared.access)
-            await rate_limits.check(request.scope, declared.rate, principal)
+            principal = await admit_counted(request.scope, declared.access, declared.rate)
             signed = principal.credential is CredentialKind.SIGNED_URL
             query_parameters.check(request.scope, None if signed else declared.query_names)
             return await handler(request)

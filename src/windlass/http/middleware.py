@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 from django.conf import settings as django_settings
@@ -12,6 +12,7 @@ from django.http.request import split_domain_port, validate_host
 
 from windlass import conf
 from windlass.http.memory_budget import budget
+from windlass.kernel.document_policies import DATA_POLICY, PAGE_HEADERS, REPLY_HEADERS
 from windlass.kernel.problem_types import BadRequest, BodyTooLarge, Problem
 from windlass.protocols import tus
 
@@ -50,6 +51,27 @@ def with_headers(send: Send, change: Callable[[Message, Headers], Headers]) -> S
 
 def without(headers: Headers, *names: bytes) -> Headers:
     return [(name, value) for name, value in headers if name.lower() not in names]
+
+
+def guard_document(send: Send, policy: str = DATA_POLICY) -> Send:
+    """Add the headers that limit a browser to every reply that does not set them itself; ``policy`` is its Content
+    Security Policy."""
+    guards = _encoded({"Content-Security-Policy": policy, **REPLY_HEADERS})
+
+    def complete(_: Message, headers: Headers) -> Headers:
+        present = {name.lower() for name, _ in headers}
+        is_page = any(name.lower() == b"content-type" and value.startswith(b"text/html") for name, value in headers)
+        wanted = [*guards, *_OF_PAGES] if is_page else guards
+        return headers + [(name, value) for name, value in wanted if name not in present]
+
+    return with_headers(send, complete)
+
+
+def _encoded(headers: Mapping[str, str]) -> Headers:
+    return [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+
+
+_OF_PAGES = _encoded(PAGE_HEADERS)
 
 
 def identify(scope: Scope, send: Send) -> Send:

@@ -7,12 +7,7 @@ after it has been proved, so a forged one takes nothing from its user's limit.
 from __future__ import annotations
 
 import ipaddress
-import threading
-from functools import lru_cache
 from math import ceil
-from typing import TYPE_CHECKING
-
-import structlog
 
 from windlass import conf
 from windlass.executors import in_thread
@@ -21,21 +16,13 @@ from windlass.kernel import network_addresses
 from windlass.kernel.principals import CredentialKind, Principal
 from windlass.kernel.problem_types import RateLimited
 from windlass.protocols import rate_limit_fields
+from windlass.resilience.rate_limits.configured import limiter
 from windlass.resilience.rate_limits.policies import RateClass, Verdict, windows
-
-if TYPE_CHECKING:
-    from windlass.resilience.rate_limits.limiter import Limiter
-
-log = structlog.get_logger(__name__)
 
 #: The key of an ASGI scope under which the verdict on the call is stored.
 _VERDICT = "windlass.rate_limit"
 #: Credentials that stand for their user. Whoever has another one, such as a grant, is not its owner.
 _OF_USERS = frozenset({CredentialKind.TOKEN, CredentialKind.SESSION})
-#: Seconds that a call waits for Redis before this machine counts it.
-_REDIS_TIMEOUT = 1.0
-#: The file of this machine's counts, in METRICS_DIR.
-TABLE = "rate-limits.table"
 
 
 async def check(scope: Scope, kind: RateClass, principal: Principal | None) -> None:
@@ -71,26 +58,6 @@ def with_fields(scope: Scope, headers: Headers) -> Headers:
         return headers
     policies = [(each.name, each.limit, each.seconds) for each in verdict.windows]
     return headers + rate_limit_fields.fields(policies, verdict.tightest.name, verdict.remaining, verdict.reset)
-
-
-def limiter() -> Limiter:
-    """The limiter of this process. Blocks at its first use."""
-    settings = conf.get()
-    with _creating:  # the first calls come in several threads at once
-        return _limiter(str(settings.metrics_directory), settings.rate_limit_redis)
-
-
-_creating = threading.Lock()
-
-
-@lru_cache(maxsize=1)
-def _limiter(directory: str, redis: str) -> Limiter:
-    # Imported by the first call that is limited: the library takes long to load, and a server may have no limits.
-    from windlass.resilience.rate_limits.limiter import Limiter
-    from windlass.resilience.rate_limits.shared_table import open_table, redis_storage
-
-    remote = redis_storage(redis, _REDIS_TIMEOUT) if redis else None
-    return Limiter(open_table(directory, TABLE), remote)
 
 
 def _keys(scope: Scope, principal: Principal | None) -> list[str]:

@@ -27,6 +27,21 @@ class CredentialKind(StrEnum):
     """METRICS_TOKEN, valid for the metrics."""
 
 
+class Scope(StrEnum):
+    """What a token may be used for. None includes another."""
+
+    READ = "read"
+    """Calls that change nothing (safe methods, RFC 9110)."""
+    WRITE = "write"
+    """Every other call about the caller's own uploads and files."""
+    ADMIN = "admin"
+    """The rights of staff, if the caller is staff."""
+
+
+ALL_SCOPES = frozenset(Scope)
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+
+
 @dataclass(frozen=True, slots=True)
 class GrantedUpload:
     """The upload that a grant allows, and its limits. ``upload_id`` is set once the upload has been created."""
@@ -45,7 +60,8 @@ class Principal:
     ``owner`` is the stable name that the caller's records are stored under (``user:7``, ``anonymous``, ``jwt:`` and
     the ``sub`` of a token); ``user_id`` is
     the primary key of the Django user, if any. A caller with a ``grant`` acts for ``owner`` but is allowed only the one
-    upload, which authentication has checked. ``credential`` is the kind that identified the caller.
+    upload, which authentication has checked. ``credential`` is the kind that identified the caller, and ``scopes`` are
+    what it may be used for: without ``admin`` no caller is ``staff``.
     """
 
     owner: str
@@ -53,6 +69,7 @@ class Principal:
     user_id: int | str | None = None
     grant: GrantedUpload | None = None
     credential: CredentialKind = CredentialKind.TOKEN
+    scopes: frozenset[Scope] = ALL_SCOPES
 
     def may_access(self, owner: str) -> bool:
         """Owners may access their own records, staff all. To others a record does not exist (404)."""

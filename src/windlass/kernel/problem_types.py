@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 
@@ -98,6 +98,20 @@ class InvalidToken(Unauthenticated):
 
 class Forbidden(Problem):
     slug, status, title = "forbidden", 403, "The caller is not allowed to do this"
+
+
+class InsufficientScope(Forbidden):
+    """The token is valid, but is not for calls like this one (RFC 6750, 3.1)."""
+
+    slug, title = "insufficient-scope", "The token does not have the scope that this call needs"
+
+    def __init__(self, needed: str, granted: Iterable[str]) -> None:
+        has = ", ".join(sorted(granted)) or "none"
+        super().__init__(
+            f"This call needs a token with the scope {needed}; this one has: {has}.",
+            headers={"WWW-Authenticate": bearer_challenge(error="insufficient_scope", scope=needed)},
+            required_scope=needed,
+        )
 
 
 class GrantUsed(Problem):

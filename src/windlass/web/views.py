@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.csrf import ensure_csrf_cookie
@@ -12,6 +10,7 @@ from django.views.decorators.http import require_safe
 from windlass import conf
 from windlass.files.api import profiles
 from windlass.kernel import urls
+from windlass.kernel.document_policies import page_policy
 
 
 @require_safe
@@ -20,15 +19,5 @@ def page(request: HttpRequest) -> HttpResponse:
     with_trash = [profile.name for profile in profiles().values() if profile.trash_hours]
     context = {"needs_token": conf.get().credentials_required, "trashing": " ".join(with_trash), "root": urls.path("")}
     response = render(request, "windlass/page.html", context)
-    response["Content-Security-Policy"] = _content_security_policy(conf.get().media_url)
+    response["Content-Security-Policy"] = page_policy(conf.get().media_url)
     return response
-
-
-def _content_security_policy(media_url: str) -> str:
-    """Nothing inline and nothing from other origins, except pictures from the origin that serves media."""
-    media = urlsplit(media_url)
-    pictures = f"'self' {media.scheme}://{media.netloc}" if media.netloc else "'self'"
-    return (
-        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-        f"img-src {pictures} blob:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-    )

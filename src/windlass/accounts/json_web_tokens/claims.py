@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from windlass.accounts.scopes import parse_scopes
+from windlass.kernel.principals import ALL_SCOPES, Scope
 from windlass.kernel.problem_types import InvalidToken
 from windlass.kernel.stored_text import is_storable
 
@@ -22,6 +24,20 @@ def subject_of(claims: Mapping[str, Any]) -> str:
     if not subject.isprintable() or not is_storable(subject):
         raise InvalidToken('"sub" of the token has characters that cannot be stored.')
     return subject
+
+
+def scopes_of(claims: Mapping[str, Any], name: str) -> frozenset[Scope]:
+    """The scopes in the claim ``name``, of which those of other applications are ignored; all if there is none.
+
+    Raises InvalidToken.
+    """
+    claim = claims.get(name)
+    if claim is None:
+        return ALL_SCOPES
+    words = claim.split() if isinstance(claim, str) else claim
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise InvalidToken(f'"{name}" of the token must be a text of scopes, separated by spaces, or a list of texts.')
+    return parse_scopes(words)
 
 
 def is_staff(claims: Mapping[str, Any], name: str, value: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 from windlass import conf
 from windlass.accounts import users
@@ -12,7 +13,7 @@ from windlass.accounts.json_web_tokens.key_set import key_set
 from windlass.accounts.json_web_tokens.verification import Header
 from windlass.kernel.clock import now
 from windlass.kernel.jwt_keys import VerificationKey
-from windlass.kernel.principals import USER_PREFIX, CredentialKind, Principal, owner_of_user
+from windlass.kernel.principals import USER_PREFIX, CredentialKind, Principal, Scope, owner_of_user
 from windlass.kernel.problem_types import InvalidToken
 
 
@@ -26,10 +27,14 @@ def principal_of_issuer_token(token: str, header: Header) -> Principal:
     verification.check_issuer(claims, settings.jwt_issuer)
     verification.check_audience(claims, settings.jwt_audience)
     subject = of_claims.subject_of(claims)
+    scopes = of_claims.scopes_of(claims, settings.jwt_scope_claim)
     staff = of_claims.is_staff(claims, settings.jwt_staff_claim, settings.jwt_staff_value)
+    owner, user_id = settings.jwt_owner_prefix + subject, None
     if settings.jwt_owner_prefix == USER_PREFIX:
-        return _principal_of_user(subject, staff=staff)
-    return Principal(settings.jwt_owner_prefix + subject, staff=staff, credential=CredentialKind.JWT)
+        user = _user(subject)
+        owner, user_id, staff = owner_of_user(user.pk), user.pk, staff or users.is_staff(user)
+    staff = staff and Scope.ADMIN in scopes
+    return Principal(owner, staff=staff, user_id=user_id, credential=CredentialKind.JWT, scopes=scopes)
 
 
 def fetch_keys_for(header: Header) -> None:
@@ -49,10 +54,9 @@ def _keys() -> Collection[VerificationKey]:
     return keys.keys if keys is not None else conf.jwt_static_keys(conf.get())
 
 
-def _principal_of_user(subject: str, *, staff: bool) -> Principal:
+def _user(subject: str) -> Any:
     """Raises InvalidToken if there is no such user, who may sign in."""
     user = users.find_by_key(subject)
     if user is None or not users.is_active(user):
         raise InvalidToken('"sub" of the token is no user of this server who may sign in.')
-    is_staff = staff or users.is_staff(user)
-    return Principal(owner_of_user(user.pk), staff=is_staff, user_id=user.pk, credential=CredentialKind.JWT)
+    return user

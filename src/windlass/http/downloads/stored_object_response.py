@@ -19,6 +19,7 @@ from windlass.executors import in_thread
 from windlass.http.downloads.conditional_requests import check_preconditions, http_date, if_range_holds, is_not_modified
 from windlass.http.downloads.object_streaming import ObjectReader, ObjectResponse
 from windlass.kernel.byte_ranges import ByteRange, UnsatisfiableRange, parse_range
+from windlass.kernel.document_policies import STORED_OBJECT_HEADERS
 from windlass.kernel.filenames import content_disposition
 from windlass.kernel.problem_types import RangeNotSatisfiable
 from windlass.storage.contract import presigning_store
@@ -119,8 +120,7 @@ def _headers(stored: StoredObject) -> dict[str, str]:
         "Accept-Ranges": "bytes",
         "Last-Modified": http_date(stored.modified_at),
         "Cache-Control": "private",
-        "X-Content-Type-Options": "nosniff",
-        "Content-Security-Policy": "sandbox",
+        **STORED_OBJECT_HEADERS,
     }
     return headers | ({"ETag": stored.etag} if stored.etag else {})
 

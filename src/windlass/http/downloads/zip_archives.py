@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from zipstream import ZipStream
 
-from windlass.accounts.api import OWNER
+from windlass.accounts.api import OWNER, OWNER_READS
 from windlass.database.connection import connection
 from windlass.executors import in_database, in_thread
 from windlass.files.api import Blob, FileAsset, open_blob, visible_files
@@ -26,6 +26,7 @@ from windlass.http.downloads.files import servable_blob
 from windlass.http.downloads.object_streaming import SMALLEST_BLOCK, BlockReader, ObjectResponse
 from windlass.http.endpoints import BINARY, ByteEndpoints, Content, query
 from windlass.kernel import filenames
+from windlass.kernel.document_policies import STORED_OBJECT_HEADERS
 from windlass.kernel.filenames import clean, content_disposition
 from windlass.kernel.ids import parse_id
 from windlass.kernel.principals import Principal
@@ -101,6 +102,7 @@ endpoints = ByteEndpoints("Files", OWNER)
 
 @endpoints.endpoint(
     "POST /files/zip",
+    access=OWNER_READS,
     name="zip_many_files",
     summary="Download several files as one ZIP, with the ids in the body",
     body=_BODY,
@@ -125,7 +127,7 @@ async def download_zip(request: Request) -> Response:
         "Content-Length": str(reader.size),
         "Content-Disposition": content_disposition("attachment", wanted.filename),
         "Cache-Control": "private, no-store",
-        "Content-Security-Policy": "sandbox",
+        **STORED_OBJECT_HEADERS,
     }
     if request.method == "HEAD":
         return Response(headers=headers)

@@ -8,6 +8,7 @@ from windlass.accounts import api as accounts
 from windlass.http.callers import authenticate_scope
 from windlass.http.middleware import Receive, Scope, Send
 from windlass.http.problem_responses import problem_of
+from windlass.kernel.document_policies import DATA_POLICY
 from windlass.kernel.problem_types import NotFound, Problem
 
 #: The ASGI extension by which a handshake is answered with an HTTP response.
@@ -21,7 +22,7 @@ async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
     if DENIAL_RESPONSE not in (scope.get("extensions") or {}):
         await send({"type": "websocket.close", "code": 1008, "reason": problem.title})
         return
-    headers = {"X-Content-Type-Options": "nosniff"} | problem.headers
+    headers = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": DATA_POLICY} | problem.headers
     document = problem.document(scope["path"])
     await JSONResponse(document, problem.status, headers, "application/problem+json")(scope, receive, send)
 

@@ -30,6 +30,7 @@ from windlass.http.rest import (
     service_level,
     webhooks,
 )
+from windlass.http.rest.api_page import ApiPage
 from windlass.protocols import json_fields
 
 Definitions = dict[str, Any]
@@ -155,6 +156,7 @@ api = RecordApi(
     version=windlass.__version__,
     description=_DESCRIPTION,
     openapi_url="/api/openapi.json",
+    docs=ApiPage(),
     docs_url="/api/docs",
     urls_namespace="windlass",
     parser=JsonParser(),

@@ -31,6 +31,7 @@ from windlass.http.server.connections import LINGER_SECONDS, LINGER_SILENCE, MAX
 from windlass.http.server.request_cycle import ReplyTransport, RequestCycle
 from windlass.http.server.request_framing import HeadLimits, RequestFraming, RequestHead
 from windlass.kernel import process_counters
+from windlass.kernel.document_policies import DATA_POLICY
 from windlass.kernel.ids import request_id
 from windlass.kernel.problem_types import Problem, ReceiveTimeout, TooManyConnections
 from windlass.resilience.minimum_rate import MinimumRate
@@ -262,6 +263,7 @@ class ReceivingProtocol(HttpToolsProtocol):
             (b"content-length", str(len(body)).encode()),
             (b"x-request-id", name.encode()),
             (b"x-content-type-options", b"nosniff"),
+            (b"content-security-policy", DATA_POLICY.encode()),
             (b"connection", b"close"),
             *((key.encode(), value.encode()) for key, value in problem.headers.items()),
         ]

@@ -14,7 +14,7 @@ from windlass.accounts import api as accounts
 from windlass.accounts.api import Access
 from windlass.files import api as files
 from windlass.http import query_parameters, rate_limits, request_head
-from windlass.http.callers import PRINCIPAL, admit
+from windlass.http.counted_admission import admit_counted
 from windlass.http.endpoints import ByteEndpoint, ByteEndpoints, RequestHandler
 from windlass.http.problem_responses import problem_of, problem_response
 from windlass.http.request_record import CLIENT_GONE, record_of
@@ -28,6 +28,7 @@ from windlass.protocols.intents import Reply
 from windlass.protocols.request_heads import effective_method
 from windlass.receiving import lease as leases
 from windlass.receiving.body import ClientGone, RequestBody
+from windlass.resilience.rate_limits.policies import RateClass
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -99,8 +100,7 @@ def receiving(
             upload.body.start()
         try:
             with _announced_writer(upload):
-                await _admit(upload)
-                await rate_limits.check(request.scope, declared.rate, request.scope.get(PRINCIPAL))
+                await _admit(upload, declared.rate)
                 checks_names = not declared.has_own_query and resumable_dialect(head) is None
                 query_parameters.check(request.scope, declared.query_names if checks_names else None)
                 if declared.takes_idempotency_key:
@@ -130,14 +130,15 @@ def client_gone_response() -> Response:
     return Response(status_code=CLIENT_GONE)
 
 
-async def _admit(upload: UploadRequest) -> None:
+async def _admit(upload: UploadRequest, kind: RateClass) -> None:
     """Admit the caller; a form of a Django page later, once its CSRF field has arrived, which is before any file."""
     try:
-        await admit(upload.request.scope, upload.access)
+        await admit_counted(upload.request.scope, upload.access, kind)
     except accounts.CsrfTokenMissing as refusal:
         if media_types.parse(upload.head.headers.get("content-type")) != media_types.FORM:
             raise
         upload.request.scope[UNPROVED] = refusal
+        await rate_limits.check(upload.request.scope, kind, None)
 
 
 def _announced_writer(upload: UploadRequest) -> AbstractContextManager[None]:

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from windlass.kernel.principals import CredentialKind
-
 
 class RateClass(StrEnum):
     """The calls that share a rate limit. Each endpoint declares one."""
@@ -56,13 +54,14 @@ def windows(kind: RateClass, per_minute: int, burst: int) -> tuple[Window, ...]:
     return minute, Window(f"{kind}-sustained", per_minute * _SUSTAINED_MINUTES, _MINUTE * _SUSTAINED_MINUTES)
 
 
-#: Wrong credentials that one client may try: each further one has to wait longer, in the end a minute and a half.
-#: These windows end, so nobody is locked out for good.
-WRONG_CREDENTIALS = (
-    Window("wrong-credentials", 10, 60),
-    Window("wrong-credentials-10-minutes", 25, 600),
-    Window("wrong-credentials-hour", 40, 3600),
-)
+def wrong_credential_windows(per_minute: int) -> tuple[Window, ...]:
+    """The windows of wrong credentials. Each further one has to wait longer, up to ninety seconds on average where a
+    minute has ten."""
+    return (
+        Window("wrong-credentials", per_minute, 60),
+        Window("wrong-credentials-10-minutes", per_minute * 5 // 2, 600),
+        Window("wrong-credentials-hour", per_minute * 4, 3600),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +93,6 @@ def seconds_until_admitted(fill: Fill, window: Window) -> float:
             return max(until_free, _SOONEST)
     excess = max(window.seconds - window.limit * window.seconds / fill.current, 0.0) if fill.current else 0.0
     return max(fill.current_left + excess, _SOONEST)
-
-
-def address_part(kind: CredentialKind) -> str:
-    """The first part of the key under which wrong credentials of a kind are counted. Each kind counts for itself, so
-    that a page with forged links does not keep the API tokens of its network out."""
-    return f"wrong-{kind}"
 
 
 @dataclass(frozen=True, slots=True)
