@@ -90,7 +90,7 @@ def test_the_sweep_deletes_trashed_files_past_their_time_only() -> None:
     with_times_in_the_past(over, trash_until=1)
     with pytest.raises(NotFound):
         processing.restore(over)
-    assert sweep_output("--dry-run")["files past their time, or their time in the trash"] == (1, 20)
+    assert sweep_output("--dry-run") == {"files past their time, or their time in the trash": (1, 20)}
     report = sweep.sweep()
     assert (report.counts["files_deleted"], report.bytes_freed, report.failed) == (1, 20, ())
     assert [asset.id for asset in FileAsset.objects.all()] == [kept.id]
