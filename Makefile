@@ -16,7 +16,7 @@ LISTS := pyproject.toml constraints.txt
 
 export DJANGO_SETTINGS_MODULE ?= windlass.settings
 
-.PHONY: help install serve test test-fast lint format docs bench chaos hostile audit constraints clean
+.PHONY: help install serve test test-fast lint format docs bench chaos fuzz slow-clients hostile audit sbom constraints clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,12 +52,22 @@ chaos: $(STAMP)-dev ## Kill and disturb a running server repeatedly and check th
 	CHAOS_SEED=$(or $(SEED),1) CHAOS_ROUNDS=$(or $(ROUNDS),5) $(BIN)/python -m pytest --timeout=0 $(ARGS) \
 		tests/process/test_faults.py tests/process/test_consistency.py tests/process/test_upgrade.py
 
+fuzz: $(STAMP)-dev ## Call every operation of the OpenAPI document with generated requests (EXAMPLES=200 SEED=1)
+	FUZZ_EXAMPLES=$(or $(EXAMPLES),200) FUZZ_SEED=$(or $(SEED),1) $(BIN)/python -m pytest --timeout=0 $(ARGS) \
+		tests/process/test_openapi_fuzzing.py tests/process/test_malformed_http.py
+
+slow-clients: $(STAMP)-dev ## Measure a normal client beside 10,000 slow connections (ARGS="--connections 1000")
+	$(BIN)/python -m benchmarks.slow_clients $(ARGS)
+
 hostile: $(STAMP)-dev ## Process hostile files and damaged ones in the sandbox (COUNT=5000 SEED=1); failing files are kept in .hostile/
 	$(BIN)/python -m tests.hostile --count $(or $(COUNT),5000) --seed $(or $(SEED),1) --keep .hostile $(ARGS)
 	$(BIN)/python -m tests.hostile.archive_peers --count $(or $(COUNT),5000) --seed $(or $(SEED),1) --keep .hostile
 
-audit: $(STAMP)-dev ## Look for known vulnerabilities in the pinned packages
+audit: $(STAMP)-dev ## Look for known vulnerabilities in the pinned packages of Python and npm
 	$(BIN)/python .ci/audit.py
+
+sbom: $(STAMP) $(STAMP)-dev ## Write the software bill of materials (CycloneDX) of an installation to build/sbom.cdx.json
+	$(BIN)/python .ci/sbom.py build/sbom.cdx.json
 
 constraints: $(STAMP)-dev ## Update the pinned versions (needs uv)
 	uv pip compile --quiet --all-extras --universal --python-version 3.11 --upgrade --no-annotate --no-header \

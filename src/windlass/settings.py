@@ -56,6 +56,7 @@ def _database(url: str, home: Path) -> Any:
 
 
 SECRET_KEY = _conf.secret_key or _secret_key(_conf.windlass_home)
+SECRET_KEY_FALLBACKS = list(_conf.secret_key_fallbacks)
 DEBUG = _conf.debug
 ALLOWED_HOSTS = list(_conf.allowed_hosts)
 CSRF_TRUSTED_ORIGINS = list(_conf.csrf_trusted_origins)
@@ -89,6 +90,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "windlass.web.acting_user.acting_user",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "windlass.http.sign_in_refusals.SignInRefusals",

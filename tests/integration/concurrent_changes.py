@@ -186,6 +186,16 @@ def quota() -> list[Any]:
     return rounds
 
 
+def open_uploads() -> list[Any]:
+    """Thirty uploads at once of an owner without an account; then one more after each of two has ended."""
+    owner = f"open-{uuid.uuid4()}"
+    said = at_once([lambda: begun(owner, 1) and "begun" for _ in range(30)])
+    for session in files.UploadSession.objects.filter(owner=owner)[:2]:
+        files.mark_upload_ended(session.id, files.UploadStatus.CANCELLED)
+    said += at_once([lambda: begun(owner, 1) and "begun" for _ in range(5)])
+    return said
+
+
 if __name__ == "__main__":
     call_command("migrate", verbosity=0)
     print(json.dumps(globals()[sys.argv[1]]()))

@@ -49,6 +49,26 @@ def test_the_reply_of_every_route_limits_the_browser(
     assert headers["referrer-policy"] == "same-origin"
 
 
+@pytest.mark.parametrize("template", sorted({row.partition(" ")[2] for row in ROWS} - {"/", "/api/docs"}))
+def test_options_names_the_methods_of_every_path_and_limits_the_browser(
+    template: str, staff: ApiClient, configure: Any
+) -> None:
+    configure(AUTH_MODE="required")
+    path = template.replace("{}", str(uuid.uuid4()), 1).replace("{}", "1")
+    reply = ApiClient(staff._app)("OPTIONS", path)
+    assert reply.status_code in (200, 204)
+    methods = {row.partition(" ")[0] for row in ROWS if row.partition(" ")[2] == template}
+    assert methods | {"OPTIONS"} <= set(reply.headers["allow"].split(", "))
+    assert directives(reply.headers["content-security-policy"])["default-src"] == "'none'"
+
+
+def test_the_page_may_show_pictures_of_the_download_origin_and_no_other(staff: ApiClient, configure: Any) -> None:
+    configure(MEDIA_URL="https://downloads.example.org/media")
+    policy = directives(staff("GET", "/").headers["content-security-policy"])
+    assert policy["img-src"] == "'self' https://downloads.example.org blob: data:"
+    assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
+
+
 @pytest.mark.parametrize("path", PAGES)
 def test_pages_have_nothing_inline_and_an_origin_of_their_own(path: str, staff: ApiClient) -> None:
     from django.contrib.auth import get_user_model

@@ -63,6 +63,14 @@ def test_concurrent_moving_sharing_and_deletion_loses_no_bytes(race: Race, tmp_p
 
 
 @pytest.mark.slow
+def test_concurrent_uploads_never_exceed_the_limit_of_open_ones(race: Race) -> None:
+    found = race("open_uploads", MAX_OPEN_UPLOADS_PER_OWNER="7")
+    assert found[:30].count("begun") == 7
+    assert found[30:].count("begun") == 2
+    assert sum(each.startswith("TooManyUploads: ") for each in found) == 35 - 9
+
+
+@pytest.mark.slow
 def test_concurrent_uploads_never_exceed_a_quota(race: Race) -> None:
     """Fifty at once: what is kept and what is under way stay within, nothing is counted twice or forgotten."""
     for found in race("quota", QUOTA_BYTES="1000"):

@@ -33,9 +33,17 @@ UNLIMITED = {
     *("POST /s3/multipart/{}/complete", "POST /s3/params/complete"),
     *("GET /livez", "GET /readyz", "GET /healthz", "GET /metrics"),
 }
+#: Calls that take a credential and give one.
+SIGN_IN = {"POST /api/v1/auth/token", "POST /api/v1/auth/refresh", "POST /api/v1/auth/revoke"}
 #: All others that change something. Whoever adds an endpoint decides here which limit it has.
 GENERAL = {
-    *("DELETE /uploads/{}", "DELETE /files/{}", "POST /files/zip", "POST /files/{}/release"),
+    *(
+        "POST /api/v1/auth/ticket",
+        "DELETE /uploads/{}",
+        "DELETE /files/{}",
+        "POST /files/zip",
+        "POST /files/{}/release",
+    ),
     *("POST /files/{}/reprocess", "POST /files/{}/restore", "POST /files/{}/signed-url"),
     *("POST /api/v1/upload/cancel", "DELETE /api/v1/media/upload/{}", "DELETE /api/v1/media/{}"),
     *("POST /api/v1/media/cleanup/expired", "POST /api/v1/media/posts/{}/published", "DELETE /s3/multipart/{}"),
@@ -63,6 +71,7 @@ def test_every_endpoint_has_the_limit_that_the_tables_say(records_home: Any) -> 
     found = dict(declared())
     assert {call for call, kind in found.items() if kind == "create"} == CREATE
     assert {call for call, kind in found.items() if kind == "unlimited"} == UNLIMITED
+    assert {call for call, kind in found.items() if kind == "sign-in"} == SIGN_IN
     changing = {call for call, kind in found.items() if kind == "general" and not call.startswith("GET ")}
     assert changing == GENERAL
 
@@ -166,9 +175,12 @@ def test_a_network_of_ipv6_is_one_address(app: Any) -> None:
     assert create(app, client="192.0.2.1").status_code == 429, "a mapped address is the IPv4 address"
 
 
-def test_only_trusted_proxies_name_the_address(app: Any, configure: Configure) -> None:
+def test_only_trusted_proxies_name_the_address(
+    app: Any, configure: Configure, capsys: pytest.CaptureFixture[str]
+) -> None:
     named = [create(app, client="192.0.2.9", headers={"X-Forwarded-For": f"203.0.113.{n}"}) for n in range(4)]
     assert [each.status_code for each in named] == [201, 201, 201, 429]
+    assert capsys.readouterr().out.count("rate_limits.proxy_is_not_trusted") == 1
     configure(TRUSTED_PROXIES="192.0.2.8")
     named = [create(app, client="192.0.2.8", headers={"X-Forwarded-For": f"203.0.113.{n}"}) for n in range(9)]
     assert [each.status_code for each in named] == [201] * 9
@@ -244,3 +256,11 @@ def test_the_breaker_of_the_redis_is_known_where_there_is_one(app: Any, configur
     assert "rate_limits" not in send(app, "GET", listed).json()["circuit_breakers"]
     configure(RATE_LIMIT_STORAGE_URL="redis://127.0.0.1:1/0")
     assert "rate_limits" in send(app, "GET", listed).json()["circuit_breakers"]
+
+
+def test_the_check_names_a_redis_that_does_not_answer(app: Any, configure: Configure) -> None:
+    from windlass.resilience.rate_limits.configured import check_redis
+
+    configure(RATE_LIMIT_STORAGE_URL="redis://127.0.0.1:1/0")
+    with pytest.raises(ConnectionError, match="does not answer"):
+        check_redis()

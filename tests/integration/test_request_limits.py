@@ -376,6 +376,48 @@ def test_connections_of_one_address_are_limited(connect: Connect, application: A
     wait_until(admitted)
 
 
+def test_connections_without_a_request_make_way_for_one_with_a_request(
+    connect: Connect, application: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from windlass import conf
+
+    def count(number: int) -> None:
+        wait_until(lambda: len(application.connections or ()) == number)
+
+    def begin() -> socket.socket:
+        client, started = connect(), application.started
+        client.sendall(b"POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n")
+        wait_until(lambda: application.started == started + 1)
+        return client
+
+    monkeypatch.setenv("MAX_CONNECTIONS", "3")
+    conf.reload()
+    try:
+        count(0)
+        made_way = process_counters.connections_ended.value("made-way")
+        running, silent = begin(), []
+        for number in (2, 3):
+            silent.append(connect())
+            silent[-1].sendall(b"GET / HTTP/1.1\r\nX: ")
+            count(number)
+        client = connect()
+        client.sendall(GET)
+        assert reply(client)[0] == 200
+        assert ends(silent[0])  # it was silent for longer than the other
+        others = [begin(), begin()]  # the other silent one and the one that was answered make way
+        assert ends(silent[1])
+        assert ends(client)
+        assert process_counters.connections_ended.value("made-way") == made_way + 3
+        one_more = connect()
+        assert refusal(one_more)["type"] == "/problems/too-many-connections"
+        for each in (running, *others):
+            each.sendall(b"hello")
+            assert reply(each)[0] == 200
+    finally:
+        monkeypatch.undo()
+        conf.reload()
+
+
 def test_an_incomplete_websocket_handshake_is_an_ordinary_request(connect: Connect) -> None:
     for method, fields in (("GET", ""), ("POST", "Content-Length: 0\r\nSec-WebSocket-Version: 13\r\n")):
         client = connect()

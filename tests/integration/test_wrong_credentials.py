@@ -159,3 +159,19 @@ def test_wrong_passwords_of_one_account_wait_but_not_where_its_user_signs_in(app
 def test_signing_in_has_the_limit_of_creating_calls(app: Any, account: str, configure: Configure) -> None:
     configure(WINDLASS_RATE_LIMIT_PER_MINUTE="3", RATE_LIMIT_BURST="0")
     assert [sign_in(app, account, "right", "192.0.2.1") for _ in range(4)] == [302, 302, 302, 429]
+
+
+@pytest.mark.parametrize("backends", [None, ["django.contrib.auth.backends.ModelBackend"]], ids=["ours", "a project's"])
+def test_wrong_passwords_of_the_api_wait(app: Any, account: str, backends: list[str] | None) -> None:
+    from django.conf import settings
+    from django.test import override_settings
+
+    def sign_in_by_api(password: str, client: str = "192.0.2.1") -> int:
+        fields = {"username": account, "password": password}
+        return send(app, "POST", "/api/v1/auth/token/", client=client, json=fields).status_code
+
+    with override_settings(AUTHENTICATION_BACKENDS=backends or settings.AUTHENTICATION_BACKENDS):
+        assert [sign_in_by_api("wrong") for _ in range(11)] == [401] * 10 + [429]
+        assert sign_in_by_api("right") == 429
+        assert sign_in_by_api("right", "192.0.2.2") == 200
+        assert sign_in_by_api("wrong", "192.0.2.2") == 401

@@ -221,12 +221,87 @@ def project(
     return made
 
 
+#: The user has a UUID as key, an email as name, and a password.
+SIGN_IN = """
+from django.contrib.auth import get_user_model
+from windlass.files.api import FileAsset
+
+user = get_user_model()(email="zoe@example.org")
+user.set_password("seven-ells-of-rope")
+user.save()
+
+async def use():
+    async with client() as http:
+        body = {"username": "zoe@example.org", "password": "seven-ells-of-rope"}
+        answer = await http.post("/api/v1/auth/token", json=body)
+        assert answer.status_code == 200, answer.text
+        headers = {"Authorization": "Bearer " + answer.json()["access"]}
+        created = await http.post("/files/?filename=a.txt", content=b"x", headers=headers)
+        assert created.status_code == 201, created.text
+        refreshed = await http.post("/api/v1/auth/refresh", json={"refresh": answer.json()["refresh"]})
+        assert refreshed.status_code == 200, refreshed.text
+
+asyncio.run(use())
+owner = FileAsset.objects.latest("created_at").owner
+assert owner == f"user:{user.pk}", owner
+"""
+
+TEAM_RULE = """
+from django.contrib.auth import get_user_model
+
+def may(principal, action, owner):
+    \"\"\"Members of a group may read each other's files.\"\"\"
+    if action != "read" or principal.user_id is None or not owner.startswith("user:"):
+        return False
+    groups = get_user_model().objects.get(pk=principal.user_id).groups.all()
+    return get_user_model().objects.filter(pk=owner.removeprefix("user:"), groups__in=groups).exists()
+"""
+SHARE = """
+from asgiref.sync import sync_to_async
+from django.contrib.auth.models import Group
+from windlass.accounts import api as accounts
+
+migrate()
+tokens = {name: accounts.create_token(name) for name in ("ann", "bob", "eve")}
+team = Group.objects.create(name="team")
+for name in ("ann", "bob"):
+    accounts.find_user(name).groups.add(team)
+owner = f"user:{accounts.find_user('ann').pk}"
+
+async def use():
+    async with client() as http:
+        def call(name, method, path, **options):
+            headers = {"Authorization": f"Bearer {tokens[name]}"}
+            return http.request(method, path, headers=headers, **options)
+
+        made = (await call("ann", "POST", "/files/?filename=a.txt", content=b"hello")).json()
+        path = f"/files/{made['id']}/"
+        assert (await call("bob", "GET", path + "download/")).content == b"hello"
+        listed = (await call("bob", "GET", "/files/", params={"owner": owner})).json()["results"]
+        assert [each["id"] for each in listed] == [made["id"]]
+        assert (await call("bob", "DELETE", path)).status_code == 404
+        assert (await call("eve", "GET", path)).status_code == 404
+        assert (await call("ann", "DELETE", path)).status_code == 204
+
+asyncio.run(use())
+"""
+
 CASES = {
     "plain": "",
     "atomic-requests": 'DATABASES["default"]["ATOMIC_REQUESTS"] = True',
     "second-database": ROUTED,
     "second-database-atomic": ROUTED + 'DATABASES["uploads"]["ATOMIC_REQUESTS"] = True',
 }
+
+
+@pytest.mark.parametrize("settings", ["", ROUTED], ids=["plain", "second-database"])
+def test_a_rule_of_the_project_shares_files(tmp_path: Path, settings: str) -> None:
+    made = project(tmp_path, settings + '\nWINDLASS["PERMISSION_RULE"] = "team_rules.may"\n')
+    result = made.run("-c", PRELUDE)
+    assert result.returncode != 0
+    assert "PERMISSION_RULE is 'team_rules.may', which cannot be imported" in result.stderr
+    (tmp_path / "team_rules.py").write_text(TEAM_RULE)
+    made.script(PRELUDE + SHARE)
 
 
 @pytest.mark.parametrize("settings", CASES.values(), ids=CASES)
@@ -292,6 +367,8 @@ def test_a_custom_user_model_without_username_works(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
     assert "bob@example.org" in made.run("-m", "windlass", "token", "list").stdout
     assert "staff" in made.run("-m", "windlass", "user", "list").stdout
+    made.script(PRELUDE + SIGN_IN)
+    assert made.run("-m", "windlass", "user", "disable", "bob@example.org").returncode == 2, "it has no is_active field"
 
 
 @pytest.mark.parametrize(

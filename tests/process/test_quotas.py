@@ -173,7 +173,7 @@ def test_an_upload_of_unknown_length_grows_up_to_the_quota(http: httpx.Client) -
     assert wait_until_processed(http, last.headers["Windlass-File"])["size"] == 250_000
 
 
-def test_fifty_concurrent_uploads_never_exceed_the_quota(http: httpx.Client, limited: ServerProcess) -> None:
+def test_asvs_5_2_4_fifty_concurrent_uploads_never_exceed_the_quota(http: httpx.Client, limited: ServerProcess) -> None:
     """Of 50 uploads of 20 000 bytes in several dialects, 15 fit."""
 
     def one(number: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -79,6 +80,8 @@ def test_processes_share_one_count_in_redis_and_go_on_without_it(tmp_path: Path,
         assert set(found) == {201, 429}
         assert found.count(201) == PER_MINUTE + BURST
 
+        settings = limits(RATE_LIMIT_STORAGE_URL=redis.url)
+        assert "Redis answers" in run("check", home=tmp_path / "home", **settings).stdout
         redis.kill()
         found = statuses(urls)
         assert set(found) == {201, 429}, "a Redis that is away refuses nobody, and each machine still has its limit"
@@ -93,14 +96,34 @@ def test_processes_share_one_count_in_redis_and_go_on_without_it(tmp_path: Path,
         assert found.count(201) == PER_MINUTE + BURST - PROCESSES, "the new Redis knows nothing of before"
 
 
-def test_clients_behind_nginx_are_told_apart(tmp_path: Path) -> None:
-    program = require(services.find_nginx(), "nginx is not installed")
+@pytest.fixture(scope="module")
+def slow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One web process that admits three creating calls of an address, and receives two MiB a second of an owner."""
+    folder = tmp_path_factory.mktemp("slow")
+    (folder / "profiles.toml").write_text("[default]\nmax_bytes_per_second = 2_097_152\n")
+    settings = {"WINDLASS_PROFILES": str(folder / "profiles.toml"), "TRUSTED_PROXIES": "127.0.0.1"}
     with ExitStack() as stack:
-        settings = limits(RATE_LIMIT_PER_MINUTE="3", RATE_LIMIT_BURST="0", TRUSTED_PROXIES="127.0.0.1")
-        (server,) = web_processes(stack, tmp_path / "home", 1, **settings)
-        url = stack.enter_context(services.nginx(program, server))
+        yield from web_processes(
+            stack, folder / "home", 1, **limits(RATE_LIMIT_PER_MINUTE="3", RATE_LIMIT_BURST="0", **settings)
+        )
+
+
+def test_clients_behind_nginx_are_told_apart(slow_server: str) -> None:
+    program = require(services.find_nginx(), "nginx is not installed")
+    with services.nginx(program, slow_server) as url:
         for address in ("127.0.0.2", "127.0.0.3"):
             transport = httpx.HTTPTransport(local_address=address)
             with httpx.Client(base_url=url, transport=transport, timeout=30) as http:
                 found = [http.post("/files/", headers=CREATE).status_code for _ in range(5)]
                 assert found == [201, 201, 201, 429, 429]
+
+
+def test_a_profile_slows_uploads_down(slow_server: str) -> None:
+    """Two uploads of two MiB each, of one owner: the first second is free."""
+    began = time.monotonic()
+    with ThreadPoolExecutor(2) as pool:
+        puts = [
+            pool.submit(httpx.put, f"{slow_server}/files/{name}", content=bytes(2 * 2**20), timeout=60) for name in "ab"
+        ]
+    assert [each.result().status_code for each in puts] == [201, 201]
+    assert time.monotonic() - began > 0.9

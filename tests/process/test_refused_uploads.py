@@ -61,7 +61,7 @@ OVER = {
 
 @pytest.mark.parametrize("kind", OVER)
 @pytest.mark.parametrize("expect", [{}, {"Expect": "100-continue"}], ids=["", "expect"])
-def test_a_length_above_the_limit_is_refused_before_the_body_is_read(
+def test_asvs_5_2_1_a_length_above_the_limit_is_refused_before_the_body_is_read(
     wire: Wire, stored_data: StoredData, kind: str, expect: dict[str, str]
 ) -> None:
     before = stored_data.snapshot()
@@ -77,7 +77,7 @@ def test_a_length_above_the_limit_is_refused_before_the_body_is_read(
 
 
 @pytest.mark.parametrize("size", [LIMIT + 1, 3 * LIMIT])
-def test_a_chunked_body_above_the_limit_is_refused_while_it_arrives(
+def test_asvs_5_2_1_a_chunked_body_above_the_limit_is_refused_while_it_arrives(
     http: httpx.Client, wire: Wire, stored_data: StoredData, size: int
 ) -> None:
     before = stored_data.snapshot()

@@ -321,7 +321,7 @@ NAUGHTY = {
 
 
 @pytest.mark.parametrize("name", NAUGHTY)
-def test_hostile_filenames_are_cleaned_and_served_as_attachments(
+def test_asvs_5_3_2_hostile_filenames_are_cleaned_and_served_as_attachments(
     http: httpx.Client, stored_data: StoredData, name: str
 ) -> None:
     # Of its own, because equal content would be stored once; and no text, which is shown inline.

@@ -97,6 +97,25 @@ def test_zip_bombs_are_refused_by_default(facts: dict[str, Any], rule: str | Non
     assert (rejection and rejection.rule, rejection and rejection.actual) == (rule, actual)
 
 
+@pytest.mark.parametrize(
+    ("facts", "rule"),
+    [
+        ({"unpacked_size": 5, "unsafe_names": 2}, "unsafe-names"),
+        ({"unpacked_size": 5, "unsafe_names": 0}, None),
+        ({"unpacked_size": 5}, None),  # one compressed file has no names
+        ({}, "archive-not-measured"),
+    ],
+)
+def test_archives_with_unsafe_names_are_refused_by_profiles_that_say_so(
+    facts: dict[str, Any], rule: str | None
+) -> None:
+    free = {"max_archive_entries": 0, "max_unpacked_size": 0, "max_archive_ratio": 0}
+    refused = verdict(ArchiveRules, free | {"unsafe_names": False}, mime_type="application/zip", **facts)
+    assert (refused and refused.rule) == rule
+    assert verdict(ArchiveRules, free, mime_type="application/zip", **facts) is None
+    assert "archive_rules" in steps_of(replace(BARE, unsafe_names=False), "application/zip")
+
+
 def steps_of(asked: Profile, mime_type: str) -> set[str]:
     return {step.name for step in make_plan(ABOUTS, asked.document(), mime_type)}
 

@@ -108,7 +108,7 @@ def test_every_step_is_documented(step: Any) -> None:
 
 
 @pytest.mark.parametrize("field", fields(Profile), ids=lambda field: field.name)
-def test_every_key_of_a_profile_is_documented(field: Any) -> None:
+def test_asvs_5_1_1_every_rule_for_accepted_files_is_documented(field: Any) -> None:
     said = reference("profiles").partition("<!-- end -->")[2]
     assert field.name == "name" or f"`{field.name}`" in said
 

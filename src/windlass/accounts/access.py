@@ -49,6 +49,8 @@ PUBLIC = Access()
 OWNER = Access(_OWNERS)
 #: The same, for a call that only reads, although it has a body.
 OWNER_READS = Access(_OWNERS, scope=Scope.READ)
+#: Live events: the same, and a ticket.
+LIVE = Access(_OWNERS | {CredentialKind.TICKET})
 STAFF = Access(_OWNERS, staff=True)
 CREATE_UPLOAD = Access(_OWNERS | {CredentialKind.GRANT}, GrantUse.CREATE)
 CONTINUE_UPLOAD = Access(_OWNERS | {CredentialKind.GRANT}, GrantUse.CONTINUE)

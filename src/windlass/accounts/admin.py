@@ -1,4 +1,4 @@
-"""Admin pages of API tokens and grants."""
+"""Admin pages of API tokens, sign-ins, tickets and grants."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
 from windlass.accounts import users
-from windlass.accounts.models import ApiToken, Grant
+from windlass.accounts.models import ApiToken, Grant, SignIn, Ticket
 from windlass.accounts.scopes import parse_scopes, scopes_text
 from windlass.accounts.tokens import save_with_new_secret
+from windlass.database.read_only_admin import ReadOnly
 from windlass.kernel.principals import Scope
 
 
@@ -57,8 +58,7 @@ class ApiTokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # takes no par
 
     @admin.display(description="user")
     def owner(self, token: ApiToken) -> str:
-        user = users.get_user(token.user_id)
-        return user.get_username() if user else "deleted"
+        return _name_of(token.user_id)
 
     def get_fields(self, request: HttpRequest, obj: ApiToken | None = None) -> Any:
         return self.fields if obj else ["username", "name", "scopes", "expires_at"]
@@ -84,6 +84,36 @@ class ApiTokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # takes no par
             "token": request.windlass_new_token,  # type: ignore[attr-defined]
         }
         return TemplateResponse(request, "admin/windlass_accounts/apitoken/created.html", context)
+
+
+@admin.register(SignIn)
+class SignInAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
+    """List the sign-ins; deleting one ends it."""
+
+    list_display = ["id", "owner", "created_at", "refreshed_at", "expires_at"]
+    list_filter = ["created_at"]
+    fields = ["owner", "created_at", "refreshed_at", "expires_at"]
+    readonly_fields = ["owner", "created_at", "refreshed_at", "expires_at"]
+
+    @admin.display(description="user")
+    def owner(self, sign_in: SignIn) -> str:
+        return _name_of(sign_in.user_id)
+
+    def has_add_permission(self, request: HttpRequest, obj: SignIn | None = None) -> bool:
+        return False
+
+
+@admin.register(Ticket)
+class TicketAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
+    """Tickets that have not been used; those that have are deleted."""
+
+    list_display = ["owner", "staff", "expires_at"]
+    fields = ["owner", "staff", "expires_at"]
+
+
+def _name_of(user_id: Any) -> str:
+    user = users.get_user(user_id)
+    return user.get_username() if user else "deleted"
 
 
 @admin.register(Grant)

@@ -1,9 +1,10 @@
-"""Public interface of the accounts app: credentials of endpoints, authentication, users, tokens, grants."""
+"""Public interface of the accounts app: credentials of endpoints, authentication, users, tokens, signing in, grants."""
 
 from windlass.accounts.access import (
     CONTINUE_UPLOAD,
     CREATE_UPLOAD,
     DOWNLOAD,
+    LIVE,
     METRICS,
     OWNER,
     OWNER_READS,
@@ -16,6 +17,7 @@ from windlass.accounts.authentication import (
     authenticate,
     authenticate_scope,
     needs_no_database,
+    still_authenticates,
     token_that_needs_keys,
 )
 from windlass.accounts.grants import (
@@ -30,10 +32,22 @@ from windlass.accounts.grants import (
 from windlass.accounts.json_web_tokens.issuer import fetch_keys_for
 from windlass.accounts.json_web_tokens.key_set import check_jwks, jwks_breaker_names
 from windlass.accounts.revocation import listen_for_revocations
-from windlass.accounts.scopes import parse_scopes, scopes_text
+from windlass.accounts.sign_in import SignInTokens, end_sign_in, prune_sign_ins, refresh, sign_in
 from windlass.accounts.signed_urls import is_signature_valid, sign_path
+from windlass.accounts.tickets import LIFETIME_SECONDS as TICKET_SECONDS
+from windlass.accounts.tickets import PARAMETER as TICKET_PARAMETER
+from windlass.accounts.tickets import create_ticket, prune_tickets
 from windlass.accounts.tokens import create_token, list_tokens, revoke_token
-from windlass.accounts.users import UserError, ensure_user, find_user, is_staff, is_staff_owner, list_users, may_sign_in
+from windlass.accounts.users import (
+    UserError,
+    ensure_user,
+    find_user,
+    is_staff,
+    is_staff_owner,
+    list_users,
+    may_sign_in,
+    set_active,
+)
 from windlass.accounts.wrong_credentials import (
     Presented,
     ProvedCredentials,
@@ -48,15 +62,19 @@ __all__ = [
     "DOWNLOAD",
     "GRANT_PARAMETER",
     "GRANT_PREFIX",
+    "LIVE",
     "METRICS",
     "OWNER",
     "OWNER_READS",
     "PUBLIC",
     "STAFF",
+    "TICKET_PARAMETER",
+    "TICKET_SECONDS",
     "Access",
     "CsrfTokenMissing",
     "Presented",
     "ProvedCredentials",
+    "SignInTokens",
     "UserError",
     "authenticate",
     "authenticate_scope",
@@ -64,7 +82,9 @@ __all__ = [
     "claim_grant",
     "count_if_wrong",
     "create_grant",
+    "create_ticket",
     "create_token",
+    "end_sign_in",
     "ensure_user",
     "fetch_keys_for",
     "find_user",
@@ -77,14 +97,18 @@ __all__ = [
     "listen_for_revocations",
     "may_sign_in",
     "needs_no_database",
-    "parse_scopes",
     "presented_credential",
     "prune_grants",
+    "prune_sign_ins",
+    "prune_tickets",
+    "refresh",
     "release_grant",
     "require_may_try",
     "revoke_token",
-    "scopes_text",
+    "set_active",
+    "sign_in",
     "sign_path",
+    "still_authenticates",
     "token_that_needs_keys",
     "upload_of_grant",
 ]

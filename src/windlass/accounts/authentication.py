@@ -18,10 +18,13 @@ from django.middleware.csrf import CsrfViewMiddleware
 from django.utils.module_loading import import_string
 
 from windlass import conf
-from windlass.accounts import grants, signed_urls, tokens, users
+from windlass.accounts import grants, signed_urls, tickets, tokens, users
 from windlass.accounts.access import Access
-from windlass.accounts.json_web_tokens import issuer
+from windlass.accounts.json_web_tokens import access_tokens, issuer
 from windlass.accounts.json_web_tokens.verification import Header, is_compact_jws, read_header
+from windlass.accounts.permission_rule import with_rule
+from windlass.accounts.proofs import proof_of_session, still_proves
+from windlass.accounts.sign_in import principal_of_access_token
 from windlass.kernel.ids import parse_id
 from windlass.kernel.principals import (
     ANONYMOUS,
@@ -31,6 +34,7 @@ from windlass.kernel.principals import (
     SIGNED_URL_HOLDER,
     CredentialKind,
     Principal,
+    Scope,
     owner_of_user,
 )
 from windlass.kernel.problem_types import Forbidden, InsufficientScope, InvalidToken, Unauthenticated
@@ -73,6 +77,8 @@ def authenticate(request: HttpRequest, access: Access, path: Mapping[str, Any]) 
             request.headers.get("Origin"),
             may_repeat=HEADER in request.headers,
         )
+    if CredentialKind.TICKET in access.credentials and tickets.PARAMETER in query:
+        return with_rule(tickets.use_ticket(query[tickets.PARAMETER]), Scope.READ)
     if CredentialKind.SIGNED_URL in access.credentials and "signature" in query:
         return _authenticate_signature(query, path)
     if CredentialKind.METRICS_TOKEN in access.credentials and _is_metrics_token(_bearer(request)):
@@ -83,7 +89,7 @@ def authenticate(request: HttpRequest, access: Access, path: Mapping[str, Any]) 
         raise InsufficientScope(needed, principal.scopes)
     if access.staff and not principal.staff:
         raise Forbidden("This call is for staff.")
-    return principal
+    return with_rule(principal, needed)
 
 
 def needs_no_database(scope: Mapping[str, Any], access: Access) -> bool:
@@ -91,7 +97,18 @@ def needs_no_database(scope: Mapping[str, Any], access: Access) -> bool:
     if access.public:
         return True
     has_credential = any(name in (b"authorization", b"cookie") for name, _ in scope["headers"])
-    return not has_credential and not grants.has_grant(scope)
+    takes_ticket = CredentialKind.TICKET in access.credentials and tickets.has_ticket(scope)
+    return not has_credential and not takes_ticket and not grants.has_grant(scope)
+
+
+def still_authenticates(scope: Mapping[str, Any], access: Access, principal: Principal) -> bool:
+    """Whether the request's credential still proves this caller, of a connection that lasts. Blocks on the database.
+
+    Raises what ``authenticate_scope`` raises.
+    """
+    if principal.credential is CredentialKind.TICKET:
+        return still_proves(principal)
+    return authenticate_scope(scope, access) == principal
 
 
 def token_that_needs_keys(scope: Mapping[str, Any], access: Access) -> Header | None:
@@ -104,7 +121,7 @@ def token_that_needs_keys(scope: Mapping[str, Any], access: Access) -> Header | 
         return None
     with suppress(InvalidToken):  # authentication refuses it
         header = read_header(token)
-        return header if issuer.needs_fetch(header) else None
+        return header if header.type != access_tokens.TYPE and issuer.needs_fetch(header) else None
     return None
 
 
@@ -123,7 +140,10 @@ def _authenticate_headers(request: HttpRequest) -> Principal:
 
 def _authenticate_bearer(token: str) -> Principal:
     if is_compact_jws(token):
-        return issuer.principal_of_issuer_token(token, read_header(token))
+        header = read_header(token)
+        if header.type == access_tokens.TYPE:
+            return principal_of_access_token(token, header)
+        return issuer.principal_of_issuer_token(token, header)
     principal = tokens.principal_of_token(token)
     if principal is None:
         raise InvalidToken("This token is unknown, has expired, or its user may not sign in.")
@@ -153,7 +173,8 @@ def _authenticate_signature(query: Mapping[str, list[str]], path: Mapping[str, A
 
 
 def _authenticate_session(request: HttpRequest) -> Principal | None:
-    if _session_key(request) is None or not hasattr(request, "session"):
+    key = _session_key(request)
+    if key is None or not hasattr(request, "session"):
         return None
     user = get_user(request)
     if isinstance(user, AnonymousUser) or not user.is_active:
@@ -161,7 +182,13 @@ def _authenticate_session(request: HttpRequest) -> Principal | None:
     if request.method not in SAFE_METHODS:
         _check_csrf(request)
     staff = users.is_staff(user)
-    return Principal(owner_of_user(user.pk), staff=staff, user_id=user.pk, credential=CredentialKind.SESSION)
+    return Principal(
+        owner_of_user(user.pk),
+        staff=staff,
+        user_id=user.pk,
+        credential=CredentialKind.SESSION,
+        proof=proof_of_session(key),
+    )
 
 
 def _session_key(request: HttpRequest) -> str | None:

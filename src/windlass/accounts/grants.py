@@ -17,6 +17,8 @@ from urllib.parse import parse_qs
 from windlass.accounts import users
 from windlass.accounts.access import GrantUse
 from windlass.accounts.models import Grant
+from windlass.database.connection import atomic
+from windlass.events.api import AuditAction, record_action
 from windlass.kernel.clock import now
 from windlass.kernel.ids import parse_id
 from windlass.kernel.principals import CredentialKind, GrantedUpload, Principal
@@ -40,15 +42,17 @@ def create_grant(
 ) -> tuple[str, datetime]:
     """Create a grant. Returns its token, which is not stored, and when it expires. ``expires_in`` is seconds."""
     token = GRANT_PREFIX + secrets.token_urlsafe(32)
-    grant = Grant.objects.create(
-        digest=_digest(token),
-        owner=owner,
-        profile=profile,
-        max_size=max_size,
-        reference=reference,
-        origin=origin,
-        expires_at=now() + timedelta(seconds=expires_in),
-    )
+    with atomic():
+        grant = Grant.objects.create(
+            digest=_digest(token),
+            owner=owner,
+            profile=profile,
+            max_size=max_size,
+            reference=reference,
+            origin=origin,
+            expires_at=now() + timedelta(seconds=expires_in),
+        )
+        record_action(AuditAction.GRANT_CREATED, owner=owner, subject=str(grant.id))
     return token, grant.expires_at
 
 

@@ -6,7 +6,7 @@ import time
 from datetime import UTC, datetime
 from urllib.parse import urlencode
 
-from django.utils.crypto import constant_time_compare, salted_hmac
+from windlass.accounts import signing_keys
 
 SALT = "windlass.download"
 
@@ -14,7 +14,7 @@ SALT = "windlass.download"
 def sign_path(path: str, expires_in: int) -> tuple[str, datetime]:
     """``path`` with a signature in its query, and when that expires. ``expires_in`` is seconds."""
     expires = int(time.time()) + expires_in
-    query = urlencode({"expires": expires, "signature": _signature(path, expires)})
+    query = urlencode({"expires": expires, "signature": signing_keys.signature(SALT, _signed_text(path, expires))})
     return f"{path}?{query}", datetime.fromtimestamp(expires, UTC)
 
 
@@ -27,8 +27,8 @@ def is_signature_genuine(path: str, expires: str | None, signature: str | None) 
     """Whether these query parameters are a signature of this path, which may have expired."""
     if not expires or not signature or not expires.isascii() or not expires.isdigit() or len(expires) > 12:
         return False
-    return constant_time_compare(signature, _signature(path, int(expires)))
+    return signing_keys.is_signature(SALT, _signed_text(path, int(expires)), signature)
 
 
-def _signature(path: str, expires: int) -> str:
-    return salted_hmac(SALT, f"{path}\n{expires}", algorithm="sha256").hexdigest()
+def _signed_text(path: str, expires: int) -> str:
+    return f"{path}\n{expires}"

@@ -11,8 +11,11 @@ from typing import Any
 from django.db.models import Q
 
 from windlass.accounts import users
-from windlass.accounts.models import ApiToken
+from windlass.accounts.models import ApiToken, SignIn
+from windlass.accounts.proofs import proof_of_token
 from windlass.accounts.scopes import parse_scopes, scopes_text
+from windlass.database.connection import atomic
+from windlass.events.api import AuditAction, record_action
 from windlass.kernel.clock import now
 from windlass.kernel.principals import ALL_SCOPES, Principal, Scope, owner_of_user
 
@@ -40,7 +43,9 @@ def save_with_new_secret(row: ApiToken) -> str:
     """Save a new row, and return its token, which is not stored."""
     token = TOKEN_PREFIX + secrets.token_urlsafe(32)
     row.digest = _digest(token)
-    row.save()
+    with atomic():
+        row.save()
+        record_action(AuditAction.TOKEN_CREATED, owner=owner_of_user(row.user_id), subject=str(row.pk))
     return token
 
 
@@ -56,7 +61,8 @@ def principal_of_token(token: str) -> Principal | None:
         ApiToken.objects.filter(pk=row.pk).update(last_used_at=moment)
     scopes = parse_scopes(row.scopes.split())
     staff = users.is_staff(user) and Scope.ADMIN in scopes
-    return Principal(owner_of_user(user.pk), staff=staff, user_id=user.pk, scopes=scopes)
+    proof = proof_of_token(row.pk)
+    return Principal(owner_of_user(user.pk), staff=staff, user_id=user.pk, scopes=scopes, proof=proof)
 
 
 def list_tokens() -> list[tuple[ApiToken, str]]:
@@ -70,14 +76,20 @@ def list_tokens() -> list[tuple[ApiToken, str]]:
 
 
 def delete_tokens_of_user(sender: object, instance: Any, **_: Any) -> None:
-    """Signal receiver: delete the tokens of a deleted user, in whichever database they are."""
+    """Signal receiver: delete the tokens and sign-ins of a deleted user, in whichever database they are."""
     ApiToken.objects.filter(user_id=instance.pk).delete()
+    SignIn.objects.filter(user_id=instance.pk).delete()
 
 
 def revoke_token(number: int) -> bool:
     """Delete a token, which makes it invalid at once. False where there is no token of this number."""
-    deleted, _ = ApiToken.objects.filter(pk=number).delete()
-    return bool(deleted)
+    with atomic():
+        row = ApiToken.objects.select_for_update().filter(pk=number).first()
+        if row is None:
+            return False
+        row.delete()
+        record_action(AuditAction.TOKEN_REVOKED, owner=owner_of_user(row.user_id), subject=str(number))
+    return True
 
 
 def _digest(token: str) -> str:

@@ -13,7 +13,10 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, models, router, transaction
 
 from windlass import conf
-from windlass.kernel.principals import ANONYMOUS, USER_PREFIX
+from windlass.accounts import signing_keys
+from windlass.kernel.principals import ANONYMOUS, USER_PREFIX, owner_of_user
+
+_PASSWORD_PURPOSE = "windlass.password"  # noqa: S105  no secret
 
 
 class UserError(Exception):
@@ -60,9 +63,39 @@ def ensure_user(name: str, *, staff: bool = False) -> Any:
     return user
 
 
+def set_active(user: Any, *, active: bool) -> None:
+    """Let the user sign in, or no longer: then no token, session, sign-in or grant of theirs is accepted.
+
+    Raises UserError where the model does not allow it.
+    """
+    try:
+        user.is_active = active
+        user.save()
+    except (AttributeError, TypeError):
+        pass  # a read-only property of the project's model: the check below reports it
+    stored = get_user(user.pk)
+    if stored is None or is_active(stored) is not active:
+        raise UserError(f"the user model {user._meta.label} does not allow setting is_active: do it in the project")
+
+
 def is_staff(user: Any) -> bool:
     """Whether the user is staff; False where the user model has no ``is_staff``."""
     return bool(getattr(user, "is_staff", False))
+
+
+def password_mark(user: Any) -> str:
+    """A text that changes with the user's password, and tells nothing about it."""
+    return signing_keys.signature(_PASSWORD_PURPOSE, _password_hash(user))
+
+
+def is_password_mark(user: Any, mark: str) -> bool:
+    """Whether the user's password is still the one of this mark."""
+    return signing_keys.is_signature(_PASSWORD_PURPOSE, _password_hash(user), mark)
+
+
+def owner_of(user: Any) -> str:
+    """The owner (``kernel.principals``) that this user is; empty for nobody."""
+    return "" if user.pk is None else owner_of_user(user.pk)
 
 
 def is_active(user: Any) -> bool:
@@ -83,6 +116,10 @@ def is_staff_owner(owner: str) -> bool:
         return ANONYMOUS.staff and not conf.get().credentials_required
     user = get_user(owner.removeprefix(USER_PREFIX)) if owner.startswith(USER_PREFIX) else None
     return user is not None and is_active(user) and is_staff(user)
+
+
+def _password_hash(user: Any) -> str:
+    return str(getattr(user, "password", ""))
 
 
 def _manager() -> models.Manager[Any]:

@@ -8,6 +8,7 @@ import typer
 
 from windlass import __version__
 from windlass.cli.accounts import token_group, user_group
+from windlass.cli.audit import audit_group
 from windlass.cli.backup import backup, backups_group, restore
 from windlass.cli.circuit_breakers import breaker_group
 from windlass.cli.dead_letters import dead_group
@@ -65,3 +66,4 @@ app.add_typer(breaker_group, name="breaker")
 app.add_typer(level_group, name="level")
 app.add_typer(dead_group, name="dead")
 app.add_typer(webhook_group, name="webhook")
+app.add_typer(audit_group, name="audit")

@@ -52,15 +52,23 @@ def add_user(name: Name, staff: Staff = False, password_file: PasswordFile = Non
 
 @user_group.command("password")
 def change_password(name: Name, password_file: PasswordFile = None, home: Home = None) -> None:
-    """Change a user's password. The user's open sessions end."""
+    """Change a user's password. The user's sessions and sign-ins end; API tokens stay."""
     with existing_server(home):
-        from windlass.accounts import api as accounts
-
-        user: Any = accounts.find_user(name)
-        if user is None:
-            raise CommandError(f"there is no user {name!r}; `windlass user add` makes one")
+        user = _find_user(name)
         user.set_password(_read_password(password_file))
         user.save()
+
+
+@user_group.command("disable")
+def disable_user(name: Name, home: Home = None) -> None:
+    """Refuse a user: no token, session, sign-in or grant of theirs is accepted any more. Their files stay."""
+    _set_active(name, home, active=False)
+
+
+@user_group.command("enable")
+def enable_user(name: Name, home: Home = None) -> None:
+    """Accept a disabled user again, with the tokens and the password as before."""
+    _set_active(name, home, active=True)
 
 
 @user_group.command("list")
@@ -128,6 +136,26 @@ def revoke_token(
 
         if not accounts.revoke_token(number):
             raise CommandError(f"there is no token {number}")
+
+
+def _set_active(name: str, home: Path | None, *, active: bool) -> None:
+    with existing_server(home):
+        from windlass.accounts import api as accounts
+
+        try:
+            accounts.set_active(_find_user(name), active=active)
+        except accounts.UserError as error:
+            raise CommandError(str(error)) from error
+
+
+def _find_user(name: str) -> Any:
+    """Raises CommandError."""
+    from windlass.accounts import api as accounts
+
+    user = accounts.find_user(name)
+    if user is None:
+        raise CommandError(f"there is no user {name!r}; `windlass user add` makes one")
+    return user
 
 
 def _read_password(file: Path | None) -> str:

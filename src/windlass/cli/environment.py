@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ import typer
 
 from windlass import conf
 from windlass.cli.errors import CommandError, database_errors
+from windlass.kernel.acting_caller import COMMAND, ActingCaller, set_acting_caller
 
 Home = Annotated[Path | None, typer.Option(help="Home directory. Default: WINDLASS_HOME, else ./windlass-data.")]
 
@@ -55,11 +57,20 @@ def existing_server(home: Path | None) -> Iterator[conf.Settings]:
     """
     settings = use_home(home, create=False)
     set_up_django()
+    set_acting_caller(ActingCaller(f"os:{_user_of_this_machine()}", credential=COMMAND))
     from windlass.cli.wait_for_services import wait_for_database
 
     wait_for_database()
     with database_errors():
         yield settings
+
+
+def _user_of_this_machine() -> str:
+    """The name of the account that runs this process, for the audit log; its number where it has no name."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
 
 
 def _raise_missing_database(home: Path) -> None:

@@ -23,6 +23,7 @@ from windlass.operations.checks.database import count_missing_migrations
 from windlass.operations.logging import without_secrets
 from windlass.processing import api as processing
 from windlass.processing.registry import installed, missing
+from windlass.resilience.rate_limits import configured as rate_limits
 from windlass.storage.contract import direct_store
 from windlass.storage.registry import default_name, store
 
@@ -49,6 +50,8 @@ def run_all_checks() -> Iterator[Result]:
     }
     if conf.get().jwt_jwks_url:
         functions["jwks"] = accounts.check_jwks
+    if conf.get().rate_limit_storage_url:  # a broker has a check of its own
+        functions["rate-limits"] = rate_limits.check_redis
     if tracing.is_configured(conf.get()):
         functions["traces"] = tracing.check
     for name, function in functions.items():

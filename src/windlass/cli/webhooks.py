@@ -73,7 +73,11 @@ def add(
 def remove(webhook_id: WebhookId, home: Home = None) -> None:
     """Delete a webhook and the record of its deliveries."""
     with existing_server(home):
-        _find(webhook_id).delete()
+        from windlass.database.connection import atomic
+        from windlass.events import api as events
+
+        with atomic():
+            events.delete_endpoint(_find(webhook_id))
 
 
 @webhook_group.command("deliveries")

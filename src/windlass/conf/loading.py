@@ -38,6 +38,8 @@ def load() -> Settings:
     settings = reader.read(Settings, _project_settings(), reader.environment())
     if settings.secret_key and is_standalone():  # another project has a key of its own
         check_secret_key(settings.secret_key, "SECRET_KEY")
+    for key in settings.secret_key_fallbacks:
+        check_secret_key(key, "A key of SECRET_KEY_FALLBACKS")
     check_stores(settings)
     _check_encryption(settings)
     check_jwt(settings)

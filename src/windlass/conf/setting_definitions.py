@@ -332,6 +332,11 @@ class Settings:
     quota_files: int = setting(
         0, "Most files that each owner may store, including unfinished uploads. 0: no limit.", check=valid.not_negative
     )
+    max_open_uploads_per_owner: int = setting(
+        0,
+        "Most unfinished uploads of one owner, parts of tus concatenations included. 0: no limit.",
+        check=valid.not_negative,
+    )
     verify_every_days: float = setting(
         0.0,
         "How often each stored file is read and compared with its SHA-256. 0: only by `windlass verify`.",
@@ -389,6 +394,15 @@ class Settings:
     dead_job_retention_days: float = setting(
         30.0, "How long dead letters and records of ended jobs are kept.", check=valid.positive
     )
+    # Audit log
+    audit_log: bool = setting(True, "Whether it is recorded who did what to which file, from where.")
+    audit_downloads: bool = setting(False, "Whether the audit log also records downloads.")
+    audit_sign_ins: bool = setting(
+        True, "Whether the audit log also records sign-ins with a password, refused ones too."
+    )
+    audit_retention_days: float = setting(
+        365.0, "How long entries of the audit log are kept. 0: for ever.", check=valid.not_negative
+    )
     # Limits of connections and requests
     max_request_line_bytes: int = setting(
         8 * 1024, "Longest request line (method, target and version); a longer one is 414.", check=valid.positive
@@ -424,7 +438,8 @@ class Settings:
     )
     max_connections: int = setting(
         4000,
-        "Open connections of one web process; more are 503. Lower where the system limits the open files of a process.",
+        "Open connections of one web process. A further one takes the place of the one that has waited longest for a "
+        "request, or is 503 if each has one. Lower where the system limits the open files of a process.",
         check=valid.positive,
     )
     max_connections_per_address: int = setting(
@@ -488,6 +503,11 @@ class Settings:
         "open: no credential needed, and the server listens on loopback only; required (or token): every call needs "
         "one.",
     )
+    permission_rule: str = setting(
+        "",
+        "Function of your project, as `package.module.function`, that says who may use the uploads and files of other "
+        "owners: `(principal, action, owner) -> bool`. Empty: their owner and staff alone.",
+    )
     metrics_token: str = setting("", "Bearer token that may read `/metrics`, besides staff.")
     # JSON Web Tokens of an identity provider or another application
     jwt_jwks_url: str = setting(
@@ -546,6 +566,13 @@ class Settings:
         "Signs sessions and download URLs; at least 32 characters. Empty: one is generated and kept in the home "
         "directory.",
     )
+    secret_key_fallbacks: tuple[str, ...] = setting(
+        (), "Previous values of SECRET_KEY, which still verify what they signed.", secret=True
+    )
+    access_token_seconds: int = setting(
+        900, "How long an access token of `POST /api/v1/auth/token` is valid.", check=valid.positive
+    )
+    refresh_token_days: float = setting(30.0, "How long a sign-in lasts that is not refreshed.", check=valid.positive)
     debug: bool = setting(False, "Django's debug pages. Never use them on a public address.")
     allowed_hosts: tuple[str, ...] = setting(
         ("localhost", "127.0.0.1", "[::1]"), "Host names that this server answers to. `*`: any."

@@ -1,5 +1,5 @@
-"""The event journal, the circuit breakers, the service level, and webhooks with their deliveries in the Django admin,
-read-only. A circuit breaker can be reset, and the service level pinned, by actions."""
+"""The event journal, the audit log, the circuit breakers, the service level, and webhooks with their deliveries in the
+Django admin, read-only. A circuit breaker can be reset, and the service level pinned, by actions."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from windlass.database.read_only_admin import ReadOnly
+from windlass.events.audit.models import AuditEntry
 from windlass.events.circuit_breakers import reset_circuit
 from windlass.events.level_reader import pin_service_level, release_service_level
 from windlass.events.models import CircuitBreaker, Delivery, Event, ServiceLevelState, WebhookEndpoint
@@ -19,6 +20,14 @@ class EventAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes
     list_display = ["id", "type", "owner", "file_id", "upload_id", "at"]
     list_filter = ["type", "at"]
     search_fields = ["file_id", "upload_id", "owner"]
+
+
+@admin.register(AuditEntry)
+class AuditEntryAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
+    list_display = ["sequence", "at", "action", "actor", "credential", "owner", "file_id", "subject", "request_id"]
+    list_filter = ["action", "credential", "at"]
+    list_select_related = ["actor", "owner"]
+    search_fields = ["file_id", "upload_id", "subject", "request_id", "actor__name", "actor__address", "owner__name"]
 
 
 @admin.register(CircuitBreaker)

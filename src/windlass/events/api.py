@@ -6,6 +6,12 @@ import uuid
 from collections.abc import Sequence
 from datetime import timedelta
 
+from windlass.events.audit.actions import AuditAction
+from windlass.events.audit.chain import chain_pending, prune_audit_log, pseudonymize
+from windlass.events.audit.models import AuditEntry
+from windlass.events.audit.reading import audit_document, audit_entries
+from windlass.events.audit.recording import record_action
+from windlass.events.audit.verification import AuditHead, AuditReport, verify_audit_log
 from windlass.events.circuit_breakers import read_circuit, read_circuits, reset_circuit
 from windlass.events.documents import document
 from windlass.events.journal import Recorder, add_listener, recording
@@ -43,6 +49,7 @@ from windlass.events.webhooks.endpoints import (
     active_secrets,
     change_endpoint,
     create_endpoint,
+    delete_endpoint,
     delete_unused_breakers,
     disable_endpoint,
     rotate_secret,
@@ -66,6 +73,10 @@ from windlass.kernel.clock import now
 __all__ = [
     "SYSTEM",
     "AttemptResult",
+    "AuditAction",
+    "AuditEntry",
+    "AuditHead",
+    "AuditReport",
     "CircuitBreaker",
     "ClaimedDelivery",
     "Delivery",
@@ -84,6 +95,9 @@ __all__ = [
     "active_secrets",
     "add_listener",
     "add_test_delivery",
+    "audit_document",
+    "audit_entries",
+    "chain_pending",
     "change_endpoint",
     "check_target",
     "checked_types",
@@ -91,6 +105,7 @@ __all__ = [
     "claim_evaluation",
     "create_endpoint",
     "current_service_level",
+    "delete_endpoint",
     "delete_unused_breakers",
     "delivery_document",
     "disable_endpoint",
@@ -104,10 +119,13 @@ __all__ = [
     "pin_service_level",
     "postpone",
     "prune",
+    "prune_audit_log",
     "prune_deliveries",
+    "pseudonymize",
     "read_circuit",
     "read_circuits",
     "read_level",
+    "record_action",
     "record_attempt",
     "record_evaluation",
     "recording",
@@ -121,6 +139,7 @@ __all__ = [
     "rotate_secret",
     "service_level",
     "signed_headers",
+    "verify_audit_log",
     "visible_endpoints",
     "webhook_breaker_names",
 ]

@@ -19,6 +19,8 @@ from structlog.contextvars import get_contextvars
 
 from windlass.database import rows
 from windlass.database.connection import atomic, connection, on_commit
+from windlass.events.audit.models import PendingAuditEntry
+from windlass.events.audit.recording import entry_of_event
 from windlass.events.models import Event
 from windlass.events.types import EventType
 from windlass.kernel.listeners import Listeners
@@ -36,9 +38,13 @@ add_listener = _readers.add
 
 @dataclass
 class Recorder:
-    """Collects the events of one transaction. Each has the id of the request that the log lines of its thread name."""
+    """Collects the events of one transaction. Each has the id of the request that the log lines of its thread name.
+
+    ``audited``: the entries of the audit log that some of them are recorded by, each with the number of its event.
+    """
 
     pending: list[Event] = field(default_factory=list)
+    audited: list[tuple[int, PendingAuditEntry]] = field(default_factory=list)
 
     def add(
         self,
@@ -49,14 +55,24 @@ class Recorder:
         upload_id: uuid.UUID | None = None,
         data: dict[str, Any] | None = None,
     ) -> None:
+        entry = entry_of_event(kind, owner, file_id, upload_id, data or {})
+        if entry is not None:
+            self.audited.append((len(self.pending), entry))
         cause = str(get_contextvars().get("request_id") or "")
         self.pending.append(
             Event(type=kind, owner=owner, file_id=file_id, upload_id=upload_id, data=data or {}, request_id=cause)
         )
 
+    def forget_after(self, mark: int) -> None:
+        """Forget all but the first ``mark`` events: the others were rolled back."""
+        del self.pending[mark:]
+        self.audited = [(number, entry) for number, entry in self.audited if number < mark]
+
     def write(self) -> None:
         if not self.pending:
             return
+        if self.audited:
+            rows.insert([entry for _, entry in self.audited])
         if connection().vendor == "postgresql":
             with connection().cursor() as cursor:
                 cursor.execute("SELECT pg_advisory_xact_lock(%s)", [ORDER_LOCK])
@@ -77,7 +93,7 @@ def recording() -> Iterator[Recorder]:
             with atomic():
                 yield outer
         except BaseException:
-            del outer.pending[mark:]  # rolled back to here, so these events did not happen
+            outer.forget_after(mark)
             raise
         return
     recorder = Recorder()

@@ -2,12 +2,22 @@ from __future__ import annotations
 
 from django.db import models
 
+from windlass.events.audit.models import AuditChain, AuditEntry, AuditIdentity, PendingAuditEntry
 from windlass.events.types import EventType
 from windlass.events.webhooks.models import Delivery, WebhookEndpoint
 from windlass.resilience.circuits import State
 from windlass.resilience.service_level import ServiceLevel
 
-__all__ = ["CircuitBreaker", "Delivery", "Event", "WebhookEndpoint"]
+__all__ = [
+    "AuditChain",
+    "AuditEntry",
+    "AuditIdentity",
+    "CircuitBreaker",
+    "Delivery",
+    "Event",
+    "PendingAuditEntry",
+    "WebhookEndpoint",
+]
 
 
 class Event(models.Model):

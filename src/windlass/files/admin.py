@@ -8,7 +8,9 @@ from __future__ import annotations
 from django.contrib import admin
 from django.http import HttpRequest
 
+from windlass.database.connection import atomic
 from windlass.database.read_only_admin import ReadOnly
+from windlass.events.api import AuditAction, record_action
 from windlass.files.models import (
     BackupRun,
     Blob,
@@ -81,7 +83,10 @@ class OwnerAccountAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # takes no
 
     def save_model(self, request: HttpRequest, obj: OwnerAccount, form: object, change: bool) -> None:
         """Save the limits only, so that uploads counted since the page was loaded stay counted."""
-        obj.save(update_fields=["bytes_limit", "files_limit"])
+        with atomic():
+            obj.save(update_fields=["bytes_limit", "files_limit"])
+            limits = {"bytes": obj.bytes_limit, "files": obj.files_limit}
+            record_action(AuditAction.QUOTA_CHANGED, owner=obj.owner, detail=limits)
 
 
 @admin.register(Blob)

@@ -39,18 +39,38 @@ class StepOutcome:
     facts: Mapping[str, Any] | None = None
 
 
-def visible_files(principal: Principal) -> QuerySet[FileAsset]:
-    """The files that the caller may access, except those in the trash (``files.trash``)."""
-    everyone = FileAsset.present.select_related("blob", "duplicate_of")
-    return everyone if principal.staff else everyone.filter(owner=principal.owner)
+def visible_files(principal: Principal, owner: str | None = None) -> QuerySet[FileAsset]:
+    """The caller's files, for staff everybody's, except those in the trash (``files.trash``).
+
+    ``owner``: those of this owner; none if the caller may not access them.
+    """
+    return of_owner(_present(), principal, owner)
+
+
+def of_owner(files: QuerySet[FileAsset], principal: Principal, owner: str | None) -> QuerySet[FileAsset]:
+    """Those of ``files`` that a list shows to the caller; ``owner`` as in ``visible_files``."""
+    if owner is not None:
+        return files.filter(owner=owner) if principal.may_access(owner) else files.none()
+    return files if principal.staff else files.filter(owner=principal.owner)
 
 
 def get_file(file_id: uuid.UUID, principal: Principal) -> FileAsset:
-    """The caller's file. Raises NotFound, also for a file of another owner."""
-    asset = visible_files(principal).filter(id=file_id).first()
-    if asset is None:
-        raise NotFound(f"There is no file {file_id}.")
-    return asset
+    """A file that the caller may access. Raises NotFound, also for any other one."""
+    return get_files([file_id], principal)[0]
+
+
+def get_files(ids: Sequence[uuid.UUID], principal: Principal) -> list[FileAsset]:
+    """Files that the caller may access, in this order. Raises NotFound for the first that is none."""
+    found = {asset.id: asset for asset in _present().filter(id__in=ids)}
+    allowed = {owner for owner in {asset.owner for asset in found.values()} if principal.may_access(owner)}
+    for file_id in ids:
+        if file_id not in found or found[file_id].owner not in allowed:
+            raise NotFound(f"There is no file {file_id}.")
+    return [found[file_id] for file_id in ids]
+
+
+def _present() -> QuerySet[FileAsset]:
+    return FileAsset.present.select_related("blob", "duplicate_of")
 
 
 def load_file(file_id: uuid.UUID) -> FileAsset | None:

@@ -25,6 +25,7 @@ CONTENT_LIMITS = (
 )
 #: Most entries of an archive that are read.
 MAX_ARCHIVE_ENTRIES = 100_000
+LEAST_BYTES_PER_SECOND = 64 * 1024
 ARCHIVE_LIMITS = ("max_archive_entries", "max_unpacked_size", "max_archive_ratio")
 #: Most thumbnails of one file.
 MAX_WIDTHS = 10
@@ -51,8 +52,9 @@ class Profile:
     """One kind of upload. Sizes are bytes; types may have a wildcard subtype (``image/*``); empty lists allow all.
 
     ``media_types``: rules for kinds of media; a profile that has them accepts no other kinds. Limits on the content are
-    displayed pixels, seconds, pages, entries and bytes; 0: no limit. ``unmeasured``: what happens to a file of which it
-    cannot be determined whether it obeys them.
+    displayed pixels, seconds, pages, entries and bytes; 0: no limit. ``unsafe_names``: whether archives are accepted
+    that have entries which could be unpacked outside their directory. ``unmeasured``: what happens to a file of which
+    it cannot be determined whether it obeys them.
 
     ``store``: the name of the store for the files' bytes; never empty in a loaded profile.
 
@@ -71,6 +73,7 @@ class Profile:
     allowed_extensions: tuple[str, ...] = ()
     check_mismatch: bool = True
     upload_ttl_hours: float = 0
+    max_bytes_per_second: int = 0
     retention_days: float = 0
     release_after_days: float = 0
     delete_released_after_days: float = 0
@@ -100,6 +103,7 @@ class Profile:
     max_archive_entries: int = MAX_ARCHIVE_ENTRIES
     max_unpacked_size: int = 50 * 1024 * MB
     max_archive_ratio: float = 100
+    unsafe_names: bool = True
 
     @property
     def content_rules(self) -> bool:
@@ -108,7 +112,7 @@ class Profile:
 
     @property
     def archive_rules(self) -> bool:
-        return any(getattr(self, name) for name in ARCHIVE_LIMITS)
+        return not self.unsafe_names or any(getattr(self, name) for name in ARCHIVE_LIMITS)
 
     def document(self) -> dict[str, Any]:
         """The profile as JSON, with the switches of steps that its limits imply; ``malware_scan`` is false if off.
@@ -171,6 +175,7 @@ def _profile(name: str, table: dict[str, Any], settings: conf.Settings) -> Profi
     table = table | {"store": _store(name, table.get("store", ""), settings)}
     profile = Profile(**(defaults | table | lists | {"name": name, "media_types": rules}))
     _check_sizes(profile)
+    _check_rate(profile)
     return profile
 
 
@@ -183,6 +188,15 @@ def _check_sizes(profile: Profile) -> None:
         raise conf.BadSetting(f"Profile {profile.name!r}: thumbnail_widths are 16 to 4096 pixels each.")
     if not 144 <= profile.preview_height <= 2160:
         raise conf.BadSetting(f"Profile {profile.name!r}: preview_height is 144 to 2160 pixels.")
+
+
+def _check_rate(profile: Profile) -> None:
+    """Refuse a rate at which a client that waits would look like one that is gone. Raises BadSetting."""
+    if 0 < profile.max_bytes_per_second < LEAST_BYTES_PER_SECOND:
+        raise conf.BadSetting(
+            f"Profile {profile.name!r}: max_bytes_per_second is 0 or at least {LEAST_BYTES_PER_SECOND}, not "
+            f"{profile.max_bytes_per_second}."
+        )
 
 
 def _check_values(name: str, table: Mapping[str, Any]) -> None:

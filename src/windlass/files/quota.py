@@ -20,10 +20,11 @@ from django.db.models.lookups import GreaterThanOrEqual
 
 from windlass import conf
 from windlass.database.connection import atomic
+from windlass.events.api import AuditAction, record_action
 from windlass.files import trash
 from windlass.files.models import FileAsset, OwnerAccount, UploadSession
 from windlass.files.states import UNFINISHED_UPLOADS
-from windlass.kernel.problem_types import QuotaExceeded
+from windlass.kernel.problem_types import QuotaExceeded, TooManyUploads
 
 _COUNTED = ("bytes_used", "bytes_reserved", "files_used", "files_reserved")
 _KINDS = ("bytes", "files")
@@ -90,6 +91,25 @@ def metadata_size(session: UploadSession) -> int:
     shown = len(json.dumps(session.metadata, ensure_ascii=False).encode(errors="surrogatepass"))
     sent = len(f"{session.client_metadata or ''}{session.concat or ''}".encode(errors="surrogatepass"))
     return size if (size := max(shown, sent)) > FREE_METADATA else 0
+
+
+def require_open_upload_allowed(owner: str) -> None:
+    """Raises TooManyUploads if the owner has MAX_OPEN_UPLOADS_PER_OWNER unfinished uploads.
+
+    The account stays locked until the caller's transaction ends, so concurrent calls cannot exceed the limit.
+    """
+    limit = conf.get().max_open_uploads_per_owner
+    if not limit:
+        return
+    _open_account(owner)
+    OwnerAccount.objects.select_for_update().get(owner=owner)
+    unfinished = UploadSession.objects.filter(owner=owner, status__in=UNFINISHED_UPLOADS).count()
+    if unfinished >= limit:
+        raise TooManyUploads(
+            f"{unfinished} uploads are open, and the limit is {limit}. Complete or cancel some of them first.",
+            limit=limit,
+            open=unfinished,
+        )
 
 
 def reserve_upload(session: UploadSession) -> None:
@@ -161,6 +181,7 @@ def set_quota_limits(owner: str, **limits: int | None) -> Usage:
     with atomic():
         _open_account(owner)
         OwnerAccount.objects.filter(owner=owner).update(**{f"{kind}_limit": limits[kind] for kind in limits})
+        record_action(AuditAction.QUOTA_CHANGED, owner=owner, detail=limits)
     return quota_usage(owner)
 
 

@@ -13,6 +13,7 @@ from datetime import datetime
 from django.db.models import Count, QuerySet, Sum
 
 from windlass.events.api import EventType, Recorder
+from windlass.files.assets import of_owner
 from windlass.files.models import FileAsset
 from windlass.kernel.clock import now, rfc3339
 from windlass.kernel.principals import Principal
@@ -47,9 +48,9 @@ def restore_from_trash(recorder: Recorder, asset: FileAsset) -> bool:
     raise NotFound(f"The file {asset.id} is no longer in the trash.")
 
 
-def trashed_files(principal: Principal) -> QuerySet[FileAsset]:
-    trashed = FileAsset.objects.select_related("blob").filter(trash_until__gt=now())
-    return trashed if principal.staff else trashed.filter(owner=principal.owner)
+def trashed_files(principal: Principal, owner: str | None = None) -> QuerySet[FileAsset]:
+    """Those in the trash; ``owner`` as in ``assets.visible_files``."""
+    return of_owner(FileAsset.objects.select_related("blob").filter(trash_until__gt=now()), principal, owner)
 
 
 def get_file_or_trashed(file_id: uuid.UUID, principal: Principal) -> FileAsset:

@@ -69,7 +69,7 @@ class NewUpload:
 def create_upload(new: NewUpload, *, upload_id: uuid.UUID, key: str, state: dict[str, Any]) -> UploadSession:
     """Create a session whose object exists in the store. With a holder it is leased from the start.
 
-    Raises QuotaExceeded, RequestInProgress, and what ``on_create`` raises.
+    Raises QuotaExceeded, TooManyUploads, RequestInProgress, and what ``on_create`` raises.
     """
     session = _new_session(new, upload_id, key, state)
     with recording() as recorder:
@@ -77,6 +77,7 @@ def create_upload(new: NewUpload, *, upload_id: uuid.UUID, key: str, state: dict
             new.on_create(upload_id)
         if new.claim is not None:
             record_upload(new.claim, upload_id)
+        quota.require_open_upload_allowed(new.owner)
         session.save(force_insert=True)
         quota.reserve_upload(session)
         _record_created(recorder, session)

@@ -14,6 +14,7 @@ from windlass.accounts import api as accounts
 from windlass.accounts.api import Access
 from windlass.executors import in_database, in_look_up_thread
 from windlass.http.request_record import record_of
+from windlass.kernel.acting_caller import note_principal
 from windlass.kernel.principals import Principal
 
 #: The key of an ASGI scope under which ``admit`` stores the caller.
@@ -25,6 +26,7 @@ async def admit(scope: MutableMapping[str, Any], access: Access) -> Principal:
     NotFound."""
     principal = await authenticate_scope(scope, access)
     scope[PRINCIPAL] = record_of(scope).principal = principal
+    note_principal(principal)
     return principal
 
 
@@ -70,6 +72,7 @@ class Credential(AuthBase):
 
 
 OWNER = Credential(accounts.OWNER)
+OWNER_READS = Credential(accounts.OWNER_READS)
 STAFF = Credential(accounts.STAFF)
 
 
@@ -82,7 +85,9 @@ async def admit_call(request: HttpRequest, access: Access, path: Mapping[str, An
         if scope:
             await _fetch_keys(scope, access)
         principal = await in_database(accounts.authenticate, request, access, path)
+    assert isinstance(principal, Principal)
     record_of(getattr(request, "scope", {})).principal = principal
+    note_principal(principal)
     request.windlass_principal = principal  # type: ignore[attr-defined]
 
 

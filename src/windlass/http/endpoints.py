@@ -93,7 +93,11 @@ class ByteEndpoint:
     def query_names(self) -> frozenset[str]:
         """Names that the query may have."""
         names = {each.name for each in self.parameters if each.place == "query"}
-        return frozenset(names | ({accounts.GRANT_PARAMETER} if self.access.grant_use else set()))
+        if self.access.grant_use:
+            names.add(accounts.GRANT_PARAMETER)
+        if CredentialKind.TICKET in self.access.credentials:
+            names.add(accounts.TICKET_PARAMETER)
+        return frozenset(names)
 
     @property
     def methods(self) -> frozenset[str]:

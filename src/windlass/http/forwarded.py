@@ -66,6 +66,11 @@ def forwarded(scope: Scope) -> Scope:
     return _with_hop(scope, _client_hop(scope))
 
 
+def was_forwarded(scope: Scope) -> bool:
+    """Whether a trusted proxy sent the request, whose scope ``forwarded`` returned."""
+    return _DONE in scope
+
+
 def is_trusted_proxy(text: str) -> bool:
     """Whether TRUSTED_PROXIES has the address in ``text``."""
     trusted = conf.get().trusted_proxies

@@ -7,11 +7,15 @@ after it has been proved, so a forged one takes nothing from its user's limit.
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 from math import ceil
+
+import structlog
 
 from windlass import conf
 from windlass.executors import in_thread
-from windlass.http.middleware import Headers, Scope
+from windlass.http.forwarded import was_forwarded
+from windlass.http.middleware import Headers, Scope, header
 from windlass.kernel import network_addresses
 from windlass.kernel.principals import CredentialKind, Principal
 from windlass.kernel.problem_types import RateLimited
@@ -19,10 +23,12 @@ from windlass.protocols import rate_limit_fields
 from windlass.resilience.rate_limits.configured import limiter
 from windlass.resilience.rate_limits.policies import RateClass, Verdict, windows
 
+log = structlog.get_logger(__name__)
+
 #: The key of an ASGI scope under which the verdict on the call is stored.
 _VERDICT = "windlass.rate_limit"
 #: Credentials that stand for their user. Whoever has another one, such as a grant, is not its owner.
-_OF_USERS = frozenset({CredentialKind.TOKEN, CredentialKind.SESSION})
+_OF_USERS = frozenset({CredentialKind.TOKEN, CredentialKind.JWT, CredentialKind.SESSION})
 
 
 async def check(scope: Scope, kind: RateClass, principal: Principal | None) -> None:
@@ -37,6 +43,7 @@ async def check(scope: Scope, kind: RateClass, principal: Principal | None) -> N
     verdict = await in_thread(lambda: limiter().hit(keys, limits))
     scope[_VERDICT] = verdict
     if not verdict.admitted:
+        _warn_of_untrusted_proxy(scope)
         raise refusal(verdict)
 
 
@@ -58,6 +65,22 @@ def with_fields(scope: Scope, headers: Headers) -> Headers:
         return headers
     policies = [(each.name, each.limit, each.seconds) for each in verdict.windows]
     return headers + rate_limit_fields.fields(policies, verdict.tightest.name, verdict.remaining, verdict.reset)
+
+
+def _warn_of_untrusted_proxy(scope: Scope) -> None:
+    """Log once that clients who share a limit may be those of a proxy that TRUSTED_PROXIES does not name."""
+    client = scope.get("client")
+    if client is not None and header(scope, b"x-forwarded-for") is not None and not was_forwarded(scope):
+        _log_untrusted_proxy(client[0])
+
+
+@lru_cache(maxsize=16)
+def _log_untrusted_proxy(address: str) -> None:
+    log.warning(
+        "rate_limits.proxy_is_not_trusted",
+        address=address,
+        hint="All its clients share one limit: name it in TRUSTED_PROXIES.",
+    )
 
 
 def _keys(scope: Scope, principal: Principal | None) -> list[str]:

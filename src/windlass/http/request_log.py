@@ -13,6 +13,7 @@ from windlass.http import request_spans
 from windlass.http.middleware import REQUEST_ID, Message, Receive, Scope, Send
 from windlass.http.request_record import CLIENT_GONE, TRAFFIC, RequestRecord, Traffic, record_of
 from windlass.kernel import process_counters, spans
+from windlass.kernel.acting_caller import MAX_ADDRESS, ActingCaller, acting_as
 from windlass.kernel.clock import monotonic
 from windlass.kernel.redaction import without_secrets
 
@@ -65,7 +66,12 @@ def measured(scope: Scope, receive: Receive, send: Send, route: Callable[[], str
             bodies.count_sent(message)
 
     began = monotonic()
-    with bound_contextvars(request_id=scope[REQUEST_ID]), request_spans.request_span(scope) as span:
+    client = scope.get("client")
+    with (
+        bound_contextvars(request_id=scope[REQUEST_ID]),
+        acting_as(ActingCaller(address=client[0][:MAX_ADDRESS] if client else "")),
+        request_spans.request_span(scope) as span,
+    ):
         try:
             yield (receive if bodies is None else bodies.receiving(receive)), send_recorded
         finally:

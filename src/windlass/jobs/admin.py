@@ -11,7 +11,7 @@ from django.http import HttpRequest
 
 from windlass.database.read_only_admin import ReadOnly
 from windlass.jobs.dead_letters import RetryResult, delete_dead_letters, retry_dead_letters
-from windlass.jobs.models import Attempt, Job
+from windlass.jobs.models import Attempt, Job, ProcessHeartbeat
 
 
 class AttemptInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]  # takes no parameter at run time
@@ -54,3 +54,9 @@ class JobAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes n
         others = f"; {selected - changed} of the selected jobs are no dead letters that can be" * (changed < selected)
         level = messages.SUCCESS if changed == selected else messages.WARNING
         self.message_user(request, f"{changed} {change}{others}.", level)
+
+
+@admin.register(ProcessHeartbeat)
+class ProcessHeartbeatAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
+    list_display = ["name", "role", "stages", "seen_at"]
+    search_fields = ["name"]

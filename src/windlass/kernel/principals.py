@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -19,6 +19,8 @@ class CredentialKind(StrEnum):
     """A Django session; with the CSRF token for unsafe methods."""
     OPEN = "open"
     """None, where AUTH_MODE is open."""
+    TICKET = "ticket"
+    """A ticket in the URL, valid for one live connection."""
     GRANT = "grant"
     """The URL of a grant, valid for one upload."""
     SIGNED_URL = "signed-url"
@@ -53,15 +55,20 @@ class GrantedUpload:
     upload_id: uuid.UUID | None = None
 
 
+#: Whether a caller may do this (``read`` or ``write``) with the uploads and files of another owner.
+PermissionRule = Callable[["Principal", Scope, str], bool]
+
+
 @dataclass(frozen=True, slots=True)
 class Principal:
     """An authenticated caller.
 
     ``owner`` is the stable name that the caller's records are stored under (``user:7``, ``anonymous``, ``jwt:`` and
-    the ``sub`` of a token); ``user_id`` is
-    the primary key of the Django user, if any. A caller with a ``grant`` acts for ``owner`` but is allowed only the one
-    upload, which authentication has checked. ``credential`` is the kind that identified the caller, and ``scopes`` are
-    what it may be used for: without ``admin`` no caller is ``staff``.
+    the ``sub`` of a token); ``user_id`` is the primary key of the Django user, if any. A caller with a ``grant`` acts
+    for ``owner`` but is allowed only the one upload, which authentication has checked. ``credential`` is the kind that
+    identified the caller, and ``scopes`` are what it may be used for: without ``admin`` no caller is ``staff``.
+    ``proof`` names that credential where it may end before its connection does (``accounts.proofs``). ``action`` is
+    what the call does, and ``rule`` whether it may do that with the records of other owners (PERMISSION_RULE).
     """
 
     owner: str
@@ -70,10 +77,16 @@ class Principal:
     grant: GrantedUpload | None = None
     credential: CredentialKind = CredentialKind.TOKEN
     scopes: frozenset[Scope] = ALL_SCOPES
+    proof: str = field(default="", repr=False)
+    action: Scope = Scope.READ
+    rule: PermissionRule | None = field(default=None, repr=False, compare=False)
 
     def may_access(self, owner: str) -> bool:
-        """Owners may access their own records, staff all. To others a record does not exist (404)."""
-        return self.staff or owner == self.owner
+        """Owners may access their own records, staff all, and others those that the rule permits. To anybody else a
+        record does not exist (404). May query the project's database, where there is a rule."""
+        if self.staff or owner == self.owner:
+            return True
+        return self.rule is not None and self.rule(self, self.action, owner)
 
 
 #: Authenticates the caller of a request. Called on a database thread, within the work that needs the principal, because

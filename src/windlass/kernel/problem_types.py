@@ -265,6 +265,11 @@ class RateLimited(Problem):
     slug, status, title, transient = "rate-limited", 429, "Too many requests were sent", True
 
 
+class TooManyUploads(Problem):
+    slug, status, title, transient = "too-many-uploads", 429, "Too many uploads of the owner are open", True
+    usual_retry_after = 30
+
+
 class HeadTooLarge(Problem):
     slug, status, title = "head-too-large", 431, "The header of the request is too large"
 

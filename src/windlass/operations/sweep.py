@@ -172,6 +172,8 @@ def _abandoned_concatenations(_: bool) -> Iterator[Cleaned]:
 def _old_records(_: bool) -> Iterator[Cleaned]:
     yield Cleaned("events_pruned", events.prune(conf.get().event_retention_days))
     accounts.prune_grants()
+    accounts.prune_sign_ins()
+    accounts.prune_tickets()
     files.prune_idempotency_keys()
     yield Cleaned("jobs_pruned", jobs.prune(conf.get().dead_job_retention_days))
 
@@ -179,6 +181,14 @@ def _old_records(_: bool) -> Iterator[Cleaned]:
 def _deliveries(_: bool) -> Iterator[Cleaned]:
     yield Cleaned("deliveries_pruned", events.prune_deliveries(conf.get().webhook_retention_days))
     yield Cleaned("breakers_pruned", events.delete_unused_breakers())
+
+
+def _audit_chain(_: bool) -> Iterator[Cleaned]:
+    yield Cleaned("audit_entries_chained", events.chain_pending())
+
+
+def _audit_retention(_: bool) -> Iterator[Cleaned]:
+    yield Cleaned("audit_entries_pruned", events.prune_audit_log(conf.get().audit_retention_days))
 
 
 def _dead_letters(dry_run: bool) -> Iterator[Cleaned]:
@@ -216,11 +226,13 @@ TASKS = (
     CleanupTask("undated_dead_letters", _undated_dead_letters),
     CleanupTask("direct_uploads", _direct_uploads),
     CleanupTask("old_heartbeats", _old_heartbeats),
+    CleanupTask("audit_chain", _audit_chain),
     CleanupTask("uploads", _uploads, by_hand=True),
     CleanupTask("retention", _retention, by_hand=True, batched=True),
     CleanupTask("retained_objects", _retained_objects, by_hand=True),
     CleanupTask("abandoned_concatenations", _abandoned_concatenations),
     CleanupTask("old_records", _old_records, hourly=True),
+    CleanupTask("audit_retention", _audit_retention, hourly=True),
     CleanupTask("deliveries", _deliveries, hourly=True),
     CleanupTask("dead_letters", _dead_letters, hourly=True, by_hand=True),
     CleanupTask("references", _references, hourly=True, by_hand=True),

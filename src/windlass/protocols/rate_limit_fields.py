@@ -1,5 +1,7 @@
-"""The fields ``RateLimit-Policy`` and ``RateLimit`` (draft-ietf-httpapi-ratelimit-headers-11), which tell a client its
-limits, and how much of the one that is closest remains."""
+"""The fields ``RateLimit-Policy`` and ``RateLimit`` (draft-ietf-httpapi-ratelimit-headers, as of version 08).
+
+They tell a client its limits, and how much of the one that is closest remains.
+"""
 
 from __future__ import annotations
 

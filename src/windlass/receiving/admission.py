@@ -16,6 +16,7 @@ from windlass.kernel.media_types import is_text, matches
 from windlass.kernel.principals import Principal
 from windlass.kernel.problem_types import FileTooLarge, InvalidField, UnsupportedMediaType, UploadsPaused
 from windlass.protocols.intents import Description
+from windlass.resilience.pacing import Pace, shared_pace
 from windlass.resilience.service_level import ServiceLevel, causes_of
 
 #: ``concat`` of a session that is a partial upload.
@@ -93,6 +94,12 @@ def profile_of(session: files.UploadSession) -> files.Profile:
     if session.max_size is not None:
         profile = with_max_size(profile, session.max_size)
     return replace(profile, min_size=0) if session.is_partial else profile
+
+
+def pace_of(session: files.UploadSession) -> Pace | None:
+    """Return the pace that the session's profile sets for its owner; None for none."""
+    profile = files.profiles().get(session.profile)  # None: it was removed from the settings since
+    return shared_pace(session.owner, session.profile, profile.max_bytes_per_second) if profile else None
 
 
 def with_max_size(profile: files.Profile, max_size: int) -> files.Profile:

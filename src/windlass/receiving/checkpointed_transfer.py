@@ -21,6 +21,7 @@ from windlass.protocols.digests import Proof
 from windlass.receiving.body import BATCH_SIZE, LINGER_SECONDS, ByteSource, ClientGone
 from windlass.receiving.digest import RunningDigest
 from windlass.resilience.minimum_rate import MinimumRate
+from windlass.resilience.pacing import Pace
 from windlass.storage.contract import Buffer, State, Store, Writer
 
 #: A client faster than this (bytes a second, measured after the first UNMEASURED_BYTES) is not slowed down by hashing:
@@ -31,6 +32,9 @@ UNMEASURED_BYTES = 16 * 1024 * 1024
 
 #: How much quota is reserved ahead of the written bytes while the length is unknown (bytes).
 MIN_RESERVED_AHEAD, MAX_RESERVED_AHEAD = 1024 * 1024, 32 * 1024 * 1024
+
+#: A pause that is shorter (seconds) is left out: it is counted, and comes with the next bytes.
+SHORTEST_PAUSE = 0.02
 
 #: Write all buffers one after the other at an offset. Called in a thread.
 Write = Callable[[int, Sequence[Buffer]], object]
@@ -58,7 +62,7 @@ class Transfer:
     """Moves the bytes of one request. ``offset`` is how far they are received, ``written`` how far they are written.
 
     ``digest`` becomes None where hashing was given up for speed, which ``must_hash`` forbids. ``proof`` is updated
-    with every byte.
+    with every byte. With a ``pace`` nothing is received while too much has come for it.
     """
 
     source: ByteSource
@@ -71,6 +75,7 @@ class Transfer:
     proof: Proof | RunningDigest | None = None
     checkpoint: Checkpoint | None = None
     reserve: Reserve | None = None
+    pace: Pace | None = None
 
     def __post_init__(self) -> None:
         self.written = self._start_offset = self._reserved = self._committed = self.offset
@@ -99,6 +104,7 @@ class Transfer:
         """
         try:
             fits = all(self._add_to_batch(buffer) for buffer in first)
+            await self._keep_pace(self._batch_size)
             end = await self._receive() if fits else TransferEnd.OVER_LIMIT
             await self._start_write()
             return end
@@ -122,7 +128,24 @@ class Transfer:
             if self._batch_size >= BATCH_SIZE or monotonic() - self._write_started_at > LINGER_SECONDS:
                 await self._start_write()
                 await self._checkpoint_if_due()
+            await self._keep_pace(len(buffer))
         return TransferEnd.OVER_LIMIT
+
+    async def _keep_pace(self, size: int) -> None:
+        """Wait as long as the pace asks for after these bytes, which are written meanwhile; end with a stop request."""
+        seconds = self.pace.delay(size) if self.pace is not None else 0.0
+        if seconds < SHORTEST_PAUSE or self._stop_requested:
+            return
+        await self._start_write()
+        await self._finish_write()
+        await self._checkpoint_if_due()
+        try:
+            async with asyncio.timeout(seconds) as self._read_timeout:
+                await asyncio.Event().wait()
+        except TimeoutError:
+            pass
+        finally:
+            self._read_timeout = None
 
     async def _read_next(self, left_after_stop: int) -> Buffer | TransferEnd:
         """Return the next buffer, or why there is none. Writes and checkpoints while it waits for the client."""
@@ -237,6 +260,7 @@ class LeasedUploadWriter:
     must_hash: bool
     ttl_hours: float
     proof: Proof | None = None
+    pace: Pace | None = None
 
     def __post_init__(self) -> None:
         # Reading the object again costs more than hashing where the store is not on this machine.
@@ -266,6 +290,7 @@ class LeasedUploadWriter:
             proof=self.proof,
             checkpoint=None if self.proof else self._checkpoint,
             reserve=self._reserve if self.lease.size is None else None,
+            pace=self.pace,
         )
         try:
             return await transfer.run(first)

@@ -30,7 +30,7 @@ from windlass.kernel.problem_types import (
 )
 from windlass.protocols.intents import ChunkProgress, CreateInChunks, PutChunk
 from windlass.receiving import lease as leases
-from windlass.receiving.admission import admit
+from windlass.receiving.admission import admit, pace_of
 from windlass.receiving.body import ByteSource, ClientGone, read_initial_body
 from windlass.receiving.checkpointed_transfer import Transfer, TransferEnd, Write, syncs_acknowledgements
 from windlass.receiving.digest import IncrementalHashes, RunningDigest
@@ -322,6 +322,7 @@ class _PutOperation:
             digest=RunningDigest(),
             must_hash=True,
             proof=running_digest,
+            pace=pace_of(self._session),
         )
         match await transfer.run(first):
             case TransferEnd.CLIENT_GONE:

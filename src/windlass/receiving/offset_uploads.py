@@ -23,7 +23,7 @@ from windlass.protocols.digests import Proof
 from windlass.protocols.intents import Append, Create, UploadState
 from windlass.receiving import concatenation
 from windlass.receiving import lease as leases
-from windlass.receiving.admission import admit, check_size, profile_of
+from windlass.receiving.admission import admit, check_size, pace_of, profile_of
 from windlass.receiving.body import ByteSource, InitialBody, read_initial_body
 from windlass.receiving.checkpointed_transfer import LeasedUploadWriter, TransferEnd, append_at_once
 from windlass.receiving.completion import check_replay, complete_upload
@@ -296,6 +296,7 @@ class _AppendOperation:
             must_hash=self._session.expected_sha256 is not None,
             ttl_hours=self._ttl_hours,
             proof=self._proof,
+            pace=pace_of(self._session),
         )
         try:
             self._reserved = None

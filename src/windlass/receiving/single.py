@@ -22,7 +22,7 @@ from windlass.kernel.object_keys import object_key
 from windlass.kernel.problem_types import FileTooLarge, ReceiveTimeout, Unavailable, UploadGone
 from windlass.receiving import completion
 from windlass.receiving import lease as leases
-from windlass.receiving.admission import check_size
+from windlass.receiving.admission import check_size, pace_of
 from windlass.receiving.body import ByteSource, ClientGone, InitialBody, read_initial_body
 from windlass.receiving.checkpointed_transfer import LeasedUploadWriter, TransferEnd, syncs_complete_files
 from windlass.receiving.digest import RunningDigest
@@ -167,6 +167,7 @@ class SingleRequestUpload:
             self._digest,
             must_hash=self.new.expected_sha256 is not None,
             ttl_hours=self.new.profile.upload_ttl_hours,
+            pace=pace_of(self._session),
         )
         try:
             with leases.keeper.holding(self.id, writer.request_stop):

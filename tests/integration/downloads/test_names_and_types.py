@@ -30,7 +30,7 @@ from windlass.storage.registry import store
         " ",
     ],
 )
-def test_hostile_filenames_are_encoded_in_content_disposition(client: httpx.Client, name: str) -> None:
+def test_asvs_5_4_2_hostile_filenames_are_encoded_in_content_disposition(client: httpx.Client, name: str) -> None:
     reply = client.get(path(a_file(b"x", original_filename=name)))
     assert reply.status_code == 200
     assert "set-cookie" not in reply.headers
@@ -65,6 +65,13 @@ def test_active_types_are_attachments(client: httpx.Client, mime_type: str) -> N
     reply = client.get(path(a_file(b"x", mime_type=mime_type)))
     assert reply.headers["content-disposition"] == 'attachment; filename="report.pdf"'
     assert_safe_headers(reply, mime_type)
+
+
+@pytest.mark.parametrize("parameter", ["filename=evil.html", "name=evil.html", "callback=evil", "download=evil.exe"])
+def test_asvs_5_4_1_a_request_cannot_choose_the_name_of_a_download(client: httpx.Client, parameter: str) -> None:
+    reply = client.get(f"{path(a_file(b'x'))}?{parameter}")
+    assert reply.status_code == 422, "there is no such parameter"
+    assert client.get(path(a_file(b"x"))).headers["content-disposition"] == 'attachment; filename="report.pdf"'
 
 
 @pytest.mark.parametrize("mime_type", [None, "", "nonsense", "text/html\r\nx: y", "image/png; x=<script>"])

@@ -16,8 +16,10 @@ import pytest
 from tests import samples
 from tests.archive_samples import cpio, sparse_tar, with_zip64, zip_of
 from tests.conftest import require
+from tests.hostile.catalogue import catalogue
 from tests.hostile.files.archives import Entry, deflated_zeros, zipped
-from tests.integration.processing.received_files import processed, step
+from tests.integration.processing.received_files import processed, scratch, step
+from windlass import conf
 from windlass.files.api import FileStatus, StepState
 from windlass.http.file_records import file_record
 
@@ -27,6 +29,40 @@ Setter = Callable[..., None]
 
 def bomb(name: str = "zeros", megabytes: int = 32) -> bytes:
     return zipped([Entry(name.encode(), deflated_zeros(megabytes), 8, size=megabytes * MB)])
+
+
+def slip(name: str) -> bytes:
+    return catalogue()[name].make(None)  # type: ignore[arg-type]  # archives have no bait
+
+
+@pytest.mark.parametrize(
+    ("content", "filename"),
+    [
+        (slip("zip_slip"), "slip.zip"),
+        (slip("tar_slip"), "slip.tar"),
+        (gzip.compress(slip("tar_slip")), "slip.tar.gz"),
+    ],
+    ids=["zip", "tar", "tar.gz"],
+)
+def test_asvs_5_2_5_archives_with_links_and_absolute_paths_are_refused(
+    with_profile: Callable[[str], None], content: bytes, filename: str
+) -> None:
+    with_profile('unsafe_names = false\nunmeasured = "accept"')
+    asset = processed(content, filename)
+    assert (asset.status, asset.rejection["rule"]) == (FileStatus.REJECTED, "unsafe-names")
+    assert not asset.gate_passed
+
+
+@pytest.mark.parametrize("name", ["zip_slip", "tar_slip"])
+def test_asvs_5_3_3_paths_in_archives_are_counted_and_never_used(
+    with_profile: Callable[[str], None], name: str
+) -> None:
+    with_profile('unmeasured = "accept"')
+    asset = processed(slip(name), f"{name}.bin")
+    assert asset.extra_attributes["unsafe_names"] >= 5
+    named = [path for root in (conf.get().windlass_home, Path("/tmp"), Path("/etc")) for path in root.glob("*slip*")]
+    assert [path for path in named if path.name.startswith("slipped")] == []
+    assert scratch() == []
 
 
 @pytest.mark.parametrize(
@@ -51,7 +87,7 @@ def bomb(name: str = "zeros", megabytes: int = 32) -> bytes:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_zip_bomb_is_rejected_whatever_its_name(content: bytes, filename: str) -> None:
+def test_asvs_5_2_3_a_zip_bomb_is_rejected_whatever_its_name(content: bytes, filename: str) -> None:
     asset = processed(content, filename)
     assert asset.status == FileStatus.REJECTED, (asset.mime_type, asset.extra_attributes)
     assert asset.rejection["rule"] in ("archive-ratio", "unpacked-size"), asset.rejection

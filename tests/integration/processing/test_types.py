@@ -92,6 +92,34 @@ def test_a_picture_with_too_many_pixels_is_not_decoded() -> None:
     assert "at most 268,402,689" in step(asset, "thumbnail").detail
 
 
+def test_asvs_5_2_6_a_picture_above_the_pixel_limit_is_rejected_before_it_is_decoded(with_profile) -> None:
+    with_profile("max_pixels = 50_000_000")
+    asset = processed(samples.huge_png(), "bomb.png")
+    assert (asset.status, asset.rejection["rule"], asset.rejection["actual"]) == (REJECTED, "pixels", 65535**2)
+    assert not asset.gate_passed
+    assert asset.renditions.count() == 0
+
+
+#: Of each type its content, an extension and the declared type.
+KINDS = {
+    "png": (samples.png(), "image/png"),
+    "pdf": (samples.pdf(), "application/pdf"),
+    "html": (samples.html(), "text/html"),
+    "zip": (samples.archive("a.txt"), "application/zip"),
+    "mp3": (samples.mp3(), "audio/mpeg"),
+}
+
+
+@pytest.mark.parametrize("content", KINDS)
+def test_asvs_5_2_2_extension_declared_type_and_content_must_agree(content: str) -> None:
+    data = KINDS[content][0]
+    for other, (_, declared) in KINDS.items():
+        named, typed = processed(data, f"a.{other}"), processed(data, "a", declared_mime_type=declared)
+        for asset in (named, typed):
+            rule = asset.rejection and asset.rejection["rule"]
+            assert rule == (None if other == content else "type-mismatch"), (other, asset.mime_type)
+
+
 @pytest.mark.parametrize(
     ("content", "filename", "name"),
     [

@@ -11,6 +11,7 @@ from windlass.accounts.json_web_tokens import claims as of_claims
 from windlass.accounts.json_web_tokens import verification
 from windlass.accounts.json_web_tokens.key_set import key_set
 from windlass.accounts.json_web_tokens.verification import Header
+from windlass.accounts.proofs import proof_until
 from windlass.kernel.clock import now
 from windlass.kernel.jwt_keys import VerificationKey
 from windlass.kernel.principals import USER_PREFIX, CredentialKind, Principal, Scope, owner_of_user
@@ -23,7 +24,7 @@ def principal_of_issuer_token(token: str, header: Header) -> Principal:
     if not settings.jwt_configured:
         raise InvalidToken("JSON Web Tokens are not accepted here.")
     claims = verification.verify_signature(token, header, _keys(), settings.jwt_algorithms)
-    verification.check_times(claims, now().timestamp(), settings.jwt_leeway_seconds)
+    expires = verification.check_times(claims, now().timestamp(), settings.jwt_leeway_seconds)
     verification.check_issuer(claims, settings.jwt_issuer)
     verification.check_audience(claims, settings.jwt_audience)
     subject = of_claims.subject_of(claims)
@@ -34,7 +35,14 @@ def principal_of_issuer_token(token: str, header: Header) -> Principal:
         user = _user(subject)
         owner, user_id, staff = owner_of_user(user.pk), user.pk, staff or users.is_staff(user)
     staff = staff and Scope.ADMIN in scopes
-    return Principal(owner, staff=staff, user_id=user_id, credential=CredentialKind.JWT, scopes=scopes)
+    return Principal(
+        owner,
+        staff=staff,
+        user_id=user_id,
+        credential=CredentialKind.JWT,
+        scopes=scopes,
+        proof=proof_until(expires + settings.jwt_leeway_seconds),
+    )
 
 
 def fetch_keys_for(header: Header) -> None:

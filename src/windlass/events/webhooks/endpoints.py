@@ -13,6 +13,8 @@ from typing import Any
 from django.db.models import QuerySet
 
 from windlass import conf
+from windlass.events.audit.actions import AuditAction
+from windlass.events.audit.recording import record_action
 from windlass.events.models import CircuitBreaker, Event
 from windlass.events.webhooks.deliveries import cancel_pending
 from windlass.events.webhooks.models import WebhookEndpoint
@@ -44,7 +46,7 @@ def create_endpoint(owner: str, url: str, types: Sequence[str], *, all_owners: b
     if WebhookEndpoint.objects.filter(owner=owner).count() >= limit:
         raise TooManyEndpoints(limit)
     moment = now()
-    return WebhookEndpoint.objects.create(
+    endpoint = WebhookEndpoint.objects.create(
         owner=owner,
         url=url,
         types=list(types),
@@ -54,6 +56,14 @@ def create_endpoint(owner: str, url: str, types: Sequence[str], *, all_owners: b
         created_at=moment,
         updated_at=moment,
     )
+    _record(AuditAction.WEBHOOK_CREATED, endpoint)
+    return endpoint
+
+
+def delete_endpoint(endpoint: WebhookEndpoint) -> None:
+    """Delete it and the record of its deliveries."""
+    _record(AuditAction.WEBHOOK_DELETED, endpoint)
+    endpoint.delete()
 
 
 def change_endpoint(
@@ -74,6 +84,7 @@ def change_endpoint(
     WebhookEndpoint.objects.filter(id=endpoint.id).update(**values)
     if enabled is False and endpoint.enabled:
         disable_endpoint(endpoint.id, DISABLED_BY_OWNER)
+    _record(AuditAction.WEBHOOK_CHANGED, endpoint)
     endpoint.refresh_from_db()
     return endpoint
 
@@ -97,6 +108,7 @@ def rotate_secret(endpoint: WebhookEndpoint) -> WebhookEndpoint:
         old_secret_until=moment + timedelta(hours=conf.get().webhook_secret_overlap_hours),
         updated_at=moment,
     )
+    _record(AuditAction.WEBHOOK_SECRET_ROTATED, endpoint)
     endpoint.refresh_from_db()
     return endpoint
 
@@ -118,6 +130,10 @@ def delete_unused_breakers() -> int:
     rows = CircuitBreaker.objects.filter(name__startswith=BREAKER_PREFIX)
     deleted, _ = rows.exclude(name__in=webhook_breaker_names()).delete() if rows.exists() else (0, {})
     return deleted
+
+
+def _record(action: AuditAction, endpoint: WebhookEndpoint) -> None:
+    record_action(action, owner=endpoint.owner, subject=str(endpoint.id))
 
 
 def _last_event_id() -> int:

@@ -14,6 +14,7 @@ from windlass.accounts.api import DOWNLOAD, OWNER, Access
 from windlass.executors import in_database, in_thread
 from windlass.files.api import Blob, FileAsset, FileStatus, Rendition, get_file, has_moved, load_file, require_intact
 from windlass.http.callers import principal_of
+from windlass.http.downloads.audited_downloads import record_download
 from windlass.http.downloads.stored_object_response import StoredObject, stored_object_response
 from windlass.http.endpoints import ANY_BYTES, ByteEndpoints, Parameter, header, query
 from windlass.http.file_records import parse_file_id
@@ -85,7 +86,7 @@ async def send_file(request: Request, asset: FileAsset) -> Response:
     stored = StoredObject(
         blob.store, blob.key, blob.size, _content_type(asset), asset.original_filename, etag, asset.created_at
     )
-    return await _respond(request, asset, stored, blob)
+    return await _respond(request, asset, stored, blob, "file")
 
 
 def _content_type(asset: FileAsset) -> str | None:
@@ -140,7 +141,7 @@ async def _send_rendition(request: Request, name: str) -> Response:
         etag,
         info.modified_at,
     )
-    return await _respond(request, asset, stored, rendition)
+    return await _respond(request, asset, stored, rendition, name)
 
 
 async def _object_info(rendition: Rendition) -> ObjectInfo:
@@ -154,8 +155,17 @@ async def _object_info(rendition: Rendition) -> ObjectInfo:
     raise ObjectMissing(rendition.key)
 
 
-async def _respond(request: Request, asset: FileAsset, stored: StoredObject, row: Blob | Rendition) -> Response:
-    """``row`` says where the bytes are; they may have been moved to another store since it was read."""
+async def _respond(
+    request: Request, asset: FileAsset, stored: StoredObject, row: Blob | Rendition, part: str
+) -> Response:
+    """``row`` says where the bytes are; they may have been moved to another store since it was read. ``part``: as in
+    ``record_download``."""
+    response = await _response(request, asset, stored, row)
+    await record_download(request, response.status_code, [asset], part)
+    return response
+
+
+async def _response(request: Request, asset: FileAsset, stored: StoredObject, row: Blob | Rendition) -> Response:
     try:
         return await stored_object_response(request, stored)
     except ObjectMissing:

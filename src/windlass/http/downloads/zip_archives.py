@@ -18,9 +18,10 @@ from zipstream import ZipStream
 from windlass.accounts.api import OWNER, OWNER_READS
 from windlass.database.connection import connection
 from windlass.executors import in_database, in_thread
-from windlass.files.api import Blob, FileAsset, open_blob, visible_files
+from windlass.files.api import Blob, FileAsset, get_files, open_blob, visible_files
 from windlass.http import json_bodies, request_head
 from windlass.http.callers import principal_of
+from windlass.http.downloads.audited_downloads import record_download
 from windlass.http.downloads.conditional_requests import check_preconditions
 from windlass.http.downloads.files import servable_blob
 from windlass.http.downloads.object_streaming import SMALLEST_BLOCK, BlockReader, ObjectResponse
@@ -132,6 +133,7 @@ async def download_zip(request: Request) -> Response:
     if request.method == "HEAD":
         return Response(headers=headers)
     reader.first = await in_thread(reader.next_block, SMALLEST_BLOCK)
+    await record_download(request, 200, assets_in_zip, "archive")
     return ObjectResponse(reader, 200, headers, held=len(assets_in_zip) * MEMORY_PER_FILE, kind="archive")
 
 
@@ -166,19 +168,16 @@ def _id(text: str) -> uuid.UUID:
 
 def _find(principal: Principal, wanted: WantedFiles) -> list[FileAsset]:
     """The files, each of which may be served. Raises NotFound, and as the download of a file does."""
-    visible = visible_files(principal)
     if wanted.reference:
-        assets = list(visible.filter(reference=wanted.reference).order_by("created_at", "id")[: MAX_FILES + 1])
+        assets = list(
+            visible_files(principal).filter(reference=wanted.reference).order_by("created_at", "id")[: MAX_FILES + 1]
+        )
         if not assets:
             raise NotFound(f"There are no files with the reference {wanted.reference!r}.")
         if len(assets) > MAX_FILES:
             raise InvalidField(f"More than {MAX_FILES} files have this reference.", field="reference")
     else:
-        known = {asset.id: asset for asset in visible.filter(id__in=wanted.ids)}
-        missing = next((file_id for file_id in wanted.ids if file_id not in known), None)
-        if missing is not None:
-            raise NotFound(f"There is no file {missing}.")
-        assets = [known[file_id] for file_id in wanted.ids]
+        assets = get_files(wanted.ids, principal)
     for asset in assets:
         servable_blob(asset)
     return assets

@@ -16,7 +16,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from windlass.accounts import api as accounts
-from windlass.accounts.api import OWNER
+from windlass.accounts.api import LIVE
 from windlass.database.outage import is_outage, log_outage
 from windlass.executors import in_database
 from windlass.files.api import get_file, get_upload
@@ -42,7 +42,7 @@ _HEADERS = {
     "X-Accel-Buffering": "no",  # nginx would hold events back until a buffer is full
 }
 
-endpoints = ByteEndpoints("Live", OWNER)
+endpoints = ByteEndpoints("Live", LIVE)
 
 
 def _stream(path: str, name: str, summary: str) -> Callable[[Any], Any]:
@@ -149,7 +149,7 @@ async def _until_revoked(scope: MutableMapping[str, Any]) -> None:
 
     That is: it expired or was revoked, its user was deactivated or has other rights, or its session ended.
     """
-    if accounts.needs_no_database(scope, OWNER):
+    if accounts.needs_no_database(scope, LIVE):
         await asyncio.Event().wait()
     revocation = asyncio.Event()
     stop_listening = accounts.listen_for_revocations(setter(revocation))
@@ -166,7 +166,7 @@ async def _until_revoked(scope: MutableMapping[str, Any]) -> None:
 def _is_good(scope: MutableMapping[str, Any]) -> bool:
     """Whether the credential still proves the caller. While the database is unavailable, it counts as valid."""
     try:
-        return bool(accounts.authenticate_scope(scope, OWNER) == scope[PRINCIPAL])
+        return accounts.still_authenticates(scope, LIVE, scope[PRINCIPAL])
     except Problem:
         return False
     except DatabaseError as error:

@@ -49,6 +49,9 @@ class FileQuery(Schema):
     mime_type: _Text | None = Field(None, description="Detected type; `image/*` matches all images.")
     reference: _Text | None = None
     q: _Text | None = Field(None, description="Part of the file name; case and Unicode composition are ignored.")
+    owner: Annotated[str, StringConstraints(max_length=200)] | None = Field(
+        None, description="Another owner, such as `user:7`, whose files the caller may read. Else the caller's files."
+    )
     trashed: bool | None = Field(None, description="True: only files in the trash. Else only files outside it.")
 
     _is_type = field_validator("mime_type")(checked_type)
@@ -57,7 +60,7 @@ class FileQuery(Schema):
 def list_page(query: FileQuery, principal: Principal) -> tuple[Sequence[FileAsset], str | None]:
     """The files of one page, by four queries whatever its length, and the query of the next page, None on the last.
     Raises InvalidField for an ill-formed cursor."""
-    selected = _filtered((trashed_files if query.trashed else visible_files)(principal), query)
+    selected = _filtered((trashed_files if query.trashed else visible_files)(principal, query.owner), query)
     if query.cursor:
         moment, file_id = cursors.decode(query.cursor)
         # The first condition is implied by the second; it is the one that an index can follow.

@@ -19,6 +19,7 @@ from windlass.http.byte_endpoints import BYTE_ENDPOINTS
 from windlass.http.endpoints import ByteEndpoint, Content, Parameter, Shape
 from windlass.http.json_models import ProblemDocument
 from windlass.http.rest import (
+    audit,
     circuit_breakers,
     error_handling,
     files,
@@ -28,6 +29,7 @@ from windlass.http.rest import (
     profiles,
     quota,
     service_level,
+    sign_in,
     webhooks,
 )
 from windlass.http.rest.api_page import ApiPage
@@ -38,6 +40,18 @@ Definitions = dict[str, Any]
 _DESCRIPTION = """Receives files of any size, detects their types by content, processes them and serves them.
 
 Trailing slashes are optional everywhere. Errors are RFC 9457 problem documents."""
+
+#: Of every reply; those of a rate limit where the call is limited.
+_REPLY_HEADERS: dict[str, Any] = {
+    name: {"description": description, "required": required, "schema": {"type": kind}}
+    for name, description, kind, required in (
+        ("X-Request-ID", "The id of the request in logs and problems.", "string", True),
+        ("Cache-Control", "Whether the reply may be stored.", "string", True),
+        ("Retry-After", "Seconds after which a refused request may be repeated.", "integer", False),
+        ("RateLimit", "What is left of the limit of this call, and when it is restored.", "string", False),
+        ("RateLimit-Policy", "The limit of this call.", "string", False),
+    )
+}
 
 
 class JsonParser(Parser):
@@ -66,7 +80,8 @@ class RecordApi(NinjaAPI):
 
 
 def _add_byte_endpoints(document: dict[str, Any], prefix: str = "") -> None:
-    """Add the byte endpoints and their models to Ninja's document, and to every operation its reply to a refusal."""
+    """Add the byte endpoints and their models to Ninja's document, and to every operation its reply to a refusal and
+    the headers of each reply."""
     paths, definitions = document["paths"], document["components"]["schemas"]
     by_template = {without_names(path): path for path in paths}
     for declared in BYTE_ENDPOINTS:
@@ -77,13 +92,15 @@ def _add_byte_endpoints(document: dict[str, Any], prefix: str = "") -> None:
         if declared.head_name:
             operations["head"] = operations["get"] | {
                 "operationId": declared.head_name,
-                "responses": {"200": {"description": "The headers of GET"}},
+                "responses": {status: {"description": "The headers of GET"} for status in map(str, declared.replies)},
             }
     problem = {"application/problem+json": {"schema": _schema(ProblemDocument, definitions)}}
     for operations in paths.values():
         for operation in operations.values():
             refusal = {"description": "A problem document; `type` identifies the problem", "content": problem}
             operation["responses"].setdefault("default", refusal)
+            for reply in operation["responses"].values():
+                reply["headers"] = _REPLY_HEADERS
 
 
 def without_names(template: str) -> str:
@@ -166,7 +183,9 @@ api.add_router("", files.router)
 api.add_router("", grants.router)
 api.add_router("/api/v1/media", media.router)
 api.add_router("/api/v1", quota.router)
+api.add_router("/api/v1/auth", sign_in.router)
 api.add_router("/api/v1/webhooks", webhooks.router)
+api.add_router(audit.PATH, audit.router)
 api.add_router("/error-handling", circuit_breakers.router)
 api.add_router("/error-handling", error_handling.router)
 api.add_router("/error-handling", service_level.router)

@@ -58,6 +58,9 @@ class ProfileOut(Schema):
     allowed_extensions: list[str]
     check_mismatch: bool
     upload_ttl_hours: float
+    max_bytes_per_second: int = Field(
+        description="Most bytes that one web process receives of an owner's uploads in a second. 0: no limit."
+    )
     retention_days: float = Field(description="Days from the creation of a file record to its deletion. 0: never.")
     release_after_days: float = Field(
         description="Days from the creation of a file record to the deletion of its bytes; the record stays. 0: never."
@@ -80,6 +83,9 @@ class ProfileOut(Schema):
     max_archive_entries: int
     max_unpacked_size: int
     max_archive_ratio: float = Field(description="Largest accepted ratio of unpacked bytes to bytes of the archive.")
+    unsafe_names: bool = Field(
+        description="Whether archives are accepted with absolute paths, `..`, links out of their directory or devices."
+    )
     steps: dict[str, list[str]] = Field(description="Steps that a file of each of these example types gets, in order.")
 
 

@@ -33,7 +33,7 @@ from windlass.resilience.rate_limits.policies import RateClass
 #: Windlass's paths, which a catch-all of another project must not answer.
 _OWN_PATHS = (
     r"^(?:files|uploads|events|profiles|s3|error-handling|livez|readyz|healthz"
-    r"|api/v1/upload|api/v1/media|api/v1/webhooks)(?:/.*)?$"
+    r"|api/v1/upload|api/v1/media|api/v1/webhooks|api/v1/audit|api/v1/auth)(?:/.*)?$"
 )
 
 

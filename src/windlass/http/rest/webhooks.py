@@ -167,7 +167,7 @@ async def change_webhook(request: HttpRequest, webhook_id: str, wanted: WebhookC
 @router.delete("/{webhook_id}", auth=OWNER, response={204: None}, summary="Delete a webhook and its deliveries")
 async def delete_webhook(request: HttpRequest, webhook_id: str) -> HttpResponse:
     principal = caller(request)
-    await in_transaction(lambda: _find_endpoint(webhook_id, principal).delete())
+    await in_transaction(lambda: events.delete_endpoint(_find_endpoint(webhook_id, principal)))
     return HttpResponse(status=204)
 
 

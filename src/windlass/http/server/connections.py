@@ -27,6 +27,9 @@ class Watched(Protocol):
     def check(self, now: float, elapsed: float) -> None:
         """Close the connection if a deadline has passed. ``elapsed``: seconds since the last check."""
 
+    def make_way(self) -> None:
+        """Close the connection, which has no running request."""
+
 
 class Connections:
     """All methods belong to one event loop."""
@@ -34,6 +37,8 @@ class Connections:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._members: set[Watched] = set()
+        #: Those without a running request, in the order in which they began to wait for one.
+        self._waiting: dict[Watched, None] = {}
         self._by_address: Counter[str] = Counter()
         self._peak = 0
         self._checked_at = 0.0
@@ -46,16 +51,32 @@ class Connections:
         return len(self._members)
 
     def add(self, member: Watched) -> bool:
-        """Watch a connection until it is removed. Returns whether MAX_CONNECTIONS allows it."""
+        """Watch a connection until it is removed. Returns whether MAX_CONNECTIONS allows it.
+
+        Where there are as many, the one that has waited longest for a request makes way: a client sends the head of its
+        request at once, and those that do not would otherwise keep all places until their deadlines.
+        """
         self._members.add(member)
         self._peak = max(self._peak, len(self._members))
         if self._timer is None:
             self._checked_at = self._loop.time()
             self._timer = self._loop.call_later(TICK, self._tick)
-        return len(self._members) <= _max_connections()
+        fits = len(self._members) <= _max_connections() or self._make_way()
+        if fits:
+            self._waiting[member] = None
+        return fits
 
     def remove(self, member: Watched) -> None:
         self._members.discard(member)
+        self._waiting.pop(member, None)
+
+    def keep(self, member: Watched) -> None:
+        """The connection has a running request, or is being closed: it does not make way for others."""
+        self._waiting.pop(member, None)
+
+    def wait(self, member: Watched) -> None:
+        """The connection waits for a request again."""
+        self._waiting[member] = None
 
     def acquire(self, address: str) -> bool:
         """Count one more for this address. False where it may have no more; else call ``release`` at the end."""
@@ -70,6 +91,15 @@ class Connections:
         self._by_address[address] -= 1
         if not self._by_address[address]:
             del self._by_address[address]
+
+    def _make_way(self) -> bool:
+        """Close the connection that has waited longest for a request. False where each has one."""
+        longest = next(iter(self._waiting), None)
+        if longest is None:
+            return False
+        del self._waiting[longest]
+        longest.make_way()
+        return True
 
     def _tick(self) -> None:
         now = self._loop.time()

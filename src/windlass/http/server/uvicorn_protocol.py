@@ -135,6 +135,7 @@ class ReceivingProtocol(HttpToolsProtocol):
             self._refuse(problem)
 
     def _start_request(self, head: RequestHead) -> None:
+        self._open_connections.keep(self)
         self._fill_scope(head)
         self._acquire_forwarded()
         if head.is_websocket_handshake and self._should_upgrade_to_ws():
@@ -203,6 +204,7 @@ class ReceivingProtocol(HttpToolsProtocol):
         if self.transport.is_closing() or self._is_closed:
             return
         self._head_since = self._idle_since = self.loop.time()
+        self._open_connections.wait(self)
         self.flow.resume_reading()
         if self._framing.has_pending:
             self._feed(b"")
@@ -225,10 +227,16 @@ class ReceivingProtocol(HttpToolsProtocol):
         else:
             self._linger()
 
+    def make_way(self) -> None:
+        process_counters.connections_ended.add(1, "made-way")
+        self._is_closed = True
+        self.transport.close()
+
     def _linger(self) -> None:
         if self._is_closed or self.transport.is_closing():
             return
         self._is_closed = True
+        self._open_connections.keep(self)
         if self._open_connections.lingering >= MAX_LINGERING:
             self.transport.close()
             return

@@ -210,6 +210,8 @@ def _archive_findings(facts: Facts, profile: Mapping[str, Any]) -> Iterator[Reje
     yield from _find_violations(
         _archive_limits(facts, profile), _with_inner_archives(facts), "file", "archive-not-measured"
     )
+    if not profile["unsafe_names"]:
+        yield from _unsafe_name_findings(facts)
     if contradiction := facts.get("archive_contradiction"):
         yield _Unmeasured("archive-contradiction", f"The archive contradicts itself: {contradiction}.")
     if damaged := facts.get("archive_damaged"):
@@ -219,6 +221,21 @@ def _archive_findings(facts: Facts, profile: Mapping[str, Any]) -> Iterator[Reje
         yield _Unmeasured("archive-contradiction", shared)
     if reason := facts.get("archive_not_measured"):
         yield _Unmeasured("archive-not-measured", f"What the archive unpacks to could not be measured: {reason}.")
+
+
+def _unsafe_name_findings(facts: Facts) -> Iterator[Rejection | _Unmeasured]:
+    """Compressed data of one file has no entries, so its facts have a size and no names."""
+    unsafe = facts.get("unsafe_names")
+    if unsafe is None and "unpacked_size" not in facts:
+        yield _Unmeasured(
+            "archive-not-measured", "It cannot be told where the entries of the archive would be unpacked."
+        )
+    elif unsafe:
+        detail = (
+            f"Of the archive's entries {unsafe} could be unpacked outside their directory: absolute paths, `..`, links "
+            "or devices. Make the archive anew without them."
+        )
+        yield Rejection("unsafe-names", detail, 0, unsafe)
 
 
 def _archive_limits(facts: Facts, profile: Mapping[str, Any]) -> Iterator[_Limit]:

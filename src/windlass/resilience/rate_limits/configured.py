@@ -33,3 +33,16 @@ def _limiter(directory: str, redis: str) -> Limiter:
     from windlass.resilience.rate_limits.shared_table import open_table, redis_storage
 
     return Limiter(open_table(directory, TABLE), redis_storage(redis, REDIS_TIMEOUT) if redis else None)
+
+
+def check_redis() -> str:
+    """Return that the Redis which counts calls answers, for ``windlass check``. Blocks. Raises ConnectionError, or
+    ModuleNotFoundError without the extra ``redis``."""
+    from windlass.resilience.rate_limits.shared_table import redis_storage
+
+    storage = redis_storage(conf.get().rate_limit_redis, REDIS_TIMEOUT)
+    if storage is None:
+        raise ModuleNotFoundError("Redis cannot be used: pip install 'windlass[redis]'")
+    if not storage.check():
+        raise ConnectionError("the Redis that counts calls does not answer: each machine counts on its own")
+    return "Redis answers"
