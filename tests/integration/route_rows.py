@@ -10,7 +10,7 @@ from typing import Any
 #: Every kind of credential that the routes are called with.
 KINDS = frozenset(
     {"none", "token", "session", "jwt", "staff", "grant", "used grant", "signed", "metrics"}
-    | {"expired token", "expired jwt", "expired grant"}
+    | {"expired token", "expired jwt", "expired grant", "read token", "write token", "staff without admin", "ticket"}
 )
 
 
@@ -55,8 +55,17 @@ class Row:
 
     kinds: frozenset[str]
     calls: tuple[Call, ...] = ()
+    #: Whether a call with a body changes nothing, so that a token for reading suffices.
+    only_reads: bool = False
     #: The kind of thing whose ids the route lists, of the caller alone.
     listed: str = ""
+
+    def accepted(self, method: str) -> frozenset[str]:
+        """The kinds of credentials that a call with this method accepts; of tokens with a scope, those with its own."""
+        if "token" not in self.kinds or "none" in self.kinds:
+            return self.kinds
+        scoped = "read token" if self.only_reads or method in ("GET", "HEAD", "OPTIONS") else "write token"
+        return self.kinds | {scoped, "staff without admin"}
 
     def of(
         self,
