@@ -471,6 +471,10 @@ class TestRefusals:
         problem(caller("POST", f"/files/{asset.id}/signed-url/", content=body), 413, "body-too-large")
 
 
+#: Models that the admin shows with what they belong to.
+SHOWN_WITH_OTHERS = {"Attempt", "AuditChain", "AuditIdentity", "PendingAuditEntry", "Rendition", "StepRun"}
+
+
 class TestAdmin:
     def test_every_model_is_registered_and_shown(self, record_plane: Any) -> None:
         """Each list and each form opens: fields, filters and searches that do not exist would fail here."""
