@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
+MODULES = (HERE / "test_audit.py", HERE / "test_owner_data.py")
 
 
 @pytest.mark.slow
-def test_the_audit_log_is_the_same_on_postgresql(postgres: str) -> None:
+def test_the_audit_log_and_owners_data_are_the_same_on_postgresql(postgres: str) -> None:
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(HERE / "test_audit.py")],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *map(str, MODULES)],
         env=os.environ | {"DATABASE_URL": postgres},
         cwd=HERE.parents[1],
         capture_output=True,

@@ -31,6 +31,16 @@ from windlass.accounts.grants import (
 )
 from windlass.accounts.json_web_tokens.issuer import fetch_keys_for
 from windlass.accounts.json_web_tokens.key_set import check_jwks, jwks_breaker_names
+from windlass.accounts.owner_data import (
+    close_account,
+    delete_admin_history,
+    delete_user,
+    key_callers,
+    owner_named,
+    owner_rows,
+    sessions_of,
+    user_of,
+)
 from windlass.accounts.revocation import listen_for_revocations
 from windlass.accounts.sign_in import SignInTokens, end_sign_in, prune_sign_ins, refresh, sign_in
 from windlass.accounts.signed_urls import is_signature_valid, sign_path
@@ -80,10 +90,13 @@ __all__ = [
     "authenticate_scope",
     "check_jwks",
     "claim_grant",
+    "close_account",
     "count_if_wrong",
     "create_grant",
     "create_ticket",
     "create_token",
+    "delete_admin_history",
+    "delete_user",
     "end_sign_in",
     "ensure_user",
     "fetch_keys_for",
@@ -92,11 +105,14 @@ __all__ = [
     "is_staff",
     "is_staff_owner",
     "jwks_breaker_names",
+    "key_callers",
     "list_tokens",
     "list_users",
     "listen_for_revocations",
     "may_sign_in",
     "needs_no_database",
+    "owner_named",
+    "owner_rows",
     "presented_credential",
     "prune_grants",
     "prune_sign_ins",
@@ -105,10 +121,12 @@ __all__ = [
     "release_grant",
     "require_may_try",
     "revoke_token",
+    "sessions_of",
     "set_active",
     "sign_in",
     "sign_path",
     "still_authenticates",
     "token_that_needs_keys",
     "upload_of_grant",
+    "user_of",
 ]

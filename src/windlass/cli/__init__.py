@@ -15,6 +15,7 @@ from windlass.cli.dead_letters import dead_group
 from windlass.cli.doctor import doctor
 from windlass.cli.files import files_group, trash_group
 from windlass.cli.move import move
+from windlass.cli.owner import owner_group
 from windlass.cli.processes import scheduler, web, worker
 from windlass.cli.profiles_and_plan import plan, profiles
 from windlass.cli.quota import quota_group
@@ -67,3 +68,4 @@ app.add_typer(level_group, name="level")
 app.add_typer(dead_group, name="dead")
 app.add_typer(webhook_group, name="webhook")
 app.add_typer(audit_group, name="audit")
+app.add_typer(owner_group, name="owner")

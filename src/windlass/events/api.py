@@ -23,6 +23,7 @@ from windlass.events.level_reader import (
     service_level,
 )
 from windlass.events.models import CircuitBreaker, Event
+from windlass.events.owner_data import erase_events, owner_rows
 from windlass.events.service_level import (
     LevelStatus,
     claim_evaluation,
@@ -111,10 +112,12 @@ __all__ = [
     "disable_endpoint",
     "document",
     "endpoints_with_due_deliveries",
+    "erase_events",
     "events_after",
     "is_system_type",
     "kept_from",
     "last_id",
+    "owner_rows",
     "parse_target",
     "pin_service_level",
     "postpone",

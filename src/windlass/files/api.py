@@ -144,6 +144,12 @@ from windlass.files.move import (
     remove_expired_objects,
     retain_object,
 )
+from windlass.files.owner_data import (
+    delete_blobs_without_files,
+    delete_bytes_of_file,
+    delete_bytes_of_upload,
+    owner_rows,
+)
 from windlass.files.processing_record import ProcessingRecord
 from windlass.files.profiles import MediaRules, Profile, profile, profiles
 from windlass.files.quota import (
@@ -239,6 +245,9 @@ __all__ = [
     "create_upload",
     "damaged_blobs",
     "defer_direct_upload_check",
+    "delete_blobs_without_files",
+    "delete_bytes_of_file",
+    "delete_bytes_of_upload",
     "delete_file",
     "delete_objects",
     "delete_orphans",
@@ -295,6 +304,7 @@ __all__ = [
     "open_blob",
     "owed_step_counts",
     "owed_steps",
+    "owner_rows",
     "profile",
     "profiles",
     "prune_idempotency_keys",

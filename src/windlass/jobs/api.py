@@ -20,6 +20,7 @@ from windlass.jobs.failure_statistics import failure_statistics
 from windlass.jobs.models import Attempt, Job
 from windlass.jobs.notify import broker_breaker_names, check_broker, connect_broker
 from windlass.jobs.outcomes import StartedStage, dead_letter, finish, finish_and_continue, postpone, retry_later
+from windlass.jobs.owner_data import rows_of_files
 from windlass.jobs.process_heartbeats import (
     ALIVE_SECONDS,
     BEAT_SECONDS,
@@ -100,6 +101,7 @@ __all__ = [
     "retry_dead_letters",
     "retry_later",
     "revoke_claim",
+    "rows_of_files",
     "running_jobs_of",
     "seen_processes",
 ]
