@@ -36,7 +36,10 @@ from windlass.storage.registry import store  # noqa: E402
 
 @pytest.fixture(autouse=True, scope="module")
 def database() -> None:
+    """A migrated database without files: those of other tests are not backed up, as some are sparse and of 4 TiB."""
     django_home.migrated()
+    FileAsset.objects.all().delete()
+    Blob.objects.all().delete()
 
 
 @pytest.fixture

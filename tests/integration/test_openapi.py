@@ -74,6 +74,26 @@ def test_operations_are_distinct_and_name_their_path_parameters(document: dict[s
     assert len(ids) == len(set(ids))
 
 
+def test_every_reply_is_described_with_its_headers(document: dict[str, Any]) -> None:
+    described = [
+        reply["headers"]
+        for item in document["paths"].values()
+        for operation in item.values()
+        for reply in operation["responses"].values()
+    ]
+    required = {name for name, header in described[0].items() if header["required"]}
+    assert required == {"X-Request-ID", "Cache-Control"}
+    assert all(each == described[0] for each in described)
+
+
+def test_head_of_a_download_has_every_status_of_get(document: dict[str, Any]) -> None:
+    """Such as 304, which If-None-Match gives; and no content."""
+    for path in ("/files/{file_id}/download", "/files/{file_id}/thumbnail", "/files/zip"):
+        get, head = (document["paths"][path][method]["responses"] for method in ("get", "head"))
+        assert set(head) == set(get), path
+        assert all("content" not in reply for status, reply in head.items() if status != "default")
+
+
 def test_every_call_but_the_public_ones_requires_a_credential(document: dict[str, Any]) -> None:
     open_calls = {
         (method, path)

@@ -21,6 +21,7 @@ TOLD = ("accounts", "files", "http", "kernel", "processing", "protocols", "recei
 #: What may repeat the words of an error, because another person reads it, or because the error is one of ours.
 FOR_OTHERS = frozenset(
     {
+        "accounts/json_web_tokens/key_set.py: FetchFailed",  # goes to the log and to `windlass check`
         "files/profiles.py",  # BadSetting: who runs the server reads it
         "files/store_breaker.py",  # a number of ours
         "http/downloads/object_streaming.py",  # StoreError: goes to the log

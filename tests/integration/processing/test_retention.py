@@ -23,6 +23,7 @@ from windlass.files.api import Blob, FileAsset, FileStatus
 from windlass.http.file_records import file_record
 from windlass.kernel.clock import now, rfc3339
 from windlass.operations import sweep
+from windlass.operations.sweep import LABELS
 from windlass.storage.contract import ObjectMissing
 
 
@@ -67,11 +68,13 @@ def with_times_in_the_past(asset: FileAsset, **ends: float) -> FileAsset:
 
 
 def sweep_output(*arguments: str) -> dict[str, tuple[int, int]]:
-    """Return the non-zero figures that ``windlass sweep`` prints."""
+    """Return the non-zero figures that ``windlass sweep`` prints, but for claims that other tests have left."""
     ended = CliRunner().invoke(app, ["sweep", "--json", "--home", str(conf.get().windlass_home), *arguments])
     assert ended.exit_code == 0, ended.output
     found = [json.loads(line) for line in ended.output.splitlines()]
-    return {each["what"]: (each["count"], each["bytes_freed"]) for each in found if each["count"]}
+    figures = {each["what"]: (each["count"], each["bytes_freed"]) for each in found if each["count"]}
+    figures.pop(LABELS["claims_revoked"], None)
+    return figures
 
 
 def test_a_profile_sets_expiry_and_release_of_its_files(with_profile: Callable[[str], None]) -> None:
