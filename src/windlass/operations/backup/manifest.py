@@ -102,7 +102,8 @@ def write_summary(location: Store, backup: Backup) -> None:
 def list_backups(location: Store) -> list[Backup]:
     """Return the complete backups, the oldest first. Raises BackupError, StoreError."""
     ids = {info.key.split("/")[1] for info in location.objects(BACKUPS) if info.key.endswith(f"/{SUMMARY}")}
-    return [read_summary(location, each) for each in sorted(ids)]
+    backups = [read_summary(location, each) for each in ids]
+    return sorted(backups, key=lambda backup: datetime.fromisoformat(backup.created_at))
 
 
 def find_backup(location: Store, backup_id: str | None) -> Backup:
