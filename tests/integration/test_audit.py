@@ -136,6 +136,26 @@ def test_sign_ins_are_recorded_where_the_setting_says_so(
     assert f"unknown-{owner}" not in json.dumps(list(events.audit_entries()))
 
 
+def test_signing_in_by_the_api_is_recorded_with_the_address(
+    owner: str, user: Callable[..., ApiClient], app: Any
+) -> None:
+    from django.contrib.auth import get_user_model
+
+    person = get_user_model().objects.create(username=owner)
+    person.set_password("a long passphrase")
+    person.save()
+    anybody = ApiClient(app)
+
+    for password, status in (("wrong", 401), ("a long passphrase", 200)):
+        reply = anybody("POST", "/api/v1/auth/token", json={"username": owner, "password": password})
+        assert reply.status_code == status, reply.text
+
+    refused, signed_in = entries(f"user:{person.pk}")
+    assert (refused["action"], signed_in["action"]) == ("sign_in.refused", "sign_in.succeeded")
+    assert signed_in["actor_name"] == signed_in["owner_name"] == f"user:{person.pk}"
+    assert (signed_in["actor_address"], signed_in["credential"]) == ("127.0.0.1", "password")
+
+
 @pytest.mark.usefixtures("owner")
 def test_staff_list_the_log_by_pages_and_filters(user: Callable[..., ApiClient]) -> None:
     staff, alice = user(staff=True), user()

@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from windlass.database.read_only_admin import ReadOnly
-from windlass.events.audit.models import AuditEntry
+from windlass.events.audit.models import AuditChain, AuditEntry, AuditIdentity, PendingAuditEntry
 from windlass.events.circuit_breakers import reset_circuit
 from windlass.events.level_reader import pin_service_level, release_service_level
 from windlass.events.models import CircuitBreaker, Delivery, Event, ServiceLevelState, WebhookEndpoint
@@ -28,6 +28,25 @@ class AuditEntryAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # 
     list_filter = ["action", "credential", "at"]
     list_select_related = ["actor", "owner"]
     search_fields = ["file_id", "upload_id", "subject", "request_id", "actor__name", "actor__address", "owner__name"]
+
+
+@admin.register(PendingAuditEntry)
+class PendingAuditEntryAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
+    """Usually empty: the sweep moves them into the chain every few seconds."""
+
+    list_display = ["id", "at", "action", "actor", "owner", "file_id"]
+
+
+@admin.register(AuditIdentity)
+class AuditIdentityAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
+    list_display = ["id", "name", "address", "erased_at"]
+    search_fields = ["id", "name", "address"]
+    exclude = ["salt"]
+
+
+@admin.register(AuditChain)
+class AuditChainAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
+    list_display = ["sequence", "hash", "base_sequence", "base_hash"]
 
 
 @admin.register(CircuitBreaker)
