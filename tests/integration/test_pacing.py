@@ -1,4 +1,4 @@
-"""A transfer of a profile with ``max_bytes_per_second`` writes what it has while it waits, and ends when it is asked to."""
+"""A transfer with ``max_bytes_per_second`` writes what it has while it waits, and ends when it is asked to."""
 
 from __future__ import annotations
 
