@@ -108,6 +108,17 @@ def test_stored_bytes_are_in_a_sandbox_and_may_be_embedded(staff: ApiClient) -> 
         assert headers["cross-origin-resource-policy"] == "cross-origin"
 
 
+@pytest.mark.parametrize("fields", [{"if-none-match": "*"}, {"range": "bytes=999999999-"}], ids=["304", "416"])
+def test_replies_without_the_stored_bytes_may_be_embedded_too(staff: ApiClient, fields: dict[str, str]) -> None:
+    """A browser that goes on playing a video asks for a range again, and blocks any reply of another policy."""
+    from windlass.files.api import FileStatus
+
+    file = make_file(staff.owner, b"abc", gate_passed=True, status=FileStatus.READY, checksum="ab" * 32)
+    reply = staff("GET", f"/files/{file.id}/download/", headers=fields)
+    assert reply.status_code in (304, 416)
+    assert reply.headers["cross-origin-resource-policy"] == "cross-origin"
+
+
 def test_the_api_page_loads_nothing_from_elsewhere(staff: ApiClient) -> None:
     text = staff("GET", "/api/docs").text
     assert re.findall(r'(?:src|href)="(?!/static/)[^"]*"', text) == []

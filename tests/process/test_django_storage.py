@@ -72,7 +72,8 @@ def files(place: Path) -> dict[str, bytes]:
 
 
 def staged(server: ServerProcess) -> list[str]:
-    return [name for name in files(server.home / "staging") if name != "STAGING"]
+    """What is staged of uploads; not what the check of the store writes and removes (``.put-…``)."""
+    return [name for name in files(server.home / "staging") if name != "STAGING" and not name.startswith(".put-")]
 
 
 def assert_stored_and_served(

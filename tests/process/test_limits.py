@@ -8,6 +8,7 @@ import os
 import socket
 import struct
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import httpx
 import psutil
@@ -196,14 +197,16 @@ def test_unfinished_json_bodies_use_little_memory_and_block_nobody(
 
 
 def test_a_server_at_its_connection_limit_answers_503(make_server: object) -> None:
-    with connect(make_server(MAX_CONNECTIONS="20")) as http:  # type: ignore[operator]
-        assert http.get("/livez").status_code == 200
+    """Each of its connections has a running request. One that is silent would make way."""
+    with connect(make_server(MAX_CONNECTIONS="20")) as http, ExitStack() as streams:  # type: ignore[operator]
         port = http.base_url.port
         assert port
-        idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(19)]
+        for _ in range(20):
+            wire = streams.enter_context(Wire(port))
+            wire.head("GET", "/events/")
+            assert wire.reply_status() == 200
         with Wire(port) as wire:
             wire.head("GET", "/livez")
             assert wire.read_reply().status == 503
-        for client in idle:
-            client.close()
+        streams.close()
         assert eventually(lambda: http.get("/livez").status_code == 200)

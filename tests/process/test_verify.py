@@ -63,6 +63,10 @@ def run_verification(server: ServerProcess, *arguments: str) -> tuple[int, list[
     return result.returncode, [json.loads(line) for line in result.stdout.splitlines()]
 
 
+def content_check(http: httpx.Client) -> str:
+    return str(http.get("/readyz").json()["checks"]["content"]["detail"])
+
+
 def test_a_flipped_bit_on_the_disk_blocks_every_read_until_it_is_mended(
     http: httpx.Client, target_server: ServerProcess
 ) -> None:
@@ -102,7 +106,7 @@ def test_a_flipped_bit_on_the_disk_blocks_every_read_until_it_is_mended(
     assert http.get(f"/files/{other['id']}/download/").headers["X-Accel-Redirect"]
     (check,) = [each for each in http.get(f"{file}/").json()["checks"] if each["name"] == "integrity"]
     assert check["state"] == "failed"
-    assert "1 stored files are damaged" in http.get("/readyz").json()["checks"]["content"]["detail"]
+    assert eventually(lambda: "1 stored files are damaged" in content_check(http), every=0.2), "kept for 10 s"
     assert "windlass_damaged_objects 1.0" in http.get("/metrics").text
 
     flip(place, 2 * MB + 77)  # as a restored backup would

@@ -87,6 +87,10 @@ class Wire:
         assert 100 <= status < 200, status
         return status, headers
 
+    def reply_status(self) -> int:
+        """Read the head of a reply whose body may not end, and return its status."""
+        return self._reply_head()[0]
+
     def is_closed_by_server(self) -> bool:
         """Return whether the server closes the connection without further bytes."""
         try:

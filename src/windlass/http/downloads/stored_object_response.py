@@ -55,7 +55,7 @@ async def stored_object_response(request: Request, stored: StoredObject) -> Resp
     headers = _headers(stored)
     check_preconditions(request, stored.etag, stored.modified_at)
     if is_not_modified(request, stored.etag, stored.modified_at):
-        names = ("ETag", "Last-Modified", "Cache-Control")
+        names = ("ETag", "Last-Modified", "Cache-Control", *STORED_OBJECT_HEADERS)
         return Response(status_code=304, headers={name: headers[name] for name in names if name in headers})
     if request.method == "HEAD":  # ranges are defined for GET alone
         return Response(headers=headers)
@@ -133,6 +133,6 @@ def _range(request: Request, stored: StoredObject) -> ByteRange | None:
     except UnsatisfiableRange as error:
         raise RangeNotSatisfiable(
             f"There are {stored.size} bytes here; the range begins after the last.",
-            headers={"Content-Range": f"bytes */{stored.size}"},
+            headers={"Content-Range": f"bytes */{stored.size}", **STORED_OBJECT_HEADERS},
             size=stored.size,
         ) from error
