@@ -6,7 +6,6 @@ answer, the process reports maintenance by itself.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import threading
 from collections.abc import Collection, Mapping
@@ -20,6 +19,7 @@ from windlass import conf
 from windlass.database.outage import is_outage
 from windlass.events.service_level import LevelStatus, pin_level, read_level, record_observations, release_level
 from windlass.kernel.clock import monotonic, now
+from windlass.kernel.event_loops import runs_event_loop
 from windlass.resilience.service_level import FAILED, Observation, ServiceLevel
 
 log = structlog.get_logger(__name__)
@@ -50,12 +50,12 @@ class LevelReader:
     def status(self) -> LevelStatus:
         """Never raises."""
         if conf.get().celery_task_always_eager:  # in tests: another thread would not see the test's transaction
-            return self._status if _runs_event_loop() else self._read_inline()
+            return self._status if runs_event_loop() else self._read_inline()
         with self._changed:
             self._called_at = monotonic()
             if monotonic() - self._read_at >= KEEP_SECONDS:
                 is_asked_now = self._ask()
-                if not _runs_event_loop() and (is_asked_now or not self._is_away()):
+                if not runs_event_loop() and (is_asked_now or not self._is_away()):
                     self._changed.wait_for(lambda: not self._is_asked, WAIT_SECONDS)
             return self._of_outage() if self._is_away() else self._status
 
@@ -123,14 +123,6 @@ class LevelReader:
 
     def _read_inline(self) -> LevelStatus:
         return self.use(self._read() or self._status)
-
-
-def _runs_event_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
 
 
 reader = LevelReader()

@@ -7,7 +7,6 @@ alone for a while. It has a connection of its own, so the caller's transaction i
 
 from __future__ import annotations
 
-import asyncio
 import os
 import threading
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from windlass import conf
 from windlass.database.connection import atomic
 from windlass.events.circuit_breakers import change_circuit, is_event, read_circuit, renew_trial
 from windlass.kernel.clock import monotonic
+from windlass.kernel.event_loops import runs_event_loop
 from windlass.resilience import circuit_breaker
 from windlass.resilience.circuit_breaker import Change
 from windlass.resilience.circuits import TRIAL_LEASE_SECONDS, Circuit, CircuitsUnavailable
@@ -65,7 +65,7 @@ class TableCircuits:
 
     def _run(self, work: Callable[[], T]) -> T:
         """Run a query in the thread. Raises CircuitsUnavailable."""
-        if _runs_event_loop() or monotonic() < self._paused_until:
+        if runs_event_loop() or monotonic() < self._paused_until:
             raise CircuitsUnavailable
         if conf.get().celery_task_always_eager:
             return _run_inline(work)
@@ -148,14 +148,6 @@ def _run_inline(work: Callable[[], T]) -> T:
             return work()
     except Error as error:
         raise CircuitsUnavailable from error
-
-
-def _runs_event_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
 
 
 _circuits = TableCircuits()

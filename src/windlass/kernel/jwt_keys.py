@@ -77,6 +77,7 @@ def candidates(keys: Collection[VerificationKey], algorithm: str, kid: str | Non
 
 
 def _key_of_block(label: str, pem: bytes) -> VerificationKey:
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
     from cryptography.x509 import load_pem_x509_certificate
 
@@ -84,7 +85,7 @@ def _key_of_block(label: str, pem: bytes) -> VerificationKey:
         raise ValueError("it is a private key; tokens are verified with the public key alone")
     try:
         key = load_pem_x509_certificate(pem).public_key() if label == "CERTIFICATE" else load_pem_public_key(pem)
-    except Exception as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise ValueError(f"the key in PEM cannot be read: {' '.join(str(error).split())[:200]}") from error
     return VerificationKey(key, _algorithms_of(key))
 

@@ -78,11 +78,11 @@ class LevelEvaluator:
     async def _evaluate_once(self) -> None:
         try:
             await self.evaluate()
-        except Exception as error:
+        except Exception as error:  # the boundary of one evaluation: the next one may succeed
             if is_outage(error):
                 log_outage(error)
                 await in_database(events.service_level)  # so that this process notices that the database is away
-            else:  # whatever it was, the next evaluation may succeed
+            else:
                 log.exception("level.not_evaluated")
 
     def _unknown(self, seen: Mapping[str, Observation]) -> set[str]:

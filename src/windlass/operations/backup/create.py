@@ -92,7 +92,7 @@ def make_backup(
         try:
             progress = _Progress(Throttle(bytes_per_second, stop), run, on_progress)
             backup = _BackupRun(location, scratch, progress, on_missing).make(stop, secret_key=secret_key)
-        except BaseException:
+        except BaseException:  # also where it is stopped: deletions must not wait for a backup that has ended
             files.abandon_backup(run)
             raise
         files.finish_backup(run, objects=backup.objects, size=backup.bytes, missing=backup.missing)

@@ -21,7 +21,7 @@ def check_broker() -> Finding:
         return Finding("Jobs run in the call that enqueues them.", CheckState.OFF)
     try:
         jobs.check_broker(BROKER_SECONDS)
-    except Exception as error:
+    except Exception as error:  # each broker's client has errors of its own
         log.debug("health.broker_away", error=f"{type(error).__name__}: {error}")
         raise CheckFailed("away: files are stored, and are processed when it is back.", _BROKER_LIMIT) from error
     return Finding("It answers.", limit=_BROKER_LIMIT)

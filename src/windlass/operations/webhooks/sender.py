@@ -106,7 +106,7 @@ async def _admitted(breaker_name: str) -> AsyncIterator[None]:
     await in_thread(call.__enter__)
     try:
         yield
-    except BaseException as error:
+    except BaseException as error:  # also a cancellation: the breaker must learn how the call ended
         await in_thread(_leave, call, error)
         raise
     await in_thread(_leave, call, None)
