@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.integration.asgi_client import REQUEST_ID, ApiClient, make_file
-
 from windlass.files.search_facts import searchable_facts
 
 pytest_plugins = ["tests.integration.record_plane"]
