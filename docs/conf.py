@@ -1,4 +1,4 @@
-"""Build the documentation as a site: ``make site`` writes it to build/site. Sphinx with MyST reads the Markdown pages."""
+"""Build the documentation as a site with Sphinx and MyST: ``make site`` writes it to build/site."""
 
 from __future__ import annotations
 
