@@ -69,6 +69,22 @@ def test_the_page_may_show_pictures_of_the_download_origin_and_no_other(staff: A
     assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
 
 
+def test_the_page_may_show_what_a_store_sends_where_downloads_are_redirected_to_it(
+    staff: ApiClient, configure: Any, request: pytest.FixtureRequest
+) -> None:
+    from windlass.storage import registry
+
+    request.addfinalizer(registry._create.cache_clear)
+    bucket = {"AWS_STORAGE_BUCKET_NAME": "pictures", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+    configure(**bucket, AWS_S3_ENDPOINT_URL="http://10.0.0.7:9000", AWS_S3_PUBLIC_ENDPOINT_URL="https://s3.example.org")
+    policy = directives(staff("GET", "/").headers["content-security-policy"])
+    assert policy["img-src"] == "'self' https://s3.example.org blob: data:"
+    assert policy["media-src"] == "'self' https://s3.example.org blob:"
+    assert policy["connect-src"] == "'self'"
+    configure(DOWNLOADS="proxy")
+    assert "s3.example.org" not in staff("GET", "/").headers["content-security-policy"]
+
+
 @pytest.mark.parametrize("path", PAGES)
 def test_pages_have_nothing_inline_and_an_origin_of_their_own(path: str, staff: ApiClient) -> None:
     from django.contrib.auth import get_user_model

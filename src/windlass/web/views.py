@@ -13,6 +13,7 @@ from windlass import conf
 from windlass.files.api import profiles
 from windlass.kernel import urls
 from windlass.kernel.document_policies import page_policy
+from windlass.storage.redirection import redirect_origins
 
 
 @require_safe
@@ -28,5 +29,5 @@ def render_page(request: HttpRequest, template: str, page_name: str, context: di
     settings = conf.get()
     shared = {"root": urls.path(""), "page_name": page_name, "open_mode": not settings.credentials_required}
     response = render(request, template, shared | context)
-    response["Content-Security-Policy"] = page_policy(settings.media_url)
+    response["Content-Security-Policy"] = page_policy(settings.media_url, *redirect_origins())
     return response
