@@ -39,7 +39,8 @@ _INLINE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """An object that may be sent, and what its headers say. ``etag`` is strong and quoted."""
+    """An object that may be sent, and what its headers say. ``etag`` is strong and quoted. ``inline``: a browser may
+    show it, if its type allows that."""
 
     store: str
     key: str
@@ -48,6 +49,7 @@ class StoredObject:
     filename: str
     etag: str | None
     modified_at: datetime
+    inline: bool = True
 
 
 async def stored_object_response(request: Request, stored: StoredObject) -> Response:
@@ -108,7 +110,7 @@ async def presigned_url(request: Request, store_name: str, key: str, headers: Ma
 
 def _headers(stored: StoredObject) -> dict[str, str]:
     mime_type = stored.mime_type if _TYPE.fullmatch(stored.mime_type or "") else None
-    inline = _INLINE.fullmatch((mime_type or "").partition(";")[0])
+    inline = stored.inline and _INLINE.fullmatch((mime_type or "").partition(";")[0])
     headers = {
         "Content-Type": mime_type or UNKNOWN_TYPE,
         "Content-Length": str(stored.size),
