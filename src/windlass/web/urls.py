@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern, URLResolver, path
+from django.urls import URLPattern, URLResolver, path, re_path
 
-from windlass.web.views import page
+from windlass.web.views import file_page, page
 
-urlpatterns: list[URLPattern | URLResolver] = [path("", page, name="windlass-page")]
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("", page, name="windlass-page"),
+    re_path(r"^f/(?P<file_id>[^/]+)/?$", file_page, name="windlass-file"),
+]
