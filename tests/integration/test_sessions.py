@@ -114,7 +114,9 @@ def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(browser: Browser,
     browser("GET", "/")
     answer = browser("POST", SESSION, json={"username": person.username, "password": PASSWORD})
     cookies = [each for each in answer.headers.get_list("set-cookie") if each.startswith("sessionid=")]
-    assert len(cookies) == 1 and "HttpOnly" in cookies[0] and "SameSite=Lax" in cookies[0]
+    assert len(cookies) == 1
+    assert "HttpOnly" in cookies[0]
+    assert "SameSite=Lax" in cookies[0]
 
 
 def test_what_is_wrong_is_refused_with_the_reason(browser: Browser, person: Any) -> None:
