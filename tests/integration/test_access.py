@@ -53,6 +53,9 @@ CHUNK_FORM: dict[str, Any] = {
 
 ROWS: dict[str, Row] = {
     "GET /": PUBLIC,
+    "GET /first-run/": PUBLIC,
+    "GET /operations/": PUBLIC,  # answers with the sign-in page, or 404; test_sign_in_pages.py
+    "GET /sign-in/": PUBLIC,
     "GET /api/docs": PUBLIC,
     "GET /api/openapi.json": PUBLIC,
     "POST /api/v1/auth/refresh": PUBLIC,
