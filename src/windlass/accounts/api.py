@@ -20,6 +20,7 @@ from windlass.accounts.authentication import (
     still_authenticates,
     token_that_needs_keys,
 )
+from windlass.accounts.followed_events import MayNotFollow, require_may_follow
 from windlass.accounts.grants import (
     GRANT_PARAMETER,
     GRANT_PREFIX,
@@ -41,6 +42,7 @@ from windlass.accounts.owner_data import (
     sessions_of,
     user_of,
 )
+from windlass.accounts.permission_rule import readable_by_owner
 from windlass.accounts.revocation import listen_for_revocations
 from windlass.accounts.sign_in import SignInTokens, end_sign_in, prune_sign_ins, refresh, sign_in
 from windlass.accounts.signed_urls import is_signature_valid, sign_path
@@ -82,6 +84,7 @@ __all__ = [
     "TICKET_SECONDS",
     "Access",
     "CsrfTokenMissing",
+    "MayNotFollow",
     "Presented",
     "ProvedCredentials",
     "SignInTokens",
@@ -117,8 +120,10 @@ __all__ = [
     "prune_grants",
     "prune_sign_ins",
     "prune_tickets",
+    "readable_by_owner",
     "refresh",
     "release_grant",
+    "require_may_follow",
     "require_may_try",
     "revoke_token",
     "sessions_of",

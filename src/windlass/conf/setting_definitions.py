@@ -505,8 +505,8 @@ class Settings:
     )
     permission_rule: str = setting(
         "",
-        "Function of your project, as `package.module.function`, that says who may use the uploads and files of other "
-        "owners: `(principal, action, owner) -> bool`. Empty: their owner and staff alone.",
+        "Function of your project, as `package.module.function`, that says whose uploads and files a caller may use: "
+        "`(principal, action, owners) -> owners`. Empty: the caller's own; for staff everybody's.",
     )
     metrics_token: str = setting("", "Bearer token that may read `/metrics`, besides staff.")
     # JSON Web Tokens of an identity provider or another application

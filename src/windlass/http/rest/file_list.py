@@ -50,7 +50,7 @@ class FileQuery(Schema):
     reference: _Text | None = None
     q: _Text | None = Field(None, description="Part of the file name; case and Unicode composition are ignored.")
     owner: Annotated[str, StringConstraints(max_length=200)] | None = Field(
-        None, description="Another owner, such as `user:7`, whose files the caller may read. Else the caller's files."
+        None, description="One owner, such as `user:7`. Else all whose files the caller may read."
     )
     trashed: bool | None = Field(None, description="True: only files in the trash. Else only files outside it.")
 
