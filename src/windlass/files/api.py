@@ -115,6 +115,7 @@ from windlass.files.integrity import (
     require_intact,
     selected_bytes,
 )
+from windlass.files.kinds import KINDS, Kind, is_of_kind, kind_of
 from windlass.files.lease_rows import (
     CHUNK_CLAIMS,
     KEY_CLAIMS,
@@ -189,6 +190,7 @@ __all__ = [
     "CHUNK_CLAIMS",
     "FACT_COLUMNS",
     "KEY_CLAIMS",
+    "KINDS",
     "UNFINISHED_UPLOADS",
     "UPLOAD_LEASES",
     "Answer",
@@ -205,6 +207,7 @@ __all__ = [
     "IllegalTransition",
     "KeyClaim",
     "KeyedRequest",
+    "Kind",
     "Lease",
     "LeaseLost",
     "MediaRules",
@@ -287,9 +290,11 @@ __all__ = [
     "is_complete_partial",
     "is_extendable",
     "is_in_processing",
+    "is_of_kind",
     "is_unchanged",
     "is_unmoved",
     "key_reused",
+    "kind_of",
     "last_backup",
     "lease_of",
     "leased_upload",

@@ -119,6 +119,8 @@ class FileAsset(models.Model):
 
     original_filename = models.CharField(max_length=255)
     search_name = SearchName(default="", blank=True, editable=False)
+    #: ``search_facts.searchable_facts`` of ``extra_attributes``.
+    search_facts = models.TextField(default="", db_default="", blank=True, editable=False)
     size = models.BigIntegerField()
     profile = models.CharField(max_length=64)
     reference = models.CharField(max_length=255, null=True, blank=True)  # noqa: DJ001  null: not given
@@ -159,6 +161,10 @@ class FileAsset(models.Model):
         indexes = [
             models.Index(fields=["owner", "-created_at", "-id"], name="file_of_owner"),
             models.Index(fields=["-created_at", "-id"], name="file_by_time"),
+            models.Index(fields=["owner", "search_name", "id"], name="file_of_owner_by_name"),
+            models.Index(fields=["search_name", "id"], name="file_by_name"),
+            models.Index(fields=["owner", "size", "id"], name="file_of_owner_by_size"),
+            models.Index(fields=["size", "id"], name="file_by_size"),
             models.Index(fields=["owner", "checksum"], name="file_by_content"),
             models.Index(fields=["reference"], name="file_by_reference"),
             models.Index(fields=["status"], name="file_by_status"),
