@@ -33,10 +33,12 @@ STORED_OBJECT_HEADERS = {
 
 
 def page_policy(media_url: str = "") -> str:
-    """The policy of a page whose pictures come from its own origin, and from that of ``media_url`` if it names one."""
+    """The policy of a page whose pictures and recordings come from its own origin, and from that of ``media_url`` if it
+    names one."""
     media = urlsplit(media_url)
     pictures = f"'self' {media.scheme}://{media.netloc}" if media.netloc else "'self'"
     return (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-        f"img-src {pictures} blob: data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+        f"img-src {pictures} blob: data:; media-src {pictures} blob:; "
+        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     )

@@ -1,6 +1,8 @@
-"""The web page. Anybody may load it; its script calls the API with the visitor's own credential."""
+"""The pages. Anybody may load them; their scripts call the API with the visitor's own credential."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -17,7 +19,14 @@ from windlass.kernel.document_policies import page_policy
 @ensure_csrf_cookie
 def page(request: HttpRequest) -> HttpResponse:
     with_trash = [profile.name for profile in profiles().values() if profile.trash_hours]
-    context = {"needs_token": conf.get().credentials_required, "trashing": " ".join(with_trash), "root": urls.path("")}
-    response = render(request, "windlass/page.html", context)
-    response["Content-Security-Policy"] = page_policy(conf.get().media_url)
+    context = {"needs_token": conf.get().credentials_required, "trashing": " ".join(with_trash)}
+    return render_page(request, "windlass/page.html", "files", context)
+
+
+def render_page(request: HttpRequest, template: str, page_name: str, context: dict[str, Any]) -> HttpResponse:
+    """Render a page that extends ``windlass/base.html``, with the Content-Security-Policy of pages."""
+    settings = conf.get()
+    shared = {"root": urls.path(""), "page_name": page_name, "open_mode": not settings.credentials_required}
+    response = render(request, template, shared | context)
+    response["Content-Security-Policy"] = page_policy(settings.media_url)
     return response
