@@ -81,5 +81,5 @@ export class Processing {
 export function stepsOf({ steps, message }) {
   const done = steps.filter(({ state }) => ENDED_STEPS.has(state)).length;
   const running = steps.find(({ state }) => state === "running");
-  return { done, of: steps.length, now: message || running?.name.replaceAll("_", " ") || "Waiting for a worker" };
+  return { done, of: steps.length, now: message || running?.name.replaceAll("_", " ") || "Processing" };
 }

@@ -237,7 +237,10 @@ export class Queue {
       totals.sent += sent;
       if (!this.#hasRecord(state)) totals.done += 1;
     }
-    return { ...totals, perSecond: this.meter.perSecond, secondsLeft: this.meter.secondsFor(totals.bytes - totals.sent) };
+    // Of many small files, the time of each request decides, not the rate: nothing is said then.
+    const hasRate = [...this.#sending].some(({ meter }) => meter.perSecond);
+    const left = this.meter.secondsFor(totals.bytes - totals.sent);
+    return { ...totals, perSecond: hasRate ? this.meter.perSecond : null, secondsLeft: hasRate ? left : null };
   }
 
   /** Whether something would be lost by leaving: a later page could not go on without asking for the file. */

@@ -37,7 +37,7 @@ function speedOf({ meter, size, sent }) {
 }
 
 function processingText({ processing }) {
-  if (!processing?.steps.length) return "Uploaded. Processing begins.";
+  if (!processing?.steps.length) return "Uploaded. Waiting for a worker.";
   const { done, of, now } = stepsOf(processing);
   return `${now} (${Math.min(done + 1, of)} of ${of})`;
 }
