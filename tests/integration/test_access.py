@@ -121,7 +121,7 @@ ROWS: dict[str, Row] = {
     "GET /files/{}/text": OWNER.of("file"),
     "GET /files/{}/thumbnail": OWNER.of("file"),
     "OPTIONS /files": PUBLIC,
-    "POST /files": CREATE.of("partial upload", headers=TUS | {"Upload-Concat": "final;/uploads/{id}"}, for_staff=False),
+    "POST /files": CREATE.of("partial upload", headers=TUS | {"Upload-Concat": "final;/uploads/{id}"}),
     "POST /files/batch": CREATE,
     "POST /files/zip": OWNER_READS.of("file", json={"ids": ["{id}"]}).of("file", json={"reference": "{reference}"}),
     "POST /files/{}/release": OWNER.of("file"),

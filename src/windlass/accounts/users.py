@@ -47,6 +47,16 @@ def find_by_key(text: str) -> Any | None:
         return None
 
 
+def user_id_of(owner: str) -> Any | None:
+    """The primary key of the user that this owner (``kernel.principals``) is; None for another owner."""
+    if not owner.startswith(USER_PREFIX):
+        return None
+    try:
+        return get_user_model()._meta.pk.to_python(owner.removeprefix(USER_PREFIX))
+    except ValidationError:
+        return None
+
+
 def list_users() -> list[Any]:
     return list(_manager().order_by("pk"))
 
