@@ -25,7 +25,8 @@ class FirstAccountForm(UserCreationForm):  # type: ignore[type-arg]  # takes no 
 
     def save(self, commit: bool = True) -> User:
         self.instance.is_staff = self.instance.is_superuser = True
-        return super().save(commit)
+        user: User = super().save(commit)
+        return user
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
