@@ -28,7 +28,9 @@ def page(request: HttpRequest) -> HttpResponse:
 def file_page(request: HttpRequest, file_id: str) -> HttpResponse:
     """The page of one file. Whether there is such a file is known to the API, which the script asks as the visitor."""
     known = parse_id(file_id)
-    response = render_page(request, "windlass/file.html", "files", _trash() | {"file_id": known, "known": known is not None})
+    response = render_page(
+        request, "windlass/file.html", "files", _trash() | {"file_id": known, "known": known is not None}
+    )
     response.status_code = 404 if known is None else 200
     return response
 

@@ -1,4 +1,4 @@
-"""Server-Sent Events of a file, of an upload, or of everything that the caller owns (http-api section 6)."""
+"""Server-Sent Events of a file, of an upload, or of everything that the caller may read (http-api section 6)."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 from windlass.accounts import api as accounts
 from windlass.accounts.api import LIVE
 from windlass.database.outage import is_outage, log_outage
+from windlass.events.api import SYSTEM
 from windlass.executors import in_database
 from windlass.files.api import get_file, get_upload
 from windlass.http.callers import PRINCIPAL, principal_of
@@ -27,6 +28,8 @@ from windlass.http.live.progress import Topic
 from windlass.http.request_record import record_of
 from windlass.kernel import process_counters
 from windlass.kernel.ids import parse_id
+from windlass.kernel.owners import Owners
+from windlass.kernel.principals import Principal
 from windlass.kernel.problem_types import NotFound, Problem
 
 RETRY_MILLISECONDS = 2000
@@ -77,10 +80,9 @@ async def upload_events(request: Request) -> Response:
     return _respond(request, Topic(upload_id=session.id), since=0)
 
 
-@_stream("/events", "follow_all", "Events of all the caller's uploads and files from now on, as Server-Sent Events")
+@_stream("/events", "follow_all", "Events of what the caller may read, from now on, as Server-Sent Events")
 async def all_events(request: Request) -> Response:
-    principal = principal_of(request)
-    return _respond(request, Topic(owner=None if principal.staff else principal.owner), since=None)
+    return _respond(request, Topic(owners=_followed_owners(principal_of(request))), since=None)
 
 
 async def shut_down() -> None:
@@ -133,6 +135,11 @@ def _ended_by_outage(sending: asyncio.Future[None]) -> bool:
         log_outage(error)
         return True
     return False
+
+
+def _followed_owners(principal: Principal) -> Owners:
+    """Those whose uploads and files the caller may read. Staff follow the events of the system as well."""
+    return principal.owners | {SYSTEM} if principal.staff else principal.owners - {SYSTEM}
 
 
 def _respond(request: Request, topic: Topic, *, since: int | None) -> Response:

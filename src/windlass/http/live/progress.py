@@ -6,15 +6,19 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from django.db.models import Q
 
+from windlass.database.ownership import owned_by
 from windlass.events.api import Event
 from windlass.files.api import FileAsset, FileStatus, UploadSession, UploadStatus
 from windlass.http.file_records import file_progress
 from windlass.http.upload_status import percentage
 from windlass.kernel.clock import now, rfc3339
+from windlass.kernel.owners import EVERY_OWNER, NO_OWNERS, Owners
 
 #: Files, and uploads, of which one read returns progress: the newest.
 MAX_ROWS = 500
@@ -22,15 +26,15 @@ MAX_ROWS = 500
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """What a stream follows: one file, one upload, or all of an owner (None: of everybody, for staff)."""
+    """What a stream follows: one file, one upload, or all of these owners."""
 
-    owner: str | None = None
+    owners: Owners = EVERY_OWNER
     file_id: uuid.UUID | None = None
     upload_id: uuid.UUID | None = None
 
     def matches(self, news: Event | Progress) -> bool:
         return (
-            (self.owner is None or news.owner == self.owner)
+            news.owner in self.owners
             and (self.file_id is None or news.file_id == self.file_id)
             and (self.upload_id is None or news.upload_id == self.upload_id)
         )
@@ -112,5 +116,5 @@ def _of_uploads(topics: Sequence[Topic]) -> Iterator[Progress]:
 
 def _condition(topics: Sequence[Topic], ids: set[uuid.UUID]) -> Q:
     """The condition for what these topics follow. Where they follow none of this kind, Django sends no query."""
-    owners = {topic.owner for topic in topics if not (topic.file_id or topic.upload_id)}
-    return Q() if None in owners else Q(id__in=ids) | Q(owner__in=owners)
+    owners = (topic.owners for topic in topics if not (topic.file_id or topic.upload_id))
+    return Q(id__in=ids) | owned_by(reduce(or_, owners, NO_OWNERS))
