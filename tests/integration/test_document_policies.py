@@ -15,8 +15,18 @@ from windlass.kernel.document_policies import DATA_POLICY, page_policy
 pytest_plugins = ["tests.integration.record_plane"]
 
 #: Pages of Django's, which answer GET alone and say so by 405.
-SHELLS = {"/", "/api/docs", "/first-run/", "/operations/", "/sign-in/"}
-PAGES = ("/", "/operations/", "/sign-in/", "/api/docs", "/admin/", "/admin/login/", "/admin/windlass_files/fileasset/")
+SHELLS = {"/", "/f/{}", "/api/docs", "/first-run/", "/operations/", "/sign-in/"}
+FILE_PAGE = "/f/01937ba0-0000-7000-8000-000000000000"
+PAGES = (
+    "/",
+    FILE_PAGE,
+    "/operations/",
+    "/sign-in/",
+    "/api/docs",
+    "/admin/",
+    "/admin/login/",
+    "/admin/windlass_files/fileasset/",
+)
 
 
 def directives(policy: str) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern, URLResolver, path, re_path
+from django.urls import URLPattern, URLResolver, path
 
 from windlass.web.operations import operations
 from windlass.web.sign_in import sign_in
@@ -10,7 +10,7 @@ from windlass.web.views import file_page, page
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", page, name="windlass-page"),
-    re_path(r"^f/(?P<file_id>[^/]+)/?$", file_page, name="windlass-file"),
+    path("f/<str:file_id>", file_page, name="windlass-file"),
     path("sign-in/", sign_in, name="windlass-sign-in"),
     path("operations/", operations, name="windlass-operations"),
 ]

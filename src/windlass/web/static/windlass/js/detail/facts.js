@@ -44,7 +44,7 @@ export function factsOf(file) {
   const { exif = {}, tags = {}, location, ...others } = file.extra_attributes;
   return [
     ["Type", typeLabel(file.mime_type ?? file.declared_mime_type, file.original_filename) + (file.mime_type ? ` (${file.mime_type})` : "")],
-    ["Size", `${bytes(file.size)} (${count(file.size, "byte")})`],
+    ["Size", file.size < 1024 ? count(file.size, "byte") : `${bytes(file.size)} (${count(file.size, "byte")})`],
     file.width && ["Dimensions", `${number(file.width)} × ${number(file.height)} pixels`],
     file.duration && ["Duration", duration(file.duration)],
     file.page_count && ["Pages", number(file.page_count)],

@@ -12,7 +12,7 @@ export function imageView(address, label) {
   const figure = h("span", { class: "zoom-scale small soft", role: "status" });
   let scale = null; // null: fits into the frame
 
-  const fitted = () => Math.min(1, frame.clientWidth / image.naturalWidth, frame.clientHeight / image.naturalHeight) || 1;
+  const fitted = () => Math.min(1, frame.clientWidth / image.naturalWidth, parseFloat(getComputedStyle(frame).maxHeight) / image.naturalHeight) || 1;
 
   function zoom(to, at = null) {
     const before = scale ?? fitted();
@@ -20,6 +20,7 @@ export function imageView(address, label) {
     const box = frame.getBoundingClientRect();
     const [x, y] = at ? [at.clientX - box.left, at.clientY - box.top] : [box.width / 2, box.height / 2];
     const [left, top] = [(frame.scrollLeft + x) / before, (frame.scrollTop + y) / before];
+    frame.style.height = scale === null ? "" : `${box.height}px`;
     image.style.width = scale === null ? "" : `${image.naturalWidth * scale}px`;
     frame.classList.toggle("zoomed", scale !== null);
     if (scale !== null) frame.scrollTo(left * scale - x, top * scale - y);

@@ -23,9 +23,9 @@ export function recordingView(file, kind) {
 
 async function showWaveform(file, rendition, player, view) {
   const { text, cut } = await readRendition(file, rendition, LARGEST_WAVEFORM);
-  const { data, bits } = cut ? {} : JSON.parse(text);
+  const { data } = cut ? {} : JSON.parse(text);
   if (!data?.length) return;
-  const [width, half] = [data.length / 2, 2 ** (bits - 1)];
+  const [width, half] = [data.length / 2, data.reduce((most, level) => Math.max(most, Math.abs(level)), 1)];
   const path = Array.from({ length: width }, (_, at) => `M${at + 0.5} ${half - data[2 * at + 1]}V${half - data[2 * at] + 1}`).join("");
   const draw = (name) => {
     const drawn = document.createElementNS(SVG, "path");
