@@ -55,10 +55,16 @@ CHUNK_FORM: dict[str, Any] = {
 
 ROWS: dict[str, Row] = {
     "GET /": PUBLIC,
+    "GET /first-run/": PUBLIC,
+    "GET /operations/": PUBLIC,  # answers with the sign-in page, or 404; test_sign_in_pages.py
+    "GET /sign-in/": PUBLIC,
     "GET /api/docs": PUBLIC,
     "GET /api/openapi.json": PUBLIC,
     "POST /api/v1/auth/refresh": PUBLIC,
     "POST /api/v1/auth/revoke": PUBLIC,
+    "DELETE /api/v1/auth/session": OWNER_READS,
+    "GET /api/v1/auth/session": OWNER,
+    "POST /api/v1/auth/session": PUBLIC,
     "POST /api/v1/auth/ticket": OWNER_READS,
     "POST /api/v1/auth/token": PUBLIC,
     "GET /api/v1/media/supported-formats": OWNER,
@@ -117,7 +123,7 @@ ROWS: dict[str, Row] = {
     "GET /files/{}/text": OWNER.of("file"),
     "GET /files/{}/thumbnail": OWNER.of("file"),
     "OPTIONS /files": PUBLIC,
-    "POST /files": CREATE.of("partial upload", headers=TUS | {"Upload-Concat": "final;/uploads/{id}"}, for_staff=False),
+    "POST /files": CREATE.of("partial upload", headers=TUS | {"Upload-Concat": "final;/uploads/{id}"}),
     "POST /files/batch": CREATE,
     "POST /files/zip": OWNER_READS.of("file", json={"ids": ["{id}"]}).of("file", json={"reference": "{reference}"}),
     "POST /files/{}/release": OWNER.of("file"),

@@ -19,6 +19,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from tests.integration.asgi_client import ApiClient, make_file
+from windlass.kernel.owners import Owners
 
 pytest_plugins = ["tests.integration.record_plane"]
 
@@ -291,7 +292,7 @@ class TestBounds:
 
         async def watch() -> tuple[int, list[int], list[int]]:
             written: list[int] = []
-            async with Follower().following(Topic(owner=owner), None) as subscriber:
+            async with Follower().following(Topic(owners=Owners.of({owner})), None) as subscriber:
                 assert await subscriber.next() == []
                 for _ in range(5):
                     written += await in_database(publish, owner, PAGE // 2)
@@ -318,7 +319,7 @@ class TestBounds:
 
         async def watch() -> None:
             follower = Follower()
-            async with follower.following(Topic(), None), follower.following(Topic(owner="x"), 0):
+            async with follower.following(Topic(), None), follower.following(Topic(owners=Owners.of({"x"})), 0):
                 assert followers() == 1
             await asyncio.sleep(0)
             await asyncio.sleep(0)
@@ -347,7 +348,7 @@ class TestBounds:
         monkeypatch.setattr(journal_follower, "RETRY_SECONDS", 0.01)
 
         async def watch() -> list[int]:
-            async with journal_follower.Follower().following(Topic(owner=owner), None) as subscriber:
+            async with journal_follower.Follower().following(Topic(owners=Owners.of({owner})), None) as subscriber:
                 await subscriber.next()
                 monkeypatch.setattr(events, "events_after", failing)
                 while not failed.is_set():

@@ -60,10 +60,10 @@ from windlass.files.chunks import (
 from windlass.files.concatenation import (
     concatenations_of,
     create_concatenation,
-    expire_partial_uploads,
     find_concatenation,
     is_complete_partial,
     living_partial_uploads,
+    release_partial_uploads,
     unfinished_concatenations,
     uploads_by_id,
 )
@@ -145,6 +145,7 @@ from windlass.files.move import (
     remove_expired_objects,
     retain_object,
 )
+from windlass.files.open_uploads import address_key
 from windlass.files.owner_data import (
     delete_blobs_without_files,
     delete_bytes_of_file,
@@ -231,6 +232,7 @@ __all__ = [
     "VerifySelection",
     "abandon_backup",
     "accept_chunk",
+    "address_key",
     "blob_batches",
     "bytes_freed_by",
     "change_store",
@@ -261,7 +263,6 @@ __all__ = [
     "direct_uploads_to_check",
     "end_retention",
     "end_upload",
-    "expire_partial_uploads",
     "expire_uploads_without_bytes",
     "expired_files",
     "extend_backup",
@@ -330,6 +331,7 @@ __all__ = [
     "release_file",
     "release_key",
     "release_lease",
+    "release_partial_uploads",
     "reload_blob",
     "remove_expired_objects",
     "renditions_of_blob",

@@ -266,6 +266,8 @@ class UploadSession(models.Model):
     chunk_size = models.BigIntegerField(null=True)
     #: Bytes that the owner's quota counts for it: its size, or the bytes received while the size is unknown.
     reserved = models.BigIntegerField(default=0)
+    #: Keyed hash of the address at which it was begun, while it is open; empty where addresses are not counted.
+    address_key = models.CharField(max_length=32, default="", db_default="", blank=True)
     store = models.CharField(max_length=64)
     store_key = models.CharField(max_length=200)
     store_state = models.JSONField(default=dict)
@@ -292,6 +294,7 @@ class UploadSession(models.Model):
             models.Index(fields=["lease_holder"], name="upload_by_holder", condition=~models.Q(lease_holder="")),
             models.Index(fields=["status", "expires_at"], name="upload_by_expiry"),
             models.Index(fields=["owner", "-created_at"], name="upload_of_owner"),
+            models.Index(fields=["address_key"], name="upload_by_address", condition=~models.Q(address_key="")),
         ]
         constraints = [
             models.UniqueConstraint(

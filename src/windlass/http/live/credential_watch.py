@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from django.db import DatabaseError
+import structlog
 
 from windlass.accounts import api as accounts
 from windlass.accounts.api import LIVE
@@ -28,6 +28,8 @@ from windlass.kernel.problem_types import Problem
 RECHECK_SECONDS = 5.0
 #: Credentials that are checked in one piece of work of a database thread.
 CHECKED_AT_ONCE = 50
+
+log = structlog.get_logger(__name__)
 
 Scope = MutableMapping[str, Any]
 _Key = tuple[Principal, tuple[bytes, ...]]
@@ -110,16 +112,18 @@ def _are_good(scopes: Sequence[Scope]) -> list[bool]:
 
 
 def _is_good(scope: Scope) -> bool:
-    """Whether the credential still proves the caller. While the database is unavailable, it counts as valid."""
+    """Whether the credential still proves the caller. While the database is unavailable, it counts as valid; after any
+    other error it does not."""
     try:
         return accounts.still_authenticates(scope, LIVE, scope[PRINCIPAL])
     except Problem:
         return False
-    except DatabaseError as error:
-        if not is_outage(error):
-            raise
-        log_outage(error)
-        return True
+    except Exception as error:  # such as one of the project's rule; the other connections go on
+        if is_outage(error):
+            log_outage(error)
+            return True
+        log.exception("credential.unverifiable")
+        return False
 
 
 _watches: WeakKeyDictionary[asyncio.AbstractEventLoop, CredentialWatch] = WeakKeyDictionary()

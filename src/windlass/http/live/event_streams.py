@@ -1,4 +1,4 @@
-"""Server-Sent Events of a file, of an upload, or of everything that the caller owns (http-api section 6)."""
+"""Server-Sent Events of a file, of an upload, or of everything that the caller may read (http-api section 6)."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ async def upload_events(request: Request) -> Response:
     return _respond(request, topic, since=0)
 
 
-@_stream("/events", "follow_all", "Events of all the caller's uploads and files from now on, as Server-Sent Events")
+@_stream("/events", "follow_all", "Events of what the caller may read, from now on, as Server-Sent Events")
 async def all_events(request: Request) -> Response:
     return _respond(request, everything_of(principal_of(request)), since=None)
 

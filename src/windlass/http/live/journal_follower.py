@@ -108,7 +108,7 @@ class Subscriber:
         page = await in_database(
             events.events_after,
             self.position,
-            owner=topic.owner,
+            owners=topic.owners,
             file_id=topic.file_id,
             upload_id=topic.upload_id,
             limit=PAGE,

@@ -6,16 +6,20 @@ from __future__ import annotations
 import uuid
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from django.db.models import Q
 
+from windlass.database.ownership import owned_by
 from windlass.events.api import Event
 from windlass.files.api import FileAsset, FileStatus, UploadSession, UploadStatus
 from windlass.http.file_records import file_progress
 from windlass.http.live.topics import Topic
 from windlass.http.upload_status import percentage
 from windlass.kernel.clock import now, rfc3339
+from windlass.kernel.owners import NO_OWNERS, Owners
 
 #: Files, and uploads, of which one query returns progress: the newest.
 MAX_ROWS = 500
@@ -80,22 +84,19 @@ def progress_under_way(topics: Collection[Topic]) -> list[Progress]:
     followed. Blocks."""
     file_ids = [topic.file_id for topic in topics if topic.file_id]
     upload_ids = [topic.upload_id for topic in topics if topic.upload_id]
-    owners = {topic.owner for topic in topics if not (topic.file_id or topic.upload_id)}
+    owners = reduce(or_, (topic.owners for topic in topics if not topic.is_one_thing), NO_OWNERS)
     return [
         *(each for condition in _conditions(owners, file_ids) for each in _of_files(condition)),
         *(each for condition in _conditions(owners, upload_ids) for each in _of_uploads(condition)),
     ]
 
 
-def _conditions(owners: set[str | None], ids: list[uuid.UUID]) -> Iterator[Q]:
+def _conditions(owners: Owners, ids: list[uuid.UUID]) -> Iterator[Q]:
     """Conditions for what is followed, each row in one of them only; none where nothing of this kind is."""
-    if None in owners:
-        yield Q()
-        return
-    if owners:
-        yield Q(owner__in=owners)
+    if owners != NO_OWNERS:
+        yield owned_by(owners)
     for first in range(0, len(ids), MAX_IDS):
-        yield Q(id__in=ids[first : first + MAX_IDS]) & ~Q(owner__in=owners)
+        yield Q(id__in=ids[first : first + MAX_IDS]) & owned_by(~owners)
 
 
 def _of_files(condition: Q) -> Iterator[Progress]:

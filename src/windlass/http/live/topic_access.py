@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from windlass.events.api import SYSTEM
 from windlass.executors import in_database
 from windlass.files.api import get_file, get_upload
 from windlass.http.live.topics import Topic
@@ -11,8 +12,8 @@ from windlass.kernel.problem_types import NotFound
 
 
 def everything_of(principal: Principal) -> Topic:
-    """All the caller's uploads and files; for staff, everybody's, and the events of the system."""
-    return Topic(owner=None if principal.staff else principal.owner)
+    """The uploads and files that the caller may read. Staff follow the events of the system as well."""
+    return Topic(owners=principal.owners | {SYSTEM} if principal.staff else principal.owners - {SYSTEM})
 
 
 async def topic_of(kind: str, name: str, principal: Principal) -> Topic:
