@@ -50,7 +50,10 @@ def test_the_reply_of_every_route_limits_the_browser(
     method, _, template = row.partition(" ")
     path = template.replace("{}", str(uuid.uuid4()), 1).replace("{}", "1")
     caller = staff if authenticated else ApiClient(staff._app)
-    headers = caller("HEAD" if row in STREAMS else method, path).headers
+    reply = caller("HEAD" if row in STREAMS else method, path)
+    headers = reply.headers
+    if reply.status_code == 101:
+        return  # an upgrade has no document
     policy = directives(headers["content-security-policy"])
     assert policy["default-src"] == "'none'"
     assert policy["frame-ancestors"] == "'none'"
@@ -61,7 +64,9 @@ def test_the_reply_of_every_route_limits_the_browser(
     assert headers["referrer-policy"] == "same-origin"
 
 
-@pytest.mark.parametrize("template", sorted({row.partition(" ")[2] for row in ROWS} - SHELLS))
+@pytest.mark.parametrize(
+    "template", sorted({row.partition(" ")[2] for row in ROWS if not row.startswith("WS ")} - SHELLS)
+)
 def test_options_names_the_methods_of_every_path_and_limits_the_browser(
     template: str, staff: ApiClient, configure: Any
 ) -> None:
