@@ -31,7 +31,7 @@ def redirect_origins() -> tuple[str, ...]:
 
 @lru_cache(maxsize=2)
 def _origins(settings: Settings) -> tuple[str, ...]:
-    origins = {}
+    origins: dict[str, None] = {}
     for name in conf.known_stores(settings):
         target = redirecting_store(name)
         if target is not None:
