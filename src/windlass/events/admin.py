@@ -11,7 +11,7 @@ from windlass.database.read_only_admin import ReadOnly
 from windlass.events.audit.models import AuditChain, AuditEntry, AuditIdentity, PendingAuditEntry
 from windlass.events.circuit_breakers import reset_circuit
 from windlass.events.level_reader import pin_service_level, release_service_level
-from windlass.events.models import CircuitBreaker, Delivery, Event, ServiceLevelState, WebhookEndpoint
+from windlass.events.models import CircuitBreaker, Delivery, Event, ServiceLevelState, ThroughputMinute, WebhookEndpoint
 from windlass.resilience.service_level import ServiceLevel
 
 
@@ -47,6 +47,11 @@ class AuditIdentityAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg] 
 @admin.register(AuditChain)
 class AuditChainAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
     list_display = ["sequence", "hash", "base_sequence", "base_hash"]
+
+
+@admin.register(ThroughputMinute)
+class ThroughputMinuteAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
+    list_display = ["minute", "uploads", "bytes", "ready", "rejected", "failed"]
 
 
 @admin.register(CircuitBreaker)

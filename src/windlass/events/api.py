@@ -31,6 +31,7 @@ from windlass.events.service_level import (
     read_level,
     release_evaluation,
 )
+from windlass.events.throughput import Figures, Throughput, ThroughputWindow, count_ended_minutes, throughput
 from windlass.events.types import SYSTEM, EventType
 from windlass.events.webhooks.deliveries import (
     AttemptResult,
@@ -46,6 +47,7 @@ from windlass.events.webhooks.deliveries import (
     replay_delivery,
     replay_since,
 )
+from windlass.events.webhooks.delivery_status import DeliveryQueue, delivery_queue, failed_deliveries
 from windlass.events.webhooks.endpoints import (
     TooManyEndpoints,
     active_secrets,
@@ -83,9 +85,11 @@ __all__ = [
     "CircuitBreaker",
     "ClaimedDelivery",
     "Delivery",
+    "DeliveryQueue",
     "DeliveryState",
     "Event",
     "EventType",
+    "Figures",
     "JournalReader",
     "LevelStatus",
     "NotReplayable",
@@ -93,6 +97,8 @@ __all__ = [
     "Rights",
     "Target",
     "TargetRefused",
+    "Throughput",
+    "ThroughputWindow",
     "TooManyEndpoints",
     "TypesRefused",
     "WebhookEndpoint",
@@ -107,16 +113,19 @@ __all__ = [
     "checked_types",
     "claim_due",
     "claim_evaluation",
+    "count_ended_minutes",
     "create_endpoint",
     "current_service_level",
     "delete_endpoint",
     "delete_unused_breakers",
     "delivery_document",
+    "delivery_queue",
     "disable_endpoint",
     "document",
     "endpoints_with_due_deliveries",
     "erase_events",
     "events_after",
+    "failed_deliveries",
     "is_system_type",
     "kept_from",
     "last_id",
@@ -145,6 +154,7 @@ __all__ = [
     "rotate_secret",
     "service_level",
     "signed_headers",
+    "throughput",
     "verify_audit_log",
     "visible_endpoints",
     "webhook_breaker_names",

@@ -185,6 +185,7 @@ from windlass.files.uploads import (
     mark_upload_ended,
     require_living,
 )
+from windlass.files.usage import largest_owners, unfinished_uploads
 
 __all__ = [
     "CHUNK_CLAIMS",
@@ -295,6 +296,7 @@ __all__ = [
     "is_unmoved",
     "key_reused",
     "kind_of",
+    "largest_owners",
     "last_backup",
     "lease_of",
     "leased_upload",
@@ -359,6 +361,7 @@ __all__ = [
     "trash_totals",
     "trashed_files",
     "unfinished_concatenations",
+    "unfinished_uploads",
     "uploads_by_id",
     "visible_files",
 ]
