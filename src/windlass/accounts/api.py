@@ -41,6 +41,7 @@ from windlass.accounts.owner_data import (
     sessions_of,
     user_of,
 )
+from windlass.accounts.page_users import principal_of_user
 from windlass.accounts.revocation import listen_for_revocations
 from windlass.accounts.sign_in import SignInTokens, end_sign_in, prune_sign_ins, refresh, sign_in
 from windlass.accounts.signed_urls import is_signature_valid, sign_path
@@ -114,6 +115,7 @@ __all__ = [
     "owner_named",
     "owner_rows",
     "presented_credential",
+    "principal_of_user",
     "prune_grants",
     "prune_sign_ins",
     "prune_tickets",
