@@ -20,7 +20,7 @@ pytest_plugins = ["tests.integration.record_plane"]
 
 Configure = Callable[..., None]
 #: Calls whose method does not say what they do.
-READS_BY_POST = {"POST /files/zip", "POST /api/v1/auth/ticket"}
+READS_BY_POST = {"POST /files/zip", "POST /api/v1/auth/ticket", "DELETE /api/v1/auth/session"}
 
 
 def needed(row: str) -> Scope | None:

@@ -17,6 +17,7 @@ from windlass.accounts.authentication import (
     authenticate,
     authenticate_scope,
     needs_no_database,
+    require_csrf_token,
     still_authenticates,
     token_that_needs_keys,
 )
@@ -43,6 +44,7 @@ from windlass.accounts.owner_data import (
 )
 from windlass.accounts.page_users import principal_of_user
 from windlass.accounts.revocation import listen_for_revocations
+from windlass.accounts.sessions import begin_for_user, begin_with_password, begin_with_token, end_session, has_token
 from windlass.accounts.sign_in import SignInTokens, end_sign_in, prune_sign_ins, refresh, sign_in
 from windlass.accounts.signed_urls import is_signature_valid, sign_path
 from windlass.accounts.tickets import LIFETIME_SECONDS as TICKET_SECONDS
@@ -58,6 +60,7 @@ from windlass.accounts.users import (
     list_users,
     may_sign_in,
     set_active,
+    user_name,
 )
 from windlass.accounts.wrong_credentials import (
     Presented,
@@ -89,6 +92,9 @@ __all__ = [
     "UserError",
     "authenticate",
     "authenticate_scope",
+    "begin_for_user",
+    "begin_with_password",
+    "begin_with_token",
     "check_jwks",
     "claim_grant",
     "close_account",
@@ -98,10 +104,12 @@ __all__ = [
     "create_token",
     "delete_admin_history",
     "delete_user",
+    "end_session",
     "end_sign_in",
     "ensure_user",
     "fetch_keys_for",
     "find_user",
+    "has_token",
     "is_signature_valid",
     "is_staff",
     "is_staff_owner",
@@ -121,6 +129,7 @@ __all__ = [
     "prune_tickets",
     "refresh",
     "release_grant",
+    "require_csrf_token",
     "require_may_try",
     "revoke_token",
     "sessions_of",
@@ -130,5 +139,6 @@ __all__ = [
     "still_authenticates",
     "token_that_needs_keys",
     "upload_of_grant",
+    "user_name",
     "user_of",
 ]

@@ -83,6 +83,12 @@ def is_staff(user: Any) -> bool:
     return bool(getattr(user, "is_staff", False))
 
 
+def user_name(key: Any) -> str | None:
+    """The name that the user of this primary key signs in with; None if there is no such user, or for the key None."""
+    user = None if key is None else get_user(key)
+    return None if user is None else str(user.get_username())
+
+
 def password_mark(user: Any) -> str:
     """A text that changes with the user's password, and tells nothing about it."""
     return signing_keys.signature(_PASSWORD_PURPOSE, _password_hash(user))

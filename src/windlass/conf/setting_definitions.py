@@ -337,6 +337,12 @@ class Settings:
         "Most unfinished uploads of one owner, parts of tus concatenations included. 0: no limit.",
         check=valid.not_negative,
     )
+    max_open_uploads_per_address: int | None = setting(
+        None,
+        "Most unfinished uploads that were begun at one address (of IPv6: in one /64 network), of all owners. 0: no "
+        "limit. Empty: 1000, and in AUTH_MODE=open no limit for clients on this machine.",
+        check=valid.not_negative,
+    )
     verify_every_days: float = setting(
         0.0,
         "How often each stored file is read and compared with its SHA-256. 0: only by `windlass verify`.",
@@ -667,6 +673,11 @@ class Settings:
     def calls_per_minute(self) -> int:
         """The rate limit of creating calls and of signing in; 0 for none."""
         return 60 if self.rate_limit_per_minute is None else self.rate_limit_per_minute
+
+    @property
+    def open_uploads_per_address(self) -> int:
+        """Most unfinished uploads of one address; 0 for no limit."""
+        return 1000 if self.max_open_uploads_per_address is None else self.max_open_uploads_per_address
 
     @property
     def rate_limit_redis(self) -> str:

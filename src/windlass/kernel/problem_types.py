@@ -270,7 +270,7 @@ class RateLimited(Problem):
 
 
 class TooManyUploads(Problem):
-    slug, status, title, transient = "too-many-uploads", 429, "Too many uploads of the owner are open", True
+    slug, status, title, transient = "too-many-uploads", 429, "Too many uploads are open", True
     usual_retry_after = 30
 
 

@@ -11,6 +11,7 @@ from functools import partial as partial_of
 from windlass.accounts import api as accounts
 from windlass.events.api import service_level
 from windlass.files import api as files
+from windlass.kernel.acting_caller import acting_caller
 from windlass.kernel.filenames import extension, is_placeholder
 from windlass.kernel.media_types import is_text, matches
 from windlass.kernel.principals import Principal
@@ -66,6 +67,7 @@ def admit(
         size=size,
         max_size=profile.max_size if profile.max_size < files.profile(profile.name).max_size else None,
         store=profile.store,
+        address_key=files.address_key(acting_caller().address),
         grant=grant,
         on_create=partial_of(accounts.claim_grant, grant.id) if grant is not None else None,
     )

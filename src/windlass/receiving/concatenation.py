@@ -279,4 +279,4 @@ class _Concatenation:
     async def _complete(self) -> None:
         self.session.size = self.size
         await complete_upload(self.lease, self.session, size=self.size, known=None, request_id=self.request_id)
-        await in_transaction(files.expire_partial_uploads, self.session.part_ids)
+        await in_transaction(files.release_partial_uploads, self.session.part_ids)
