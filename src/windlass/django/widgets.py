@@ -16,7 +16,7 @@ from windlass.kernel.ids import parse_id
 
 
 class UploadWidget(forms.ClearableFileInput):
-    """Renders a hidden input with the file's id beside the file input, both under the field's name.
+    """Renders a hidden input with the file's id under the field's name, and a file input (``file_name``) beside it.
 
     The script uploads a chosen file by tus, waits until it may be attached, writes its id into the hidden input and
     empties the file input. Without the script the form brings the file with it.
@@ -30,13 +30,22 @@ class UploadWidget(forms.ClearableFileInput):
         js = (Script("windlass/django/upload-widget.js", type="module"),)
         css = {"all": ("windlass/django/upload-widget.css",)}
 
+    def file_name(self, name: str) -> str:
+        """The name of the file input: browsers send an empty one too, which would hide an id of the same name."""
+        return f"{name}-upload"
+
     def value_from_datadict(self, data: Mapping[str, Any], files: Any, name: str) -> Any:
-        """The file of the form; else False to remove the file, its id, or None where nothing was submitted."""
-        chosen = super().value_from_datadict(data, files, name)
+        """The file of the form; else False to remove the file, its id, or None where nothing was submitted.
+
+        A program may send the file under the field's name too.
+        """
+        sent = {name: files.get(self.file_name(name)) or files.get(name)}
+        chosen = super().value_from_datadict(data, sent, name)
         return data.get(name) if chosen is None else chosen
 
     def value_omitted_from_data(self, data: Mapping[str, Any], files: Any, name: str) -> bool:
-        return name not in data and bool(super().value_omitted_from_data(data, files, name))
+        is_omitted = super().value_omitted_from_data(data, files, name)
+        return bool(is_omitted) and name not in data and self.file_name(name) not in files
 
     def is_initial(self, value: Any) -> bool:
         return bool(value)
@@ -62,6 +71,7 @@ class UploadWidget(forms.ClearableFileInput):
             input_attributes.pop("required", None)  # the hidden input has a file already
         context["widget"] |= {
             "file": file,
+            "file_name": self.file_name(name),
             "download_url": download_url(file) if file is not None else "",
             "thumbnail_url": thumbnail_url(file) if file is not None else None,
             "size": human_size(file.size) if file is not None else "",

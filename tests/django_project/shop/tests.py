@@ -228,7 +228,8 @@ class Admin(ShopTest):
     def test_the_admin_takes_a_file_without_a_script(self):
         manual = io.BytesIO(b"Plug it in.")
         manual.name = "m.txt"
-        reply = self.client.post("/admin/shop/product/add/", {"name": "lamp", "photo": "", "manual": manual})
+        form = {"name": "lamp", "photo": "", "manual": "", "manual-upload": manual}
+        reply = self.client.post("/admin/shop/product/add/", form)
         assert reply.status_code == 302, reply.content.decode()
         assert Product.objects.get().manual.owner == f"user:{self.chief.pk}"
 

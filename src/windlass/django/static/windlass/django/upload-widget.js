@@ -5,6 +5,7 @@
 const TUS = '1.0.0'
 const RETRY_SECONDS = [1, 2, 4, 8, 15, 30]
 const POLL_MILLISECONDS = [200, 400, 800, 1500, 2500]
+const WAITING = 'The form is sent when the upload is done.'
 /** Statuses with which a file cannot become ready any more. */
 const ENDED = new Set(['REJECTED', 'QUARANTINED', 'FAILED', 'RELEASED'])
 
@@ -229,7 +230,7 @@ async function start(widget, file) {
     profile: widget.dataset.profile,
     token: widget.closest('form')?.querySelector('[name=csrfmiddlewaretoken]')?.value,
     onProgress: (sent) => showProgress(widget, sent, file.size),
-    onMessage: (text) => say(widget, text),
+    onMessage: (text) => say(widget, text || (waiting.has(widget.closest('form')) ? WAITING : '')),
   })
   running.set(widget, upload)
   say(widget, '')
@@ -277,7 +278,7 @@ document.addEventListener('submit', (event) => {
   event.preventDefault()
   event.stopImmediatePropagation()
   waiting.set(form, event.submitter)
-  for (const widget of running.keys()) if (form.contains(widget)) say(widget, 'The form is sent when the upload is done.')
+  for (const widget of running.keys()) if (form.contains(widget)) say(widget, WAITING)
 }, true)
 
 addEventListener('beforeunload', (event) => { if (running.size) event.preventDefault() })
