@@ -6,7 +6,7 @@ from typing import Any
 
 from windlass import conf
 from windlass.accounts import users
-from windlass.accounts.permission_rule import with_rule
+from windlass.accounts.permission_rule import under_rule
 from windlass.kernel.principals import ANONYMOUS, CredentialKind, Principal, Scope, owner_of_user
 
 
@@ -22,4 +22,4 @@ def principal_of_user(user: Any) -> Principal | None:
     principal = Principal(
         owner_of_user(user.pk), staff=users.is_staff(user), user_id=user.pk, credential=CredentialKind.SESSION
     )
-    return with_rule(principal, Scope.WRITE)
+    return under_rule(principal, Scope.WRITE)

@@ -2,6 +2,7 @@
 
 import io
 import json
+from contextlib import contextmanager
 from datetime import timedelta
 from unittest import mock
 
@@ -96,6 +97,15 @@ class Forms(ShopTest):
         ]
         assert self.form({"name": "lamp", "photo": str(others.id)}, user=self.chief).is_valid()
 
+    def test_the_rule_of_the_project_decides_whose_files_may_be_attached(self):
+        others = self.picture(self.bob)
+        with temporary_settings(self.storage, PERMISSION_RULE="shop.rules.write_everybodys"):
+            assert self.form({"name": "lamp", "photo": str(others.id)}).is_valid()
+        with temporary_settings(self.storage, PERMISSION_RULE="shop.rules.only_read"):
+            uploaded = SimpleUploadedFile("m.txt", b"Plug it in.")
+            form = self.form({"name": "lamp", "photo": str(others.id)}, {"manual": uploaded})
+            assert set(form.errors) == {"photo", "manual"}
+
     def test_a_file_that_the_record_has_stays_valid_whoever_owns_it(self):
         product = Product.objects.create(name="lamp", photo=self.picture(self.bob))
         processing.release(product.photo)
@@ -168,10 +178,8 @@ class Models(ShopTest):
         with self.assertRaisesMessage(FileInUse, "This file is used by 1 contract."):
             processing.delete(file)
         headers = {"Authorization": f"Bearer {create_token('ann')}"}
-        with override_settings(WINDLASS={**conf_of_test(self.storage), "CELERY_TASK_ALWAYS_EAGER": True}):
-            conf.reload()
+        with temporary_settings(self.storage, CELERY_TASK_ALWAYS_EAGER=True):
             reply = async_to_sync(send)("DELETE", f"/files/{file.id}/", headers=headers)
-        conf.reload()
         assert (reply.status_code, reply.json()["type"]) == (409, "/problems/file-in-use")
         assert FileAsset.objects.filter(pk=file.pk).exists()
 
@@ -253,11 +261,9 @@ class Templates(ShopTest):
     def test_a_signed_link_needs_no_other_credential(self):
         file = make_ready_file(b"hello", user=self.ann)
         link = self.rendered("{% windlass_url file expires_in=60 %}", file=file).replace("&amp;", "&")
-        with override_settings(WINDLASS={**conf_of_test(self.storage), "CELERY_TASK_ALWAYS_EAGER": True}):
-            conf.reload()
+        with temporary_settings(self.storage, CELERY_TASK_ALWAYS_EAGER=True):
             assert async_to_sync(send)("GET", link).content == b"hello"
             assert async_to_sync(send)("GET", link.partition("?")[0]).status_code == 401
-        conf.reload()
 
     def test_a_form_written_by_hand_has_the_widget(self):
         page = self.rendered("{% windlass_upload_media %}{% windlass_upload 'photo' profile='pictures' id='p' %}")
@@ -392,12 +398,16 @@ class Helpers(ShopTest):
         assert not list((self.storage / "media").rglob("*.*"))
 
 
-def conf_of_test(storage):
-    return {
-        "WINDLASS_HOME": storage,
-        "WINDLASS_PROFILES": conf.get().windlass_profiles,
-        "RATE_LIMIT_PER_MINUTE": 0,
-    }
+@contextmanager
+def temporary_settings(storage, **changes):
+    profiles = conf.get().windlass_profiles
+    own = {"WINDLASS_HOME": storage, "WINDLASS_PROFILES": profiles, "RATE_LIMIT_PER_MINUTE": 0, **changes}
+    try:
+        with override_settings(WINDLASS=own):
+            conf.reload()
+            yield
+    finally:
+        conf.reload()
 
 
 async def send(method, path, **options):
