@@ -100,7 +100,7 @@ class TestEvents:
         with listen(caller, "/ws/events") as own, listen(staff, "/ws/events") as every:
             for live in (own, every):
                 live.send({"ping": 1})
-                assert live.message() == {"pong": 1}
+                assert live.message() == {"pong": 1, "since": last_id()}
             (theirs,), (mine,) = publish(other.owner), publish(caller.owner, notify=False)
             assert ids(own.events(1)) == [mine]
             assert ids(every.events(2)) == [theirs, mine]
@@ -210,7 +210,7 @@ class TestWatching:
             assert problem["status"] in (400, 422)
             assert any(name in problem["detail"] for name in ("since", "file or upload"))
             live.send({"ping": "still here"})
-            assert live.answer("pong") == {"pong": "still here"}
+            assert live.answer("pong")["pong"] == "still here"
 
 
 class TestHandshake:
@@ -470,6 +470,12 @@ class TestInAProject:
         scope = {"type": "websocket", "path": "/ws/chat", "headers": [], "query_string": b"", "scheme": "ws"}
         asyncio.run(asgi.wrap(project)({**scope, "client": ("127.0.0.1", 1), "root_path": ""}, never, never))
         assert seen == ["/ws/chat"]
+
+
+def last_id() -> int:
+    from windlass.events import api as events
+
+    return events.last_id()
 
 
 def session_of(caller: ApiClient) -> str:

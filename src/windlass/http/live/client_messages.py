@@ -54,7 +54,8 @@ class Unwatch:
 
 @dataclass(frozen=True, slots=True)
 class Ping:
-    """Answer with the same value, so that the client sees that the connection works."""
+    """Answer with the same value, so that the client sees that the connection works, and with the event to resume
+    after."""
 
     value: str | int | float | bool | None
 

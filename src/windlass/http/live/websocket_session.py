@@ -125,10 +125,16 @@ class WebSocketSession:
                 case Unwatch(thing):
                     await self._unwatch(thing)
                 case Ping(value):
-                    await self._send_json({"pong": value})
+                    await self._send_json({"pong": value, **self._place()})
         except Problem as problem:
             asked = {"watch": request.thing.document()} if isinstance(request, Watch) else {}
             await self._send_json({**asked, "problem": problem.document()})
+
+    def _place(self) -> dict[str, int]:
+        """After which event a new WebSocket would go on; nothing where each watch has a place of its own."""
+        if self._has_watched:
+            return {}
+        return {"since": self._whole.position if self._whole else self._since}
 
     def _resume(self, since: int) -> None:
         """Start again after event ``since``."""
