@@ -39,7 +39,7 @@ class UploadWidget(forms.ClearableFileInput):
 
         A program may send the file under the field's name too.
         """
-        sent = {name: files.get(self.file_name(name)) or files.get(name)}
+        sent: Any = {name: files.get(self.file_name(name)) or files.get(name)}
         chosen = super().value_from_datadict(data, sent, name)
         return data.get(name) if chosen is None else chosen
 
