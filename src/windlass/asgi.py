@@ -127,8 +127,8 @@ class WindlassApplication:
             with measured(scope, receive, send, partial(_template, None, scope)) as (receive, send):
                 receive, send = _draining_body(scope, receive, send)
                 await self._answer_page(scope, receive, identify(scope, guard_document(send, page_policy())))
-        elif scope["type"] == "websocket" and isinstance(self._inner, ASGIHandler):
-            await websockets.refuse(seen, receive, send)  # Django has none
+        elif scope["type"] == "websocket" and (websockets.is_endpoint(seen) or isinstance(self._inner, ASGIHandler)):
+            await websockets.serve(seen, receive, send)  # Django has none of its own
         else:
             await self._inner(scope, receive, send)
 
