@@ -67,16 +67,18 @@ function entry(letter, refresh) {
     "li", {}, box, h(
       "div", { class: "letter" },
       h("p", { class: "line" }, badge("bad", step ?? stage), h("a", { href: urlOf(`/f/${file_id}/`) }, `File ${file_id.slice(0, 8)}`), h("span", { class: "soft small", title: dateTime(last_failed_at) }, relativeTime(last_failed_at))),
-      h("p", { class: "message" }, error_class && h("span", { class: "mono" }, `${error_class}: `), message), details,
+      h("p", { class: "message" }, ...reason(error_class, message)), details,
     ),
     h("span", { class: "line" }, button("Retry", `retry ${id}`, () => retry({ task_ids: [id] }, refresh), { name: `Retry ${what}` }), button("Delete", `delete ${id}`, () => remove(id, what, refresh), { name: `Delete ${what}` })),
   );
 }
 
+const reason = (error_class, message) => [error_class && h("span", { class: "mono" }, message ? `${error_class}: ` : error_class), message];
+
 function attemptList(attempts) {
   return h("ol", { class: "attempts small" }, attempts.map(({ retry, number, outcome, started_at, seconds, error_class, message, worker }) => h(
-    "li", {}, h("strong", {}, `${outcome}`), ` ${dateTime(started_at)}${seconds === null ? "" : `, after ${duration(seconds)}`}${retry ? `, attempt ${number} of retry ${retry}` : ""}, by ${worker}`,
-    message && h("p", { class: "message" }, error_class && h("span", { class: "mono" }, `${error_class}: `), message),
+    "li", {}, h("strong", {}, outcome), ` ${dateTime(started_at)}${seconds === null ? "" : `, after ${duration(seconds)}`}${retry ? `, attempt ${number} of retry ${retry}` : ""}, by ${worker}`,
+    (error_class || message) && h("p", { class: "message" }, ...reason(error_class, message)),
   )));
 }
 

@@ -24,7 +24,7 @@ export function drawComponents(components) {
 export function drawBreakers(breakers, refresh) {
   const all = Object.values(breakers).sort((a, b) => (a.state === "closed") - (b.state === "closed") || a.name.localeCompare(b.name));
   draw("breakers", all, () => (all.length ? table(
-    "Circuit breakers", [{ name: "Breaker" }, { name: "State" }, { name: "Opened" }, { name: "Next trial" }, { name: "" }],
+    "Circuit breakers", [{ name: "Breaker" }, { name: "State" }, { name: "Opened" }, { name: "Next trial" }, { name: "Action" }],
     all.map((breaker) => [
       named(breaker.name), badge(...BREAKERS[breaker.state]), breaker.opened_at ? relativeTime(breaker.opened_at) : "", breaker.retry_at ? relativeTime(breaker.retry_at) : "",
       breaker.state === "closed" ? "" : button("Reset", `reset ${breaker.name}`, () => reset(breaker.name, refresh), { name: `Reset ${breaker.name}` }),
@@ -54,12 +54,12 @@ export function drawQueues(queues) {
 }
 
 /** What of these figures needs attention, as {kind, text, section}. */
-export function attentionOf({ components, circuit_breakers }, queues) {
+export function attentionOf(components, breakers, queues) {
   const found = [];
   for (const [name, { state, detail }] of Object.entries(components)) {
     if (state === "failed" || state === "impaired") found.push({ kind: STATES[state][0], text: `${name}: ${detail}`, section: "components" });
   }
-  const open = Object.values(circuit_breakers).filter(({ state }) => state !== "closed");
+  const open = Object.values(breakers).filter(({ state }) => state !== "closed");
   if (open.length) found.push({ kind: "warn", text: `${count(open.length, "circuit breaker")} not closed: ${open.map(({ name }) => name).join(", ")}`, section: "breakers" });
   for (const { name, oldest_age_seconds } of queues) {
     if (oldest_age_seconds > LONG_WAIT) found.push({ kind: "warn", text: `${WORDS[name] ?? name}: the oldest has waited ${duration(oldest_age_seconds)}`, section: "queues" });

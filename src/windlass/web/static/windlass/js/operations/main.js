@@ -16,10 +16,8 @@ const read = (path, parameters) => getJson(urlOf(`/error-handling/${path}`), par
 
 /** Each part of the page: how often it is read (seconds), how, and how it is shown. `sections` are those that its error is shown in. */
 const PARTS = {
-  health: { every: 5, sections: ["components", "breakers"], read: () => read("health"), show: (health) => {
-    drawComponents(health.components);
-    drawBreakers(health.circuit_breakers, () => refresh("health", "level"));
-  } },
+  health: { every: 5, sections: ["components"], read: () => read("health"), show: ({ components }) => drawComponents(components) },
+  breakers: { every: 5, sections: ["breakers"], read: () => read("circuit-breakers"), show: (found) => drawBreakers(found.circuit_breakers, () => refresh("breakers", "level")) },
   queues: { every: 5, sections: ["queues"], read: () => read("queues"), show: ({ queues }) => drawQueues(queues) },
   level: { every: 5, sections: ["level"], read: () => read("service-level"), show: (status) => drawLevel(status, () => refresh("level", "health")) },
   uploads: { every: 5, sections: ["uploads"], read: () => read("uploads", { limit: 20 }), show: drawUploads },
@@ -30,7 +28,7 @@ const PARTS = {
 };
 /** The parts that an event of this type changes. */
 const CHANGED_BY = {
-  "system.breaker": ["health", "level"], "system.level": ["level", "health"], "job.dead": ["letters", "queues"],
+  "system.breaker": ["breakers", "health", "level"], "system.level": ["level", "health"], "job.dead": ["letters", "queues"],
   "upload.created": ["uploads"], "upload.completed": ["uploads"], "file.failed": ["letters"],
 };
 
@@ -54,8 +52,8 @@ function showAttention() {
   const errors = Object.values(PARTS).map(({ error }) => error).filter(Boolean);
   const unreachable = errors.some((error) => !error.status);
   query("#unreachable").hidden = !unreachable;
-  if (!known.health || !known.queues || !known.level) return;
-  const found = attentionOf(known.health, known.queues.queues);
+  if (!known.health || !known.breakers || !known.queues || !known.level) return;
+  const found = attentionOf(known.health.components, known.breakers.circuit_breakers, known.queues.queues);
   if (known.level.level !== "full") found.unshift({ kind: known.level.level === "maintenance" ? "bad" : "warn", text: `Service level: ${known.level.level}`, section: "level" });
   const dead = known.queues.queues.filter(({ name }) => name !== "webhooks").reduce((sum, queue) => sum + queue.dead, 0);
   if (dead) found.push({ kind: "bad", text: count(dead, "dead letter"), section: "dead-letters" });

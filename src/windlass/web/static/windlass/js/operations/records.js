@@ -37,10 +37,10 @@ export function drawUploads({ total, results }) {
 export function drawDeliveries({ total, results }, refresh) {
   draw("deliveries", { total, results }, () => (total ? [
     table(
-      "Deliveries that failed", [{ name: "Event" }, { name: "To" }, { name: "Last error" }, { name: "Failed" }, { name: "" }],
+      "Deliveries that failed", [{ name: "Event" }, { name: "To" }, { name: "Last error" }, { name: "Failed" }, { name: "Action" }],
       results.map((delivery) => [
         delivery.type, h("span", { class: "mono" }, delivery.url), lastError(delivery), delivery.finished_at ? relativeTime(delivery.finished_at) : "",
-        button("Send again", `replay ${delivery.id}`, () => replay(delivery, refresh), { name: `Send ${delivery.type} to ${delivery.url} again` }),
+        button("Send again", `replay ${delivery.id}`, () => replay(delivery, refresh), { name: `Send again: ${delivery.type} to ${delivery.url}` }),
       ]),
     ),
     total > results.length && h("p", { class: "soft small" }, `${count(total - results.length, "other")} not shown.`),

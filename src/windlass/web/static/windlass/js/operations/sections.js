@@ -27,7 +27,7 @@ export function drawError(section, error) {
   query(`#${section} .body`).replaceChildren(h("p", { class: "error" }, `This could not be read: ${error.message}`));
 }
 
-const MARKS = { good: "ready", warn: "waiting", bad: "failed", plain: "other" };
+const MARKS = { good: "ready", warn: "waiting", bad: "failed", plain: "pause" };
 
 /** A state as an icon and a word. `kind` is good, warn, bad or plain. */
 export const badge = (kind, word) => h("span", { class: `badge ${kind}` }, icon(MARKS[kind]), word);
