@@ -19,8 +19,7 @@ from windlass.kernel.document_policies import page_policy
 @ensure_csrf_cookie
 def page(request: HttpRequest) -> HttpResponse:
     with_trash = [profile.name for profile in profiles().values() if profile.trash_hours]
-    context = {"needs_token": conf.get().credentials_required, "trashing": " ".join(with_trash)}
-    return render_page(request, "windlass/page.html", "files", context)
+    return render_page(request, "windlass/files.html", "files", {"trashing": " ".join(with_trash)})
 
 
 def render_page(request: HttpRequest, template: str, page_name: str, context: dict[str, Any]) -> HttpResponse:

@@ -31,7 +31,7 @@ export class Unreachable extends Error {
 }
 
 const SAFE = new Set(["GET", "HEAD", "OPTIONS"]);
-const csrfToken = () => document.cookie.match(/(?:^|;\s*)csrftoken=([^;]+)/)?.[1];
+export const csrfToken = () => document.cookie.match(/(?:^|;\s*)csrftoken=([^;]+)/)?.[1];
 
 /**
  * Send a request and return its Response.

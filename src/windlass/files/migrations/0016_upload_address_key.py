@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('windlass_files', '0014_idempotency_key'),
+        ('windlass_files', '0015_library'),
     ]
 
     operations = [
