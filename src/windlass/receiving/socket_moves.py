@@ -60,7 +60,7 @@ class SocketMove:
         Returns the number of bytes, whether more may come soon, and the error that ended it.
         """
         filled = 0
-        while filled < len(buffer):
+        while filled < len(buffer) and self.socket.left:
             try:
                 size = self.socket.receive_into(buffer[filled:])
             except Exception as error:  # noqa: BLE001  what was read before is written first; then it is raised
@@ -72,7 +72,7 @@ class SocketMove:
                 break
             if self.stop_requested or not self._client_keeps_up(filled):
                 return filled, False, None
-        return filled, True, None
+        return filled, bool(self.socket.left), None
 
     def _client_keeps_up(self, filled: int) -> bool:
         return self.moved + filled >= KEEPS_UP and self.socket.poll(CLIENT_WAIT)

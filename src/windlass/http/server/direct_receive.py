@@ -61,9 +61,10 @@ class DirectBody:
     def receive_into(self, buffer: memoryview) -> int:
         """See BodySocket."""
         self._raise_failure()
-        wanted = min(len(buffer), self.left)
+        if not self.left:
+            return 0  # what follows is the next request
         try:
-            size = self._socket.recv_into(buffer, wanted)
+            size = self._socket.recv_into(buffer[: self.left])
         except BlockingIOError:
             return 0
         except OSError as error:
