@@ -54,7 +54,7 @@ class BodySocket(Protocol):
         ...
 
     async def wait(self, seconds: float) -> bool:
-        """Wait without a thread until something is there; False if nothing comes in time. Raises as ``receive_into``."""
+        """Wait until something is there, without a thread; False if nothing comes. Raises as ``receive_into``."""
         ...
 
     def close(self) -> None:
