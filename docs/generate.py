@@ -77,6 +77,12 @@ def events() -> str:
     return _values(EventType, "event")
 
 
+def close_codes() -> str:
+    from windlass.http.live.close_codes import CloseCode
+
+    return _values(CloseCode, "code")
+
+
 def statuses(kind: str) -> Callable[[], str]:
     def render() -> str:
         from windlass.files import states as files
@@ -211,6 +217,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "settings": settings,
     "problems": problems,
     "events": events,
+    "close-codes": close_codes,
     "steps": steps,
     "facts": facts,
     "aliases": aliases,
