@@ -29,7 +29,7 @@ HTML = b"<!DOCTYPE html><html><head><title>no picture</title></head><body><scrip
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Isolate the stored uploads of each test from each other and from the developer's."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setattr("windlass.client.clients.state_directory", lambda: tmp_path / "state" / "windlass")
+    monkeypatch.setattr("windlass.client.calls.state_directory", lambda: tmp_path / "state" / "windlass")
     return tmp_path / "state" / "windlass"
 
 
