@@ -16,6 +16,7 @@ from windlass.client.effects import (
     Effect,
     Emit,
     Flow,
+    OneAtATime,
     Outcome,
     Read,
     Request,
@@ -73,6 +74,7 @@ class Exchange(Generic[T]):
 
     def __init__(self, flow: Flow[T]) -> None:
         self._flow = flow
+        self._flows: list[Flow[Any]] = [flow]
         self.pauses: list[float] = []
         self.result: T | None = None
         self.ended = False
@@ -81,22 +83,40 @@ class Exchange(Generic[T]):
 
     def answer(self, outcome: Outcome | Stream | bytes) -> Request | None:
         """Answer the current request, or the read of a stream; return the next one."""
-        self.request = self._next(lambda: self._flow.send(outcome))
+        self.request = self._next(lambda: self._send(outcome))
         return self.request
 
     def _next(self, step: Callable[[], Effect]) -> Any:
         try:
             effect = step()
             while not isinstance(effect, Request | Read):
-                if isinstance(effect, Sleep):
-                    self.pauses.append(effect.seconds)
-                if isinstance(effect, Emit):
-                    self.emitted.append(effect.value)
-                effect = self._flow.send(effect.function() if isinstance(effect, Call) else None)
+                effect = self._send(self._perform(effect))
         except StopIteration as end:
             self.result, self.ended = end.value, True
             return None
         return effect if isinstance(effect, Request) else None
+
+    def _send(self, result: Any) -> Effect:
+        """Continue the innermost flow that runs one at a time; when it ends, the flow that asked for it."""
+        while len(self._flows) > 1:
+            try:
+                return self._flows[-1].send(result)
+            except StopIteration as end:
+                self._flows.pop()
+                result = end.value
+        return self._flows[0].send(result)
+
+    def _perform(self, effect: Effect) -> Any:
+        match effect:
+            case Sleep(seconds):
+                self.pauses.append(seconds)
+            case Emit(value):
+                self.emitted.append(value)
+            case Call(function):
+                return function()
+            case OneAtATime(flow):
+                self._flows.append(flow)
+        return None
 
 
 class StoredUrl(ResumeState):
@@ -136,10 +156,10 @@ def _file_id(sent: Upload) -> Flow[str | None]:
     return (yield from sent.run()).file_id
 
 
-def client_upload(directory: Path, data: bytes = BYTES, **options: Any) -> Exchange[File]:
+def client_upload(directory: Path, source: Any = None, **options: Any) -> Exchange[File]:
     """The client's whole call: the upload, the record, and the comparison of the digests."""
     calls = Calls("http://windlass.test", "wl_secret", 60.0, None, directory)
-    return Exchange(calls.upload(io.BytesIO(data), **options))
+    return Exchange(calls.upload(source or io.BytesIO(BYTES), **options))
 
 
 SERVER = Server("http://windlass.test", "wl_secret")

@@ -125,13 +125,19 @@ class _Performer:
         self._http, self._lock = http, asyncio.Lock()
 
     async def run(self, flow: Flow[T]) -> T:
+        """Return the flow's result. An error of an effect is raised in the flow, which may handle it."""
         try:
             effect = next(flow)
             while True:
-                effect = flow.send(await self._perform(effect))
+                try:
+                    result = await self._perform(effect)
+                except Exception as error:  # noqa: BLE001  the flow raises it again, unless it handles it
+                    effect = flow.throw(error)
+                else:
+                    effect = flow.send(result)
         except StopIteration as end:
-            result: T = end.value
-            return result
+            ended: T = end.value
+            return ended
         finally:
             flow.close()
 
@@ -199,7 +205,7 @@ class _Performer:
         started = time.monotonic()
         body = request.body if isinstance(request.body, bytes) else _blocks(request.body)
         idle = request.stream_idle_seconds
-        timeout = httpx.USE_CLIENT_DEFAULT if idle is None else stream_timeout(idle)
+        timeout = httpx.USE_CLIENT_DEFAULT if idle is None else stream_timeout(self._http.timeout, idle)
         try:
             sent = self._http.build_request(
                 request.method, request.url, headers=headers_of(request), content=body, timeout=timeout

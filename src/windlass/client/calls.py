@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any, Unpack
 from windlass.client import api_calls, events
 from windlass.client.credentials import Token
 from windlass.client.download import Download
-from windlass.client.effects import Emit, Flow, Response, Sleep, call, together
+from windlass.client.effects import Emit, Flow, Response, call, together
 from windlass.client.errors import ChecksumMismatch, WindlassError
 from windlass.client.models import File, SignedUrl, Status, UploadOutcome, file_of, signed_url_of
 from windlass.client.parallel_upload import ParallelUpload, Part, parts_of
@@ -27,8 +26,8 @@ from windlass.client.upload_source import Readable, Source, SourceDigest, open_s
 RETRY_SECONDS = 300.0
 #: Seconds after which a single API call gives up: somebody waits for its result.
 API_CALL_RETRY_SECONDS = 15.0
-#: Seconds that an upload waits for the server's SHA-256, to compare it.
-VERIFY_SECONDS = 30.0
+#: Uploads whose SHA-256 a client remembers until it sees that of the server.
+REMEMBERED_DIGESTS = 10_000
 #: Sources that ``upload_many`` sends at the same time by default.
 CONCURRENT_UPLOADS = 4
 
@@ -63,6 +62,8 @@ class Calls:
         self.server = Server(url, token)
         self._retry_seconds = retry_seconds
         self._state = state
+        #: By the file's id, oldest first. An entry is removed when it is compared.
+        self._sent_digests: dict[str, str] = {}
 
     def upload(self, source: Readable, **options: Unpack[UploadOptions]) -> Flow[File]:
         """Upload a path or a binary file object. ``windlass.client.UploadSettings`` documents the options."""
@@ -72,8 +73,9 @@ class Calls:
             file_id, digest = yield from self._send_source(opened, settings)
         finally:
             opened.close()
-        file = yield from api_calls.get_file(self.server, file_id, self._budget())
-        return (yield from self._verified(file, digest)) if digest else file
+        if digest is not None:
+            self._remember_digest(file_id, digest)
+        return self._compared((yield from api_calls.get_file(self.server, file_id, self._budget())))
 
     def upload_many(
         self,
@@ -101,8 +103,10 @@ class Calls:
     def wait(
         self, file_id: str, timeout: float | None = None, on_status: Callable[[Status], None] | None = None
     ) -> Flow[File]:
-        """Return the record once the file is in an end state. Raises WaitTimeout."""
-        return api_calls.wait_until_ended(self.server, file_id, self._budget(), timeout, on_status)
+        """Return the record once the file is in an end state. Raises WaitTimeout, and ChecksumMismatch for a file that
+        this client uploaded with ``verify``."""
+        waiting = api_calls.wait_until_ended(self.server, file_id, self._budget(), timeout, on_status)
+        return self._compared((yield from waiting))
 
     def files(self, **filters: Any) -> Flow[None]:
         """Every file, newest first. Filters: ``status, mime_type, reference, q, owner``; ``limit`` is the size of a
@@ -214,19 +218,22 @@ class Calls:
             settings.on_notice("Computing the SHA-256")
         return (yield from call(SourceDigest(source).complete))
 
-    def _verified(self, file: File, digest: str) -> Flow[File]:
-        """Wait for the server's SHA-256 for a while, and compare it. Raises ChecksumMismatch."""
-        until, delay = time.monotonic() + VERIFY_SECONDS, 0.05
-        while file.checksum is None and not file.ended and time.monotonic() < until:
-            yield Sleep(delay)
-            delay = min(2 * delay, 2.0)
-            file = yield from api_calls.get_file(self.server, file.id, self._budget())
-        if file.checksum is not None and file.checksum != digest:
+    def _compared(self, file: File) -> File:
+        """Compare the SHA-256 of a record with that of the bytes which this client sent. Raises ChecksumMismatch."""
+        if file.checksum is None:
+            return file
+        sent = self._sent_digests.pop(file.id, file.checksum)
+        if sent != file.checksum:
             raise ChecksumMismatch(
                 f"The server stored other bytes than were sent as file {file.id}: their SHA-256 is {file.checksum}, "
-                f"not {digest}. Delete the file and upload it again."
+                f"not {sent}. Delete the file and upload it again."
             )
         return file
+
+    def _remember_digest(self, file_id: str, digest: str) -> None:
+        self._sent_digests[file_id] = digest
+        while len(self._sent_digests) > REMEMBERED_DIGESTS:
+            self._sent_digests.pop(next(iter(self._sent_digests)), None)
 
     def _resume_state(self, source: Source, settings: UploadSettings, part: Part | None = None) -> ResumeState:
         if not settings.resume or source.identity is None:

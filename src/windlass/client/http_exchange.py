@@ -40,5 +40,6 @@ def connection_failure(error: httpx.TransportError, seconds: float) -> Connectio
     return ConnectionFailure(reason, seconds)
 
 
-def stream_timeout(seconds: float) -> httpx.Timeout:
-    return httpx.Timeout(TIMEOUT, read=seconds)
+def stream_timeout(timeout: httpx.Timeout, idle_seconds: float) -> httpx.Timeout:
+    """The client's time-outs, with that of a stream for reading."""
+    return httpx.Timeout(connect=timeout.connect, read=idle_seconds, write=timeout.write, pool=timeout.pool)

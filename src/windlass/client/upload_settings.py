@@ -45,8 +45,7 @@ class UploadSettings:
     ``metadata``: shown in the record; values that are not strings are sent as JSON.
     ``sha256``: the digest in hexadecimal, or True to compute it first; the server refuses bytes with another digest.
     ``verify``: compute the SHA-256 of the bytes while they are sent, and raise ChecksumMismatch if the server's record
-    has another one. If the server has not computed its own within ``VERIFY_SECONDS``, nothing is compared, and
-    ``checksum`` of the returned record is None.
+    has another one: from ``upload`` if the server knows its own by then, else from ``wait`` of the same client.
     ``on_progress(sent, total)``: bytes handed over, corrected to the server's offset after an interruption, so it may
     fall. ``total`` is 0 while the end of a stream is not known. ``on_notice(text)``: interruptions, and the offset from
     which the upload resumes. With ``parallel_parts``, a Client calls both from several threads, one call at a time.
