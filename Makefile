@@ -16,7 +16,7 @@ LISTS := pyproject.toml constraints.txt
 
 export DJANGO_SETTINGS_MODULE ?= windlass.settings
 
-.PHONY: help install serve test test-fast lint format docs bench chaos flaky-network fuzz slow-clients hostile audit sbom constraints clean
+.PHONY: help install serve test test-fast lint format docs site bench chaos flaky-network fuzz slow-clients hostile audit sbom constraints clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ format: $(STAMP)-dev ## Format the code and apply safe fixes
 
 docs: $(STAMP) ## Generate the tables of docs/reference from the code
 	$(BIN)/python -m docs.generate
+
+site: $(STAMP)-dev ## Build the documentation as a site in build/site; a warning is an error
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --builder html docs build/site
 
 bench: $(STAMP)-bench ## Measure Windlass beside its peers (ARGS="--quick"); writes to benchmarks/results/
 	$(BIN)/python -m benchmarks $(ARGS)

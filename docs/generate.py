@@ -53,7 +53,7 @@ def settings() -> str:
     lines, known, hints = [], {field.name: field for field in fields(Settings)}, typing.get_type_hints(Settings)
     for line in inspect.getsource(Settings).splitlines():
         if heading := re.fullmatch(r"    # (.+)", line):
-            lines += ["", f"### {heading[1]}", "", "| setting | kind | default | what it does |", "|---|---|---|---|"]
+            lines += ["", f"## {heading[1]}", "", "| setting | kind | default | what it does |", "|---|---|---|---|"]
         elif (found := re.match(r"    (\w+): ", line)) and found[1] in known:
             field = known[found[1]]
             default = _default(field.metadata["default"])
@@ -247,7 +247,7 @@ def _step(step: Any) -> str:
         ("makes", ", ".join(map(_made, about.makes))),
     ]
     said = inspect.getdoc(type(step)) or ""
-    lines = [f"### `{about.name}`", "", f"{about.title}.{' ' + ' '.join(said.split()) if said else ''}", ""]
+    lines = [f"## `{about.name}`", "", f"{about.title}.{' ' + ' '.join(said.split()) if said else ''}", ""]
     return "\n".join(lines + [f"- {name}: {value}" for name, value in facts if value])
 
 
@@ -268,7 +268,7 @@ def _command(name: str, command: Any) -> str:
     arguments = [param for param in command.params if param.param_type_name == "argument"]
     options = [param for param in command.params if param.param_type_name == "option" and not param.hidden]
     usage = " ".join([name, *(f"[{_metavar(one)}]" if not one.required else _metavar(one) for one in arguments)])
-    lines = [f"### `{usage}`", "", " ".join(command.help.split()), ""]
+    lines = [f"## `{usage}`", "", " ".join(command.help.split()), ""]
     rows = [(f"`{_metavar(one)}`", "", one.help or "") for one in arguments]
     rows += [(_spelling(one), _option_default(one), one.help or "") for one in options]
     return "\n".join([*lines, _table(("", "default", "what it is"), rows)] if rows else lines)

@@ -18,9 +18,12 @@ from typing import Any
 
 import pytest
 
+from tests.browser.pages import playwright, visit, web_browser
 from tests.conftest import require
 from tests.markdown_pages import DOCS, fences
 from tests.process.conftest import ServerProcess
+
+__all__ = ["playwright", "visit", "web_browser"]  # fixtures
 
 HERE = Path(__file__).resolve().parent
 EXAMPLES = DOCS / "how-to" / "upload-from-uppy-filepond-or-dropzone.md"

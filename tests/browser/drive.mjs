@@ -4,7 +4,6 @@
 //   choose    selector of the input that takes the file
 //   throttle  bytes per second that the browser may send, so that something can happen on the way
 //   scenario  one of those below, with what it takes
-import { basename } from 'node:path'
 import { chromium } from 'playwright-core'
 
 const task = JSON.parse(process.argv[2])
@@ -97,53 +96,6 @@ const scenarios = {
     return { file: await heard(page, 'done'), parts }
   },
 
-  /** Our own page: what a person sees, until the file is READY. `kill`: {"pid", "at"}, SIGKILL soon after that part of the whole. */
-  async own(page) {
-    const seen = await watch(page)
-    await page.setInputFiles(task.choose, task.path)
-    const row = page.locator('#library .row', { hasText: basename(task.path) })
-    await row.locator('.status[data-status=READY]').waitFor({ timeout: PATIENCE })
-    const image = row.locator('.thumb img')
-    if (task.thumbnail) await image.waitFor()
-    return {
-      file: await row.locator('.download').getAttribute('href'),
-      name: await row.locator('.name').textContent(),
-      checksum: await row.locator('.sum').textContent(),
-      thumbnail: task.thumbnail ? await image.evaluate(async (shown) => (await shown.decode(), shown.naturalWidth)) : null,
-      ...seen,
-    }
-  },
-
-  /** Our own page: a file that is deleted, found in the trash, restored, and deleted again, for good. */
-  async trash(page) {
-    const said = []
-    const dialogs = []
-    page.on('dialog', (dialog) => (dialogs.push(dialog.message()), dialog.accept()))
-    const row = page.locator('#library .row', { hasText: basename(task.path) })
-    const act = async (button, outcome) => {
-      await row.locator(button).click()
-      await row.waitFor({ state: 'detached', timeout: PATIENCE })
-      // A live event may remove the row before the reply is there, and only the reply is told.
-      await page.locator('#message', { hasText: outcome }).waitFor({ timeout: PATIENCE })
-      said.push(await page.locator('#message').textContent())
-    }
-    await page.setInputFiles(task.choose, task.path)
-    await row.locator('.status[data-status=READY]').waitFor({ timeout: PATIENCE })
-    await act('.delete', 'in the trash')
-    await page.click('#trash')
-    await row.waitFor({ timeout: PATIENCE })
-    const until = await row.locator('.detail').textContent()
-    const offered = await row.locator('.download').isVisible()
-    await act('.restore', 'restored')
-    await page.click('#trash')
-    await row.locator('.download').waitFor({ timeout: PATIENCE })
-    const file = await row.locator('.download').getAttribute('href')
-    await act('.delete', 'in the trash')
-    await page.click('#trash')
-    await act('.delete', 'deleted')
-    return { said, dialogs, until, offered, file }
-  },
-
   /** Pages under their Content Security Policy: the `violations` on each, the origins that were asked, and whether a violation on purpose was `noticed`. */
   async policies(page) {
     const violations = []
@@ -212,30 +164,6 @@ async function colours(page) {
     const at = (x) => [...context.getImageData(image.width * x, image.height / 2, 1, 1).data.slice(0, 3)]
     return [at(0.25), at(0.75)]
   }, shot)
-}
-
-/** What the row of a transfer shows: `progress` (0 to 1) each time that it changes, and `killedAt`, where it then was. */
-async function watch(page) {
-  const seen = { progress: [], killedAt: null }
-  let { kill } = task
-  await page.exposeFunction('seen', async (progress) => {
-    if (progress !== seen.progress.at(-1)) seen.progress.push(progress)
-    if (!kill || progress < kill.at) return
-    const { pid } = kill
-    kill = undefined
-    await pause(300) // into the next request
-    process.kill(pid, 'SIGKILL')
-    seen.killedAt = seen.progress.at(-1)
-  })
-  await page.evaluate(() => {
-    const list = document.querySelector('#transfers')
-    const tell = () => {
-      const row = list.firstElementChild
-      if (row) globalThis.seen(row.querySelector('progress').value)
-    }
-    new MutationObserver(tell).observe(list, { subtree: true, childList: true, attributes: true, characterData: true })
-  })
-  return seen
 }
 
 /** Where the server said to go on, each time that it was asked. */

@@ -1,4 +1,4 @@
-"""Upload libraries of pages, and our own page, in a real browser against a running server.
+"""Upload libraries of pages in a real browser against a running server.
 
 The pages come from another origin than the server's, which CORS_ALLOWED_ORIGINS names.
 """
@@ -12,10 +12,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests import samples
 from tests.browser.conftest import Browser, Pages
 from tests.process.conftest import ServerProcess
-from tests.process.file_assertions import assert_stored, sha256
+from tests.process.file_assertions import assert_stored
 
 MIB = 1024 * 1024
 SIZE = 30 * MIB + 12345
@@ -105,44 +104,3 @@ def test_a_page_of_another_origin_cannot_upload(
     refused = browser.upload(f"{pages.other_origin}/{page}.html", path, "refused", choose=choose)
     assert refused["error"]
     assert httpx.get(f"{windlass.url}/files/", params={"q": "foreign"}).json()["results"] == []
-
-
-def test_our_page_shows_a_picture_from_choice_to_ready(
-    browser: Browser, windlass: ServerProcess, tmp_path: Path
-) -> None:
-    path = tmp_path / "picture.jpg"
-    # As phones write it: something behind the picture, which viewers pass over.
-    path.write_bytes(samples.noisy_jpeg() + os.urandom(30 * MIB))
-    shown = browser.upload(f"{windlass.url}/", path, "own", choose="#choose", throttle=20 * MIB, thumbnail=True)
-    assert (shown["name"], shown["checksum"]) == (path.name, sha256(path.read_bytes()))
-    assert shown["thumbnail"] > 0, "the thumbnail is a picture"
-    assert [part for part in shown["progress"] if 0 < part < 1], "progress was shown"
-    assert shown["progress"] == sorted(shown["progress"])
-    assert_stored(windlass.url, shown["file"].removesuffix("download/"), path)
-
-
-def test_our_page_resumes_after_the_web_process_was_killed(
-    browser: Browser, windlass: ServerProcess, tmp_path: Path
-) -> None:
-    path = tmp_path / "larger.bin"
-    path.write_bytes(os.urandom(60 * MIB))
-    killed = windlass.web_pid()
-    task = {"choose": "#choose", "throttle": 10 * MIB, "kill": {"pid": killed, "at": 0.2}}
-    shown = browser.upload(f"{windlass.url}/", path, "own", **task)
-    assert shown["killedAt"] < 1, "it was on its way"
-    assert windlass.web_pid() != killed
-    assert_stored(windlass.url, shown["file"].removesuffix("download/"), path)
-
-
-def test_our_page_has_a_trash(browser: Browser, windlass: ServerProcess, tmp_path: Path) -> None:
-    path = tmp_path / "thrown away.bin"
-    path.write_bytes(os.urandom(1000))
-    shown = browser.upload(f"{windlass.url}/", path, "trash", choose="#choose")
-    assert shown["said"] == [
-        f"{path.name} is {what}." for what in ("in the trash", "restored", "in the trash", "deleted")
-    ]
-    assert len(shown["dialogs"]) == 1, "what can be undone is not asked about"
-    assert shown["until"].startswith("Can be restored until ")
-    assert not shown["offered"], "it cannot be fetched meanwhile"
-    assert httpx.get(f"{windlass.url}{shown['file']}").status_code == 404
-    assert httpx.get(f"{windlass.url}/files/?trashed=true&q=thrown").json()["results"] == []

@@ -15,7 +15,7 @@ PASSWORD = "correct horse battery"
 
 #: `click` and `fill` are selectors; `shows` appears when the page's scripts and styles have worked.
 OWN_PAGES = [
-    {"path": "/", "shows": "#panel:not([hidden])"},
+    {"path": "/", "shows": "html[data-uploads=ready] #choose-files"},
     {
         "path": "/api/docs",
         "click": [".opblock-get .opblock-summary-control", ".try-out__btn", ".execute"],

@@ -127,7 +127,7 @@ def moving() -> list[Any]:
 FORESEEN = ("begun", "done", "ended")
 
 
-def begun(owner: str, size: int | None) -> files.UploadSession:
+def begun(owner: str, size: int | None, address: str = "") -> files.UploadSession:
     new = files.NewUpload(
         owner=owner,
         dialect="tus",
@@ -140,6 +140,7 @@ def begun(owner: str, size: int | None) -> files.UploadSession:
         expected_sha256=None,
         size=size,
         store=store().name,
+        address_key=files.address_key(address),
         holder="race",
         lease_seconds=100,
     )
@@ -194,6 +195,24 @@ def open_uploads() -> list[Any]:
         files.mark_upload_ended(session.id, files.UploadStatus.CANCELLED)
     said += at_once([lambda: begun(owner, 1) and "begun" for _ in range(5)])
     return said
+
+
+def open_uploads_of_address() -> list[Any]:
+    """Thirty uploads at once, each of another owner, from one network; then one more after each of two has ended, and
+    one from another network."""
+
+    def begin(host: int, network: str = "2001:db8:1:2::") -> str:
+        begun(f"open-{uuid.uuid4()}", 1, f"{network}{host:x}")
+        return "begun"
+
+    said = at_once([lambda host=host: begin(host) for host in range(1, 31)])
+    counted = files.UploadSession.objects.filter(address_key=files.address_key("2001:db8:1:2::ffff"))
+    files.mark_upload_ended(counted[0].id, files.UploadStatus.CANCELLED)
+    session = counted[0]
+    with recording() as tell:
+        files.complete_upload(tell, files.lease_of(session), session, size=1, sha256=None)
+    said += at_once([lambda host=host: begin(host) for host in range(1, 6)])
+    return [*said, begin(1, "2001:db8:1:3::")]
 
 
 if __name__ == "__main__":

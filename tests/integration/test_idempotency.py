@@ -547,6 +547,7 @@ WITHOUT_KEY = {
     "POST /api/v1/auth/token": "each sign-in is its own, and no reply with a credential is kept",
     "POST /api/v1/auth/refresh": "a refresh token is valid once, so that a stolen one is noticed",
     "POST /api/v1/auth/revoke": "repeating it changes nothing",
+    "POST /api/v1/auth/session": "it changes the session of the browser, and no reply with a credential is kept",
     "POST /api/v1/auth/ticket": "a ticket is forgotten after a minute, and no reply with a credential is kept",
     "POST /api/v1/upload/cancel": "ends an upload; repeating it changes nothing",
     "POST /api/v1/media/cleanup/expired": "deletes what has expired; repeating it deletes what has expired since",

@@ -107,6 +107,7 @@ def test_every_call_but_the_public_ones_requires_a_credential(document: dict[str
         ("get", "/readyz"),
         ("post", "/api/v1/auth/refresh"),
         ("post", "/api/v1/auth/revoke"),
+        ("post", "/api/v1/auth/session"),
         ("post", "/api/v1/auth/token"),
         ("get", "/healthz"),
         ("options", "/files"),

@@ -71,6 +71,15 @@ def test_concurrent_uploads_never_exceed_the_limit_of_open_ones(race: Race) -> N
 
 
 @pytest.mark.slow
+def test_concurrent_uploads_never_exceed_the_limit_of_one_address(race: Race) -> None:
+    found = race("open_uploads_of_address", MAX_OPEN_UPLOADS_PER_ADDRESS="7")
+    assert found[:30].count("begun") == 7
+    assert found[30:35].count("begun") == 2
+    assert sum(each.startswith("TooManyUploads: 7 uploads from this address") for each in found) == 35 - 9
+    assert found[35] == "begun"
+
+
+@pytest.mark.slow
 def test_concurrent_uploads_never_exceed_a_quota(race: Race) -> None:
     """Fifty at once: what is kept and what is under way stay within, nothing is counted twice or forgotten."""
     for found in race("quota", QUOTA_BYTES="1000"):

@@ -34,11 +34,12 @@ UNLIMITED = {
     *("GET /livez", "GET /readyz", "GET /healthz", "GET /metrics"),
 }
 #: Calls that take a credential and give one.
-SIGN_IN = {"POST /api/v1/auth/token", "POST /api/v1/auth/refresh", "POST /api/v1/auth/revoke"}
+SIGN_IN = {f"POST /api/v1/auth/{name}" for name in ("token", "refresh", "revoke", "session")}
 #: All others that change something. Whoever adds an endpoint decides here which limit it has.
 GENERAL = {
     *(
         "POST /api/v1/auth/ticket",
+        "DELETE /api/v1/auth/session",
         "DELETE /uploads/{}",
         "DELETE /files/{}",
         "POST /files/zip",

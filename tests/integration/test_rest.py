@@ -6,13 +6,14 @@ import json
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
 from tests.integration.asgi_client import REQUEST_ID, ApiClient, make_file
+from windlass.files.search_facts import searchable_facts
 
 pytest_plugins = ["tests.integration.record_plane"]
 
@@ -187,6 +188,14 @@ class TestList:
             ("status=READY", {"b.png"}),
             ("mime_type=image/png", {"b.png"}),
             ("mime_type=image/*", {"b.png", "c.gif"}),
+            ("status=READY&status=FAILED", {"b.png"}),
+            ("kind=image", {"b.png", "c.gif"}),
+            ("kind=other", {"a.txt"}),
+            ("q=K%C3%84THE", {"b.png"}),
+            ("from=2020-02-02", {"a.txt", "c.gif"}),
+            ("to=2020-02-01", {"b.png"}),
+            ("to=2020-02-01T12:00:00%2B01:00", set()),
+            ("from=2020-02-01T11:00:00Z&to=2020-02-01T11:00:01Z", {"b.png"}),
             ("reference=r1", {"a.txt"}),
             ("q=.g", {"c.gif"}),
             ("q=100%25", set()),
@@ -194,14 +203,58 @@ class TestList:
         ],
     )
     def test_a_list_is_filtered_by_each_parameter(self, user: User, query: str, found: set[str]) -> None:
-        from windlass.files.api import FileStatus
+        from windlass.files.api import FileAsset, FileStatus
 
         caller = user()
         make_file(caller.owner, original_filename="a.txt", reference="r1")
-        make_file(caller.owner, original_filename="b.png", mime_type="image/png", status=FileStatus.READY)
+        old = make_file(
+            caller.owner,
+            original_filename="b.png",
+            mime_type="image/png",
+            status=FileStatus.READY,
+            search_facts=searchable_facts({"title": "An K\u00e4the", "exif": {"model": "X100"}}),
+        )
+        FileAsset.objects.filter(id=old.id).update(created_at=datetime(2020, 2, 1, 11, tzinfo=UTC))
         make_file(caller.owner, original_filename="c.gif", mime_type="image/gif")
         results = caller("GET", f"/files/?{query}").json()["results"]
         assert {record["original_filename"] for record in results} == found
+
+    @pytest.mark.parametrize("sort", ["created", "-created", "name", "-name", "size", "-size"])
+    def test_pages_of_every_order_have_every_file_once(self, user: User, sort: str) -> None:
+        caller = user()
+        made = [
+            make_file(caller.owner, original_filename=name, size=size)
+            for name, size in [("b", 7), ("B", 7), ("a b", 1), ("\u00e4", 0), ("b", 7), ("c", 2**40)]
+        ]
+        from windlass.files.api import FileAsset
+
+        FileAsset.objects.filter(id__in=[each.id for each in made[:3]]).update(created_at=made[0].created_at)
+        column = {"created": "created_at", "name": "search_name", "size": "size"}[sort.removeprefix("-")]
+        expected = FileAsset.objects.filter(owner=caller.owner).values_list(column, "id")
+        seen, path = [], f"/files/?limit=2&sort={sort}"
+        while path:
+            page = caller("GET", path).json()
+            seen += [record["id"] for record in page["results"]]
+            path = page["next"]
+        in_order = sorted(expected, reverse=sort.startswith("-"))
+        if column != "search_name":  # the collation of the database sorts names
+            assert seen == [str(file_id) for _, file_id in in_order]
+        assert sorted(seen) == sorted(str(each.id) for each in made)
+
+    @pytest.mark.parametrize("sort", ["created", "-created", "name", "-name", "size", "-size"])
+    @pytest.mark.parametrize("staff", [True, False])
+    def test_an_order_follows_an_index(self, user: User, sort: Any, staff: bool) -> None:
+        """Also deep in the list, and for staff, who see everybody's files: no page sorts all files."""
+        from windlass.files.api import is_of_kind, visible_files
+        from windlass.http.rest.file_order import FileOrder
+        from windlass.kernel.principals import Principal
+
+        order, caller = FileOrder(sort), user()
+        cursor = order.cursor(make_file(caller.owner, mime_type="text/plain"))
+        files = visible_files(Principal(caller.owner, staff)).select_related(None)
+        plan = order.sorted(order.after(files.filter(is_of_kind("text")), cursor))[:3].explain()
+        assert "file_by_" in plan if staff else "file_of_owner" in plan, plan
+        assert "TEMP B-TREE" not in plan, plan
 
     @pytest.mark.parametrize("asked", ["\u00dcBER", "u\u0308ber", "STRASSE", "\u202eStra\u00dfe", "%"])
     def test_a_name_is_found_in_any_case_and_composition(self, user: User, asked: str) -> None:
@@ -219,6 +272,19 @@ class TestList:
             ("limit=many", "limit"),
             ("status=DONE", "status"),
             ("cursor=none-of-ours", "cursor"),
+            ("sort=name&cursor=none-of-ours", "cursor"),
+            ("sort=name&cursor=bmFtZSBhADAgMDE5MzdiYTAtMDAwMC03MDAwLTgwMDAtMDAwMDAwMDAwMDAw", "cursor"),
+            (
+                "sort=size&cursor=c2l6ZSA5OTk5OTk5OTk5OTk5OTk5OTk5OTkgMDE5MzdiYTAtMDAwMC03MDAwLTgwMDAtMDAwMDAwMDAwMDAw",
+                "cursor",
+            ),
+            ("sort=-size&cursor=c2l6ZSA5IDAxOTM3YmEwLTAwMDAtNzAwMC04MDAwLTAwMDAwMDAwMDAwMA", "cursor"),
+            ("sort=color", "sort"),
+            ("kind=picture", "kind"),
+            ("from=yesterday", "from"),
+            ("from=2020-02-01T12:00:00", "from"),
+            ("to=9999-12-31", "to"),
+            ("from=0001-01-01T00:00:00%2B14:00", "from"),
             ("cursor=MDAwMS0wMS0wMVQwMDowMDowMCsxNDowMCAwMDAw", "cursor"),
             ("q=%00", "q"),
         ],

@@ -96,6 +96,37 @@ def test_processes_share_one_count_in_redis_and_go_on_without_it(tmp_path: Path,
         assert found.count(201) == PER_MINUTE + BURST - PROCESSES, "the new Redis knows nothing of before"
 
 
+def test_processes_share_one_count_of_open_uploads_of_an_address(tmp_path: Path) -> None:
+    """Parallel requests in every dialect; the large raw bodies end, and leave nothing open."""
+    settings = limits(RATE_LIMIT_PER_MINUTE="0", MAX_OPEN_UPLOADS_PER_ADDRESS="20")
+    with ExitStack() as stack:
+        urls = web_processes(stack, tmp_path / "home", 2, **settings)
+
+        def send(number: int) -> int:
+            url = urls[number % 2]
+            match number // 2 % 4:
+                case 0:
+                    reply = httpx.post(f"{url}/files/", headers=CREATE, timeout=60)
+                case 1:
+                    reply = httpx.post(f"{url}/files/", headers={"Upload-Complete": "?0"}, content=b"a", timeout=60)
+                case 2:
+                    asked = {"filename": "a", "total_size": 5, "mime_type": ""}
+                    reply = httpx.post(f"{url}/api/v1/upload/init", json=asked, timeout=60)
+                case _:
+                    reply = httpx.put(f"{url}/files/a.bin", content=bytes(3 * 2**20), timeout=60)
+                    return 0 if reply.status_code in (201, 429) else reply.status_code
+            return reply.status_code
+
+        with ThreadPoolExecutor(32) as pool:
+            found = list(pool.map(send, range(80)))
+        assert set(found) == {0, 201, 429}
+        # The last creating calls ran while no body was being received: every place is taken.
+        while (reply := httpx.post(f"{urls[0]}/files/", headers=CREATE, timeout=60)).status_code == 201:
+            found.append(reply.status_code)
+        assert found.count(201) == 20
+        assert reply.json()["open"] == 20
+
+
 @pytest.fixture(scope="module")
 def slow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """One web process that admits three creating calls of an address, and receives two MiB a second of an owner."""

@@ -592,7 +592,7 @@ def test_a_tus_delete_terminates_a_raw_upload(http: httpx.Client, wire: Wire, st
     eventually(lambda: not stored_data.object_path(path).exists())
 
 
-@pytest.mark.parametrize("path", ["/", "/admin/login/", "/static/windlass/page.css", "/files/", "/no/such/page"])
+@pytest.mark.parametrize("path", ["/", "/admin/login/", "/static/windlass/base.css", "/files/", "/no/such/page"])
 def test_every_reply_has_the_request_id_and_nosniff(http: httpx.Client, path: str) -> None:
     reply = http.get(path, headers={"X-Request-ID": "mine-1"})
     assert reply.headers["x-request-id"] == "mine-1"

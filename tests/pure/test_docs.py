@@ -36,7 +36,7 @@ NOT_RUN = {"console", "json", "nginx", "output", "text", "toml"}
 #: Every Python file of the repository, as ``/path``.
 MODULES = [
     f"/{path.relative_to(ROOT)}"
-    for top in ("src", "tests", "benchmarks", "docs")
+    for top in ("src", "tests", "benchmarks", "docs", "examples")
     for path in (ROOT / top).rglob("*.py")
     if "node_modules" not in path.parts
 ]
@@ -100,7 +100,7 @@ def test_exactly_the_legal_transitions_are_documented(moves: Any) -> None:
 
 @pytest.mark.parametrize("step", registry.installed().values(), ids=lambda step: step.about.name)
 def test_every_step_is_documented(step: Any) -> None:
-    _, found, section = reference("steps").partition(f"### `{step.about.name}`\n")
+    _, found, section = reference("steps").partition(f"## `{step.about.name}`\n")
     assert found
     section = section.partition("\n##")[0]
     for word in [step.about.title, step.about.stage, *step.about.gives, *(made.name for made in step.about.makes)]:
@@ -123,7 +123,7 @@ def commands(group: Any, prefix: str = "windlass") -> list[tuple[str, Any]]:
 
 @pytest.mark.parametrize(("path", "command"), commands(typer.main.get_command(app)), ids=lambda value: str(value))
 def test_every_command_is_documented(path: str, command: Any) -> None:
-    match = re.search(rf"^### `{path}\b[^\n]*\n(.*?)(?=^###|\Z)", reference("cli"), re.MULTILINE | re.DOTALL)
+    match = re.search(rf"^## `{path}\b[^\n]*\n(.*?)(?=^##|\Z)", reference("cli"), re.MULTILINE | re.DOTALL)
     assert match
     for parameter in command.params:
         if not getattr(parameter, "hidden", False) and parameter.param_type_name == "option":

@@ -17,9 +17,11 @@ from windlass.accounts.authentication import (
     authenticate,
     authenticate_scope,
     needs_no_database,
+    require_csrf_token,
     still_authenticates,
     token_that_needs_keys,
 )
+from windlass.accounts.followed_events import MayNotFollow, require_may_follow
 from windlass.accounts.grants import (
     GRANT_PARAMETER,
     GRANT_PREFIX,
@@ -41,7 +43,10 @@ from windlass.accounts.owner_data import (
     sessions_of,
     user_of,
 )
+from windlass.accounts.page_users import principal_of_user
+from windlass.accounts.permission_rule import readable_by_owner
 from windlass.accounts.revocation import listen_for_revocations
+from windlass.accounts.sessions import begin_for_user, begin_with_password, begin_with_token, end_session, has_token
 from windlass.accounts.sign_in import SignInTokens, end_sign_in, prune_sign_ins, refresh, sign_in
 from windlass.accounts.signed_urls import is_signature_valid, sign_path
 from windlass.accounts.tickets import LIFETIME_SECONDS as TICKET_SECONDS
@@ -52,11 +57,13 @@ from windlass.accounts.users import (
     UserError,
     ensure_user,
     find_user,
+    has_staff,
     is_staff,
     is_staff_owner,
     list_users,
     may_sign_in,
     set_active,
+    user_name,
 )
 from windlass.accounts.wrong_credentials import (
     Presented,
@@ -82,12 +89,16 @@ __all__ = [
     "TICKET_SECONDS",
     "Access",
     "CsrfTokenMissing",
+    "MayNotFollow",
     "Presented",
     "ProvedCredentials",
     "SignInTokens",
     "UserError",
     "authenticate",
     "authenticate_scope",
+    "begin_for_user",
+    "begin_with_password",
+    "begin_with_token",
     "check_jwks",
     "claim_grant",
     "close_account",
@@ -97,10 +108,13 @@ __all__ = [
     "create_token",
     "delete_admin_history",
     "delete_user",
+    "end_session",
     "end_sign_in",
     "ensure_user",
     "fetch_keys_for",
     "find_user",
+    "has_staff",
+    "has_token",
     "is_signature_valid",
     "is_staff",
     "is_staff_owner",
@@ -114,11 +128,15 @@ __all__ = [
     "owner_named",
     "owner_rows",
     "presented_credential",
+    "principal_of_user",
     "prune_grants",
     "prune_sign_ins",
     "prune_tickets",
+    "readable_by_owner",
     "refresh",
     "release_grant",
+    "require_csrf_token",
+    "require_may_follow",
     "require_may_try",
     "revoke_token",
     "sessions_of",
@@ -128,5 +146,6 @@ __all__ = [
     "still_authenticates",
     "token_that_needs_keys",
     "upload_of_grant",
+    "user_name",
     "user_of",
 ]

@@ -1,4 +1,4 @@
-"""Sign-ins with a password in the audit log (AUDIT_SIGN_INS)."""
+"""Sign-ins with a password in the audit log (AUDIT_SIGN_INS). ``accounts.sessions`` records those with a token."""
 
 from __future__ import annotations
 

@@ -6,24 +6,24 @@ import io
 import secrets
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs
 
 from django.conf import settings
-from django.contrib.auth import get_user
-from django.contrib.auth.models import AnonymousUser
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponseBase
 from django.middleware.csrf import CsrfViewMiddleware
 from django.utils.module_loading import import_string
 
 from windlass import conf
-from windlass.accounts import grants, signed_urls, tickets, tokens, users
+from windlass.accounts import grants, signed_urls, tickets, tokens
 from windlass.accounts.access import Access
 from windlass.accounts.json_web_tokens import access_tokens, issuer
 from windlass.accounts.json_web_tokens.verification import Header, is_compact_jws, read_header
-from windlass.accounts.permission_rule import with_rule
-from windlass.accounts.proofs import proof_of_session, still_proves
+from windlass.accounts.permission_rule import has_rule, under_rule
+from windlass.accounts.proofs import still_proves
+from windlass.accounts.sessions import principal_of_session
 from windlass.accounts.sign_in import principal_of_access_token
 from windlass.kernel.ids import parse_id
 from windlass.kernel.principals import (
@@ -35,7 +35,6 @@ from windlass.kernel.principals import (
     CredentialKind,
     Principal,
     Scope,
-    owner_of_user,
 )
 from windlass.kernel.problem_types import Forbidden, InsufficientScope, InvalidToken, Unauthenticated
 from windlass.kernel.stored_text import is_storable
@@ -70,15 +69,16 @@ def authenticate(request: HttpRequest, access: Access, path: Mapping[str, Any]) 
     # The parameters by their decoded names: ``%67rant`` is ``grant``.
     query = parse_qs(request.META.get("QUERY_STRING", ""), keep_blank_values=True)
     if grants.GRANT_PARAMETER in query:
-        return grants.authenticate(
+        principal = grants.authenticate(
             query[grants.GRANT_PARAMETER],
             access.grant_use,
             path,
             request.headers.get("Origin"),
             may_repeat=HEADER in request.headers,
         )
+        return under_rule(principal, Scope.WRITE)
     if CredentialKind.TICKET in access.credentials and tickets.PARAMETER in query:
-        return with_rule(tickets.use_ticket(query[tickets.PARAMETER]), Scope.READ)
+        return under_rule(tickets.use_ticket(query[tickets.PARAMETER]), Scope.READ)
     if CredentialKind.SIGNED_URL in access.credentials and "signature" in query:
         return _authenticate_signature(query, path)
     if CredentialKind.METRICS_TOKEN in access.credentials and _is_metrics_token(_bearer(request)):
@@ -89,25 +89,41 @@ def authenticate(request: HttpRequest, access: Access, path: Mapping[str, Any]) 
         raise InsufficientScope(needed, principal.scopes)
     if access.staff and not principal.staff:
         raise Forbidden("This call is for staff.")
-    return with_rule(principal, needed)
+    return under_rule(principal, needed)
+
+
+def require_csrf_token(request: HttpRequest) -> None:
+    """Refuse a request that no page of this origin has sent. Raises CsrfTokenMissing."""
+    if getattr(request, "csrf_processing_done", False):
+        return
+    middleware = CsrfViewMiddleware(_unreachable_view)
+    middleware.process_request(request)
+    if middleware.process_view(request, _unreachable_view, (), {}) is not None:
+        raise CsrfTokenMissing(
+            "A request that uses or begins a session needs the CSRF token in X-CSRFToken; a form may have it as the "
+            "field csrfmiddlewaretoken, before its files."
+        )
 
 
 def needs_no_database(scope: Mapping[str, Any], access: Access) -> bool:
-    """Whether ``authenticate_scope`` reads no database, because the request carries no credential to look up."""
+    """Whether ``authenticate_scope`` reads no database: there is no credential to look up and no rule to ask."""
     if access.public:
         return True
+    if has_rule():
+        return False
     has_credential = any(name in (b"authorization", b"cookie") for name, _ in scope["headers"])
     takes_ticket = CredentialKind.TICKET in access.credentials and tickets.has_ticket(scope)
     return not has_credential and not takes_ticket and not grants.has_grant(scope)
 
 
 def still_authenticates(scope: Mapping[str, Any], access: Access, principal: Principal) -> bool:
-    """Whether the request's credential still proves this caller, of a connection that lasts. Blocks on the database.
+    """Whether the request's credential still proves this caller, with the same rights, of a connection that lasts.
+    Blocks on the database.
 
     Raises what ``authenticate_scope`` raises.
     """
     if principal.credential is CredentialKind.TICKET:
-        return still_proves(principal)
+        return still_proves(principal) and under_rule(replace(principal, permitted=None), Scope.READ) == principal
     return authenticate_scope(scope, access) == principal
 
 
@@ -146,7 +162,7 @@ def _authenticate_bearer(token: str) -> Principal:
         return issuer.principal_of_issuer_token(token, header)
     principal = tokens.principal_of_token(token)
     if principal is None:
-        raise InvalidToken("This token is unknown, has expired, or its user may not sign in.")
+        raise InvalidToken(tokens.INVALID)
     return principal
 
 
@@ -173,40 +189,18 @@ def _authenticate_signature(query: Mapping[str, list[str]], path: Mapping[str, A
 
 
 def _authenticate_session(request: HttpRequest) -> Principal | None:
-    key = _session_key(request)
-    if key is None or not hasattr(request, "session"):
+    if _session_key(request) is None or not hasattr(request, "session"):
         return None
-    user = get_user(request)
-    if isinstance(user, AnonymousUser) or not user.is_active:
-        return None
-    if request.method not in SAFE_METHODS:
-        _check_csrf(request)
-    staff = users.is_staff(user)
-    return Principal(
-        owner_of_user(user.pk),
-        staff=staff,
-        user_id=user.pk,
-        credential=CredentialKind.SESSION,
-        proof=proof_of_session(key),
-    )
+    principal = principal_of_session(request)
+    if principal is not None and request.method not in SAFE_METHODS:
+        require_csrf_token(request)
+    return principal
 
 
 def _session_key(request: HttpRequest) -> str | None:
     """The session cookie; None where there is none, or where the database could not store it (it contains NUL)."""
     key = request.COOKIES.get(settings.SESSION_COOKIE_NAME)
     return key if key and is_storable(key) else None
-
-
-def _check_csrf(request: HttpRequest) -> None:
-    if getattr(request, "csrf_processing_done", False):
-        return
-    middleware = CsrfViewMiddleware(_unreachable_view)
-    middleware.process_request(request)
-    if middleware.process_view(request, _unreachable_view, (), {}) is not None:
-        raise CsrfTokenMissing(
-            "A request with a session cookie needs the CSRF token in X-CSRFToken; a form may have it as the field "
-            "csrfmiddlewaretoken, before its files."
-        )
 
 
 def _unreachable_view(request: HttpRequest) -> HttpResponseBase:

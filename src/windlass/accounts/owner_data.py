@@ -14,6 +14,7 @@ from django.utils.module_loading import import_string
 
 from windlass.accounts import users
 from windlass.accounts.models import ApiToken, Grant, SignIn, Ticket
+from windlass.accounts.proofs import TOKEN_OF_SESSION
 from windlass.kernel.principals import USER_PREFIX, owner_of_user
 
 _DATABASE_SESSIONS = ("django.contrib.sessions.backends.db", "django.contrib.sessions.backends.cached_db")
@@ -55,10 +56,10 @@ def close_account(owner: str) -> None:
     if user is not None and users.is_active(user):
         with suppress(users.UserError):  # a project's model without is_active: the credentials are deleted all the same
             users.set_active(user, active=False)
+    for session in sessions_of(owner):  # first: those that a token began are found by it
+        session.delete()
     for name in ("tokens", "sign_ins", "tickets"):
         owner_rows(owner)[name].delete()
-    for session in sessions_of(owner):
-        session.delete()
 
 
 def delete_user(owner: str) -> bool:
@@ -76,9 +77,12 @@ def sessions_of(owner: str) -> Iterator[Any]:
     """The user's sessions, if they are in the database. Each has to be decoded: sessions have no column of a user."""
     if settings.SESSION_ENGINE not in _DATABASE_SESSIONS or not owner.startswith(USER_PREFIX):
         return
+    key = owner.removeprefix(USER_PREFIX)
+    digests = set(owner_rows(owner)["tokens"].values_list("digest", flat=True))
     model = import_string(f"{settings.SESSION_ENGINE}.SessionStore").get_model_class()
     for session in model.objects.iterator():
-        if session.get_decoded().get(SESSION_KEY) == owner.removeprefix(USER_PREFIX):
+        content = session.get_decoded()
+        if content.get(SESSION_KEY) == key or content.get(TOKEN_OF_SESSION) in digests:
             yield session
 
 

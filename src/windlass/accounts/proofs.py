@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user
@@ -14,8 +13,10 @@ from windlass import conf
 from windlass.accounts import users
 from windlass.accounts.models import ApiToken, SignIn
 from windlass.kernel.clock import now
-from windlass.kernel.principals import ANONYMOUS, Principal
+from windlass.kernel.principals import ANONYMOUS, Principal, owner_of_user
 
+#: The key in a session under which the digest of its API token is stored (``accounts.sessions``).
+TOKEN_OF_SESSION = "windlass_token"  # noqa: S105  a key, no secret
 _TOKEN, _SIGN_IN, _SESSION, _EXPIRY = "token:", "sign-in:", "session:", "until:"
 
 
@@ -50,20 +51,28 @@ def _is_valid(principal: Principal) -> bool:
     kind, _, name = principal.proof.partition(":")
     match f"{kind}:":
         case "token:":
-            row = ApiToken.objects.filter(pk=name).first()
-            return row is not None and (row.expires_at is None or row.expires_at > now())
+            return _is_unexpired(ApiToken.objects.filter(pk=name).first())
         case "sign-in:":
             found = SignIn.objects.filter(pk=name, expires_at__gt=now()).first()
             user = None if found is None else users.get_user(found.user_id)
             return found is not None and user is not None and users.is_password_mark(user, found.password_mark)
         case "session:":
-            return users.owner_of(_user_of_session(name)) == principal.owner
+            return _owner_of_session(name) == principal.owner
         case "until:":
             return now().timestamp() < float(name)
     return False
 
 
-def _user_of_session(key: str) -> Any:
+def _is_unexpired(token: ApiToken | None) -> bool:
+    return token is not None and (token.expires_at is None or token.expires_at > now())
+
+
+def _owner_of_session(key: str) -> str:
+    """The owner who is signed in with the session of this key; empty if nobody is."""
     request = HttpRequest()
     request.session = import_string(f"{settings.SESSION_ENGINE}.SessionStore")(key)
-    return get_user(request)
+    owner = users.owner_of(get_user(request))
+    if owner or TOKEN_OF_SESSION not in request.session:
+        return owner
+    token = ApiToken.objects.filter(digest=request.session[TOKEN_OF_SESSION]).first()
+    return "" if token is None or not _is_unexpired(token) else owner_of_user(token.user_id)

@@ -20,6 +20,7 @@ from windlass.kernel.clock import now
 from windlass.kernel.principals import ALL_SCOPES, Principal, Scope, owner_of_user
 
 TOKEN_PREFIX = "wl_"  # noqa: S105  a prefix, no secret
+INVALID = "This token is unknown, has expired, or its user may not sign in."
 
 
 def create_token(
@@ -51,18 +52,27 @@ def save_with_new_secret(row: ApiToken) -> str:
 
 def principal_of_token(token: str) -> Principal | None:
     """The token's user; None where the token is unknown or expired, or the user may no longer sign in."""
-    moment = now()
-    unexpired = Q(expires_at=None) | Q(expires_at__gt=moment)
-    row = ApiToken.objects.filter(unexpired, digest=_digest(token)).first()
-    user = None if row is None else users.get_user(row.user_id)
-    if row is None or user is None or not user.is_active:
+    return principal_of_digest(_digest(token))
+
+
+def principal_of_digest(digest: str) -> Principal | None:
+    """``principal_of_token`` for the token of this digest (``ApiToken.digest``)."""
+    found = _find(digest)
+    if found is None:
         return None
+    (row, user), moment = found, now()
     if row.last_used_at is None or row.last_used_at < moment - timedelta(minutes=1):
         ApiToken.objects.filter(pk=row.pk).update(last_used_at=moment)
     scopes = parse_scopes(row.scopes.split())
     staff = users.is_staff(user) and Scope.ADMIN in scopes
     proof = proof_of_token(row.pk)
     return Principal(owner_of_user(user.pk), staff=staff, user_id=user.pk, scopes=scopes, proof=proof)
+
+
+def row_of_token(token: str) -> ApiToken | None:
+    """The token's row; None as for ``principal_of_token``."""
+    found = _find(_digest(token))
+    return None if found is None else found[0]
 
 
 def list_tokens() -> list[tuple[ApiToken, str]]:
@@ -92,5 +102,13 @@ def revoke_token(number: int) -> bool:
     return True
 
 
+def _find(digest: str) -> tuple[ApiToken, Any] | None:
+    """The token and its user, if both are accepted."""
+    unexpired = Q(expires_at=None) | Q(expires_at__gt=now())
+    row = ApiToken.objects.filter(unexpired, digest=digest).first()
+    user = None if row is None else users.get_user(row.user_id)
+    return None if row is None or user is None or not user.is_active else (row, user)
+
+
 def _digest(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()
+    return hashlib.sha256(token.encode(errors="replace")).hexdigest()

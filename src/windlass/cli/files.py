@@ -76,7 +76,7 @@ def wait(
     server: ServerOption = None,
     token: TokenOption = None,
 ) -> None:
-    """Wait until processing has ended. Exit code 0 if the file is READY (or was released), 3 after the timeout."""
+    """Wait until processing has ended. Exit code 0 if the file is READY or was released, 3 after the timeout, or 1."""
     with connected_client(server, token) as client:
         file = client.wait(file_id, timeout)
         typer.echo(json_line(file.raw) if as_json else outcome_line(file))

@@ -16,7 +16,7 @@ from windlass.conf import reader
 
 
 def open_page(
-    file_id: Annotated[str | None, typer.Argument(metavar="[ID]", help="The page of this file.")] = None,
+    file_id: Annotated[str | None, typer.Argument(metavar="ID", help="The page of this file.")] = None,
     no_browser: Annotated[bool, typer.Option("--print", help="Print the address only.")] = False,
     server: ServerOption = None,
     home: Home = None,

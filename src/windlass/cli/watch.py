@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def watch(
     file_id: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="Only this file, from its first event on.")
+        str | None, typer.Argument(metavar="ID", help="Only this file, from its first event on.")
     ] = None,
     types: Annotated[
         list[str] | None,

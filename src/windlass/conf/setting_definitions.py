@@ -337,6 +337,12 @@ class Settings:
         "Most unfinished uploads of one owner, parts of tus concatenations included. 0: no limit.",
         check=valid.not_negative,
     )
+    max_open_uploads_per_address: int | None = setting(
+        None,
+        "Most unfinished uploads that were begun at one address (of IPv6: in one /64 network), of all owners. 0: no "
+        "limit. Empty: 1000, and in AUTH_MODE=open no limit for clients on this machine.",
+        check=valid.not_negative,
+    )
     verify_every_days: float = setting(
         0.0,
         "How often each stored file is read and compared with its SHA-256. 0: only by `windlass verify`.",
@@ -447,6 +453,11 @@ class Settings:
         "Open connections from one address; more are 503. Behind TRUSTED_PROXIES: running requests of one client.",
         check=valid.positive,
     )
+    max_live_connections_per_owner: int = setting(
+        256,
+        "Event streams and WebSockets of one owner that one web process holds open; more are 429. 0: no limit.",
+        check=valid.not_negative,
+    )
     memory_in_flight_mb: int = setting(
         128,
         "Memory of one web process for request bodies, JSON and replies to slow clients, in MB, in addition to up to "
@@ -505,8 +516,8 @@ class Settings:
     )
     permission_rule: str = setting(
         "",
-        "Function of your project, as `package.module.function`, that says who may use the uploads and files of other "
-        "owners: `(principal, action, owner) -> bool`. Empty: their owner and staff alone.",
+        "Function of your project, as `package.module.function`, that says whose uploads and files a caller may use: "
+        "`(principal, action, owners) -> owners`. Empty: the caller's own; for staff everybody's.",
     )
     metrics_token: str = setting("", "Bearer token that may read `/metrics`, besides staff.")
     # JSON Web Tokens of an identity provider or another application
@@ -593,7 +604,8 @@ class Settings:
     # Reverse proxies and other origins
     cors_allowed_origins: tuple[str, ...] = setting(
         (),
-        "Origins whose pages may call this server, such as `https://app.example.org`. `*`: any.",
+        "Origins whose pages may call this server, such as `https://app.example.org`. `*`: any; `null`: pages opened "
+        "from disk.",
         check=valid.origins,
     )
     trusted_proxies: tuple[str, ...] = setting(
@@ -667,6 +679,11 @@ class Settings:
     def calls_per_minute(self) -> int:
         """The rate limit of creating calls and of signing in; 0 for none."""
         return 60 if self.rate_limit_per_minute is None else self.rate_limit_per_minute
+
+    @property
+    def open_uploads_per_address(self) -> int:
+        """Most unfinished uploads of one address; 0 for no limit."""
+        return 1000 if self.max_open_uploads_per_address is None else self.max_open_uploads_per_address
 
     @property
     def rate_limit_redis(self) -> str:

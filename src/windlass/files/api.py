@@ -60,10 +60,10 @@ from windlass.files.chunks import (
 from windlass.files.concatenation import (
     concatenations_of,
     create_concatenation,
-    expire_partial_uploads,
     find_concatenation,
     is_complete_partial,
     living_partial_uploads,
+    release_partial_uploads,
     unfinished_concatenations,
     uploads_by_id,
 )
@@ -76,7 +76,9 @@ from windlass.files.deletion import (
     delete_orphans_in_all_stores,
     delete_renditions_except,
     end_upload,
+    postpone_deletion,
     release_file,
+    require_unprotected,
 )
 from windlass.files.direct_uploads import (
     defer_direct_upload_check,
@@ -115,6 +117,7 @@ from windlass.files.integrity import (
     require_intact,
     selected_bytes,
 )
+from windlass.files.kinds import KINDS, Kind, is_of_kind, kind_of
 from windlass.files.lease_rows import (
     CHUNK_CLAIMS,
     KEY_CLAIMS,
@@ -144,6 +147,7 @@ from windlass.files.move import (
     remove_expired_objects,
     retain_object,
 )
+from windlass.files.open_uploads import address_key
 from windlass.files.owner_data import (
     delete_blobs_without_files,
     delete_bytes_of_file,
@@ -188,6 +192,7 @@ __all__ = [
     "CHUNK_CLAIMS",
     "FACT_COLUMNS",
     "KEY_CLAIMS",
+    "KINDS",
     "UNFINISHED_UPLOADS",
     "UPLOAD_LEASES",
     "Answer",
@@ -204,6 +209,7 @@ __all__ = [
     "IllegalTransition",
     "KeyClaim",
     "KeyedRequest",
+    "Kind",
     "Lease",
     "LeaseLost",
     "MediaRules",
@@ -228,6 +234,7 @@ __all__ = [
     "VerifySelection",
     "abandon_backup",
     "accept_chunk",
+    "address_key",
     "blob_batches",
     "bytes_freed_by",
     "change_store",
@@ -258,7 +265,6 @@ __all__ = [
     "direct_uploads_to_check",
     "end_retention",
     "end_upload",
-    "expire_partial_uploads",
     "expire_uploads_without_bytes",
     "expired_files",
     "extend_backup",
@@ -286,9 +292,11 @@ __all__ = [
     "is_complete_partial",
     "is_extendable",
     "is_in_processing",
+    "is_of_kind",
     "is_unchanged",
     "is_unmoved",
     "key_reused",
+    "kind_of",
     "last_backup",
     "lease_of",
     "leased_upload",
@@ -305,6 +313,7 @@ __all__ = [
     "owed_step_counts",
     "owed_steps",
     "owner_rows",
+    "postpone_deletion",
     "profile",
     "profiles",
     "prune_idempotency_keys",
@@ -325,12 +334,14 @@ __all__ = [
     "release_file",
     "release_key",
     "release_lease",
+    "release_partial_uploads",
     "reload_blob",
     "remove_expired_objects",
     "renditions_of_blob",
     "repair_reference_counts",
     "require_intact",
     "require_living",
+    "require_unprotected",
     "reserve_for_lease",
     "restorable_until",
     "restore_from_trash",

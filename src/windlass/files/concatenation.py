@@ -77,9 +77,10 @@ def unfinished_concatenations() -> Sequence[uuid.UUID]:
     return list(abandoned.values_list("id", flat=True)[:100])
 
 
-def expire_partial_uploads(ids: Iterable[uuid.UUID]) -> None:
-    """Let partial uploads that were used expire after PARTS_RETENTION_HOURS, if not before."""
+def release_partial_uploads(ids: Iterable[uuid.UUID]) -> None:
+    """Let partial uploads that were used expire after PARTS_RETENTION_HOURS, if not before. From now on they are not
+    counted as open uploads of their address."""
     soon = now() + timedelta(hours=PARTS_RETENTION_HOURS)
-    UploadSession.objects.filter(id__in=set(ids), status=UploadStatus.ACTIVE, expires_at__gt=soon).update(
-        expires_at=soon
-    )
+    used = UploadSession.objects.filter(id__in=set(ids), status=UploadStatus.ACTIVE)
+    used.exclude(address_key="").update(address_key="")
+    used.filter(expires_at__gt=soon).update(expires_at=soon)

@@ -119,6 +119,8 @@ class FileAsset(models.Model):
 
     original_filename = models.CharField(max_length=255)
     search_name = SearchName(default="", blank=True, editable=False)
+    #: ``search_facts.searchable_facts`` of ``extra_attributes``.
+    search_facts = models.TextField(default="", db_default="", blank=True, editable=False)
     size = models.BigIntegerField()
     profile = models.CharField(max_length=64)
     reference = models.CharField(max_length=255, null=True, blank=True)  # noqa: DJ001  null: not given
@@ -159,6 +161,10 @@ class FileAsset(models.Model):
         indexes = [
             models.Index(fields=["owner", "-created_at", "-id"], name="file_of_owner"),
             models.Index(fields=["-created_at", "-id"], name="file_by_time"),
+            models.Index(fields=["owner", "search_name", "id"], name="file_of_owner_by_name"),
+            models.Index(fields=["search_name", "id"], name="file_by_name"),
+            models.Index(fields=["owner", "size", "id"], name="file_of_owner_by_size"),
+            models.Index(fields=["size", "id"], name="file_by_size"),
             models.Index(fields=["owner", "checksum"], name="file_by_content"),
             models.Index(fields=["reference"], name="file_by_reference"),
             models.Index(fields=["status"], name="file_by_status"),
@@ -260,6 +266,8 @@ class UploadSession(models.Model):
     chunk_size = models.BigIntegerField(null=True)
     #: Bytes that the owner's quota counts for it: its size, or the bytes received while the size is unknown.
     reserved = models.BigIntegerField(default=0)
+    #: Keyed hash of the address at which it was begun, while it is open; empty where addresses are not counted.
+    address_key = models.CharField(max_length=32, default="", db_default="", blank=True)
     store = models.CharField(max_length=64)
     store_key = models.CharField(max_length=200)
     store_state = models.JSONField(default=dict)
@@ -286,6 +294,7 @@ class UploadSession(models.Model):
             models.Index(fields=["lease_holder"], name="upload_by_holder", condition=~models.Q(lease_holder="")),
             models.Index(fields=["status", "expires_at"], name="upload_by_expiry"),
             models.Index(fields=["owner", "-created_at"], name="upload_of_owner"),
+            models.Index(fields=["address_key"], name="upload_by_address", condition=~models.Q(address_key="")),
         ]
         constraints = [
             models.UniqueConstraint(

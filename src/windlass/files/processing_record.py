@@ -14,6 +14,7 @@ from windlass.database import rows
 from windlass.events.api import EventType, Recorder
 from windlass.files.assets import FACT_COLUMNS, IllegalTransition, StepOutcome, outcome_event, steps_of_file
 from windlass.files.models import Blob, FileAsset, Rendition, StepRun
+from windlass.files.search_facts import searchable_facts
 from windlass.files.states import FILE_TRANSITIONS, FileStatus, StepState
 from windlass.kernel.clock import now
 
@@ -157,6 +158,9 @@ class ProcessingRecord:
             values["duplicate_of_id"] = uuid.UUID(original) if original else None
         if others:
             values["extra_attributes"] = self.asset.extra_attributes | others
+            found_by = searchable_facts(values["extra_attributes"])
+            if found_by != self.asset.search_facts:
+                values["search_facts"] = found_by
         if "checksum" in values:
             self._digest = values["checksum"]
         self._set(**values)

@@ -24,7 +24,7 @@ from windlass.events.api import AuditAction, record_action
 from windlass.files import trash
 from windlass.files.models import FileAsset, OwnerAccount, UploadSession
 from windlass.files.states import UNFINISHED_UPLOADS
-from windlass.kernel.problem_types import QuotaExceeded, TooManyUploads
+from windlass.kernel.problem_types import QuotaExceeded
 
 _COUNTED = ("bytes_used", "bytes_reserved", "files_used", "files_reserved")
 _KINDS = ("bytes", "files")
@@ -93,23 +93,10 @@ def metadata_size(session: UploadSession) -> int:
     return size if (size := max(shown, sent)) > FREE_METADATA else 0
 
 
-def require_open_upload_allowed(owner: str) -> None:
-    """Raises TooManyUploads if the owner has MAX_OPEN_UPLOADS_PER_OWNER unfinished uploads.
-
-    The account stays locked until the caller's transaction ends, so concurrent calls cannot exceed the limit.
-    """
-    limit = conf.get().max_open_uploads_per_owner
-    if not limit:
-        return
+def lock_account(owner: str) -> None:
+    """Lock the owner's account, which is created if need be, until the caller's transaction ends."""
     _open_account(owner)
     OwnerAccount.objects.select_for_update().get(owner=owner)
-    unfinished = UploadSession.objects.filter(owner=owner, status__in=UNFINISHED_UPLOADS).count()
-    if unfinished >= limit:
-        raise TooManyUploads(
-            f"{unfinished} uploads are open, and the limit is {limit}. Complete or cancel some of them first.",
-            limit=limit,
-            open=unfinished,
-        )
 
 
 def reserve_upload(session: UploadSession) -> None:

@@ -17,6 +17,7 @@ from windlass.files import quota, retention
 from windlass.files.idempotency_keys import KeyClaim, record_upload
 from windlass.files.lease_rows import UPLOAD_LEASES, Lease, update_leased
 from windlass.files.models import Blob, FileAsset, UploadSession
+from windlass.files.open_uploads import require_open_upload_allowed
 from windlass.files.profiles import Profile
 from windlass.files.states import UNFINISHED_UPLOADS, UploadStatus, upload_statuses_before
 from windlass.kernel import process_counters
@@ -30,6 +31,7 @@ _BATCH = 500
 _COLUMNS = (
     *("owner", "dialect", "resumable", "filename", "declared_type", "reference", "metadata", "client_metadata"),
     *("expected_sha256", "expected_sha512", "concat", "concat_key", "size", "chunk_size", "max_size", "store"),
+    "address_key",
 )
 
 
@@ -39,6 +41,7 @@ class NewUpload:
 
     ``on_create`` is called with the session's id in the transaction that creates it; if it raises, nothing is created.
     ``claim``: the idempotency key of the request, in whose row the session is recorded in the same transaction.
+    ``address_key``: by which its address is counted (``open_uploads.address_key``).
     """
 
     owner: str
@@ -59,6 +62,7 @@ class NewUpload:
     chunk_size: int | None = None
     max_size: int | None = None
     resumable: bool = True
+    address_key: str = ""
     holder: str = ""
     lease_seconds: float = 0
     grant: GrantedUpload | None = None
@@ -77,7 +81,7 @@ def create_upload(new: NewUpload, *, upload_id: uuid.UUID, key: str, state: dict
             new.on_create(upload_id)
         if new.claim is not None:
             record_upload(new.claim, upload_id)
-        quota.require_open_upload_allowed(new.owner)
+        require_open_upload_allowed(new.owner, new.address_key, new.parts or ())
         session.save(force_insert=True)
         quota.reserve_upload(session)
         _record_created(recorder, session)
@@ -124,7 +128,7 @@ def complete_upload(
     asset = _new_file(session, size, sha256)
     values: dict[str, Any] = {"status": UploadStatus.COMPLETED, "offset": size, "size": size, "file_id": asset.id}
     values |= {"last_append_offset": last_append_offset, "ended_at": now(), "updated_at": now()}
-    update_leased(lease, values | {"lease_holder": "", "lease_until": None})
+    update_leased(lease, values | {"lease_holder": "", "lease_until": None, "address_key": ""})
     quota.settle_upload(session.id, asset)
     _record_completed(recorder, session, asset)
     took = (now() - session.created_at).total_seconds()
@@ -147,7 +151,7 @@ def create_complete_upload(
     Raises QuotaExceeded, and what ``on_create`` raises.
     """
     session = _new_session(new, upload_id, key, state)
-    session.status, session.ended_at = UploadStatus.COMPLETED, now()
+    session.status, session.ended_at, session.address_key = UploadStatus.COMPLETED, now(), ""
     session.offset = session.size = size
     session.last_append_offset = 0
     asset = _new_file(session, size, sha256)
@@ -184,6 +188,7 @@ def mark_upload_ended(
             failure=reason,
             metadata={},  # it does not count in the quota any more
             client_metadata=None,
+            address_key="",
             ended_at=now(),
             updated_at=now(),
             lease_holder="",

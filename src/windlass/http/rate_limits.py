@@ -6,7 +6,6 @@ after it has been proved, so a forged one takes nothing from its user's limit.
 
 from __future__ import annotations
 
-import ipaddress
 from functools import lru_cache
 from math import ceil
 
@@ -103,11 +102,4 @@ def _is_exempt(scope: Scope) -> bool:
     if settings.rate_limit_per_minute is not None or settings.credentials_required:
         return False
     client = scope.get("client")
-    return client is None or _is_loopback(client[0])
-
-
-def _is_loopback(text: str) -> bool:
-    try:
-        return network_addresses.reached_address(ipaddress.ip_address(text)).is_loopback
-    except ValueError:
-        return False
+    return client is None or network_addresses.is_loopback(client[0])

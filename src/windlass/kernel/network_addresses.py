@@ -54,6 +54,14 @@ def is_public(text: str) -> bool:
     return not any(address in network for network in _NOT_PUBLIC if network.version == address.version)
 
 
+def is_loopback(text: str) -> bool:
+    """Whether a textual address is this machine's own, also as a mapped IPv6 address."""
+    try:
+        return reached_address(ipaddress.ip_address(text)).is_loopback
+    except ValueError:
+        return False
+
+
 def is_in_networks(text: str, networks: Iterable[str]) -> bool:
     """Whether a textual address, or the one it leads to, is in one of the networks; ``*`` is any."""
     listed = list(networks)

@@ -23,8 +23,8 @@ class AuditAction(models.TextChoices):
     FILE_DELETED = "file.deleted"  # its bytes and its record were deleted
     FILE_DAMAGED = "file.damaged"  # its stored bytes differ from those received
     LEVEL_CHANGED = "level.changed"  # a person pinned or released the service level
-    SIGN_IN = "sign_in.succeeded"  # a user signed in with a password (AUDIT_SIGN_INS)
-    SIGN_IN_REFUSED = "sign_in.refused"  # name or password were wrong (AUDIT_SIGN_INS)
+    SIGN_IN = "sign_in.succeeded"  # a user signed in with a password, or began a session with a token (AUDIT_SIGN_INS)
+    SIGN_IN_REFUSED = "sign_in.refused"  # name, password or token were wrong (AUDIT_SIGN_INS)
     TOKEN_CREATED = "token.created"  # noqa: S105  an API token was made
     TOKEN_REVOKED = "token.revoked"  # noqa: S105  an API token was deleted
     GRANT_CREATED = "grant.created"  # a grant for one upload was made

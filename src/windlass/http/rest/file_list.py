@@ -1,22 +1,24 @@
-"""Pages of the file list, newest first. A cursor names the last file of a page, so new files do not shift pages."""
+"""Pages of the file list, in the order that the caller chose. A cursor names the last file of a page, so new files do
+not shift pages."""
 
 from __future__ import annotations
 
 import re
 import uuid
 from collections.abc import Sequence
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from django.db.models import Q, QuerySet, TextField
 from django.db.models.functions import Cast, Length
 from ninja import Schema
-from pydantic import Field, StringConstraints, field_validator
+from pydantic import BeforeValidator, Field, StringConstraints, field_validator
 
-from windlass.files.api import FileAsset, FileStatus, has_type, trashed_files, visible_files
+from windlass.files.api import FileAsset, FileStatus, Kind, has_type, is_of_kind, trashed_files, visible_files
 from windlass.http.file_records import with_parts
 from windlass.http.json_models import within
-from windlass.http.rest import cursors
+from windlass.http.rest.file_order import FileOrder, Sort
 from windlass.kernel import filenames
 from windlass.kernel.principals import Principal
 
@@ -28,6 +30,7 @@ _SIZES: dict[str, Any] = {
 }
 
 _Text = Annotated[str, StringConstraints(max_length=255)]
+_DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]*/(?:[a-z0-9][a-z0-9!#$&^_.+-]*|\*)")
 
 
@@ -38,6 +41,24 @@ def checked_type(value: str | None) -> str | None:
     return value
 
 
+def _read_moment(value: Any) -> Any:
+    """Read a day, or a time with its offset from UTC. Raises ValueError."""
+    text = str(value)
+    try:
+        moment = date.fromisoformat(text) if _DAY.fullmatch(text) else datetime.fromisoformat(text)
+        if isinstance(moment, datetime) and moment.tzinfo is None:
+            raise ValueError("without an offset")
+        _end(moment).astimezone(UTC)  # neither the first nor the last day that there is
+    except (ValueError, OverflowError):
+        raise ValueError(
+            "must be a day such as 2026-01-31, or a time with its offset such as 2026-01-31T12:00:00Z"
+        ) from None
+    return moment
+
+
+_Moment = Annotated[datetime | date, BeforeValidator(_read_moment)]
+
+
 class FileQuery(Schema):
     """The query parameters of the list."""
 
@@ -45,12 +66,22 @@ class FileQuery(Schema):
         50, description="Files on a page; fewer if their records are large."
     )
     cursor: str | None = Field(None, description="From `next` of the previous page.")
-    status: FileStatus | None = None
+    sort: Sort = Field("-created", description="Order of the files; `-` is descending: newest, largest, Z first.")
+    status: list[FileStatus] = Field([], description="Repeat it for files of any of several statuses.")
+    kind: Kind | None = Field(None, description="Kind of the detected type, such as all spreadsheets.")
     mime_type: _Text | None = Field(None, description="Detected type; `image/*` matches all images.")
     reference: _Text | None = None
-    q: _Text | None = Field(None, description="Part of the file name; case and Unicode composition are ignored.")
+    q: _Text | None = Field(
+        None,
+        description="Part of the file name, or of its title, author, tags or camera; case and Unicode composition are "
+        "ignored.",
+    )
+    from_: _Moment | None = Field(
+        None, alias="from", description="Files created at or after this time, or from the beginning of this day (UTC)."
+    )
+    to: _Moment | None = Field(None, description="Files created before this time, or until the end of this day (UTC).")
     owner: Annotated[str, StringConstraints(max_length=200)] | None = Field(
-        None, description="Another owner, such as `user:7`, whose files the caller may read. Else the caller's files."
+        None, description="One owner, such as `user:7`. Else all whose files the caller may read."
     )
     trashed: bool | None = Field(None, description="True: only files in the trash. Else only files outside it.")
 
@@ -60,15 +91,14 @@ class FileQuery(Schema):
 def list_page(query: FileQuery, principal: Principal) -> tuple[Sequence[FileAsset], str | None]:
     """The files of one page, by four queries whatever its length, and the query of the next page, None on the last.
     Raises InvalidField for an ill-formed cursor."""
+    order = FileOrder(query.sort)
     selected = _filtered((trashed_files if query.trashed else visible_files)(principal, query.owner), query)
     if query.cursor:
-        moment, file_id = cursors.decode(query.cursor)
-        # The first condition is implied by the second; it is the one that an index can follow.
-        selected = selected.filter(created_at__lte=moment).filter(Q(created_at__lt=moment) | Q(id__lt=file_id))
-    ordered = selected.order_by("-created_at", "-id")
+        selected = order.after(selected, query.cursor)
+    ordered = order.sorted(selected)
     ids, more = _ids_of_page(ordered, query.limit)
     assets = list(with_parts(ordered.filter(id__in=ids)))
-    return assets, _next_query(query, assets[-1]) if more and assets else None
+    return assets, _next_query(query, order.cursor(assets[-1])) if more and assets else None
 
 
 def _ids_of_page(ordered: QuerySet[FileAsset], limit: int) -> tuple[list[uuid.UUID], bool]:
@@ -86,18 +116,34 @@ def _ids_of_page(ordered: QuerySet[FileAsset], limit: int) -> tuple[list[uuid.UU
 
 def _filtered(files: QuerySet[FileAsset], query: FileQuery) -> QuerySet[FileAsset]:
     if query.status:
-        files = files.filter(status=query.status)
+        files = files.filter(status__in=query.status)
+    if query.kind:
+        files = files.filter(is_of_kind(query.kind))
     if query.mime_type:
         files = files.filter(has_type(query.mime_type))
     if query.reference is not None:
         files = files.filter(reference=query.reference)
     if query.q:
-        files = files.filter(search_name__contains=filenames.comparable(query.q))
+        text = filenames.comparable(query.q)
+        files = files.filter(Q(search_name__contains=text) | Q(search_facts__contains=text))
+    if query.from_:
+        files = files.filter(created_at__gte=_beginning(query.from_))
+    if query.to:
+        files = files.filter(created_at__lt=_end(query.to))
     return files
 
 
-def _next_query(query: FileQuery, last: FileAsset) -> str:
-    parameters = query.model_dump(mode="json", exclude_none=True, exclude={"cursor"})
+def _beginning(moment: datetime | date) -> datetime:
+    return moment if isinstance(moment, datetime) else datetime.combine(moment, time(), UTC)
+
+
+def _end(moment: datetime | date) -> datetime:
+    """The first moment that a range no longer includes."""
+    return moment if isinstance(moment, datetime) else _beginning(moment) + timedelta(days=1)
+
+
+def _next_query(query: FileQuery, cursor: str) -> str:
+    parameters = query.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude={"cursor"})
     if query.trashed is not None:
         parameters["trashed"] = str(query.trashed).lower()
-    return urlencode(parameters | {"cursor": cursors.encode(last.created_at, last.id)})
+    return urlencode(parameters | {"limit": query.limit, "cursor": cursor}, doseq=True)

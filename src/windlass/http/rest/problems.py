@@ -92,9 +92,15 @@ def _invalid_fields(errors: Sequence[Mapping[str, Any]]) -> InvalidField:
 
 
 def _described(error: Mapping[str, Any]) -> dict[str, str]:
-    place, *names = (str(part) for part in error["loc"])
-    # The first name of a body is that of the view's argument, which no client knows.
-    field = ".".join(names[1:] if place == "body" else names)
+    place, *parts = error["loc"]
+    names = [str(part) for part in parts]
+    # The first name of a body is that of the view's argument, which no client knows; so it may be in a query, before
+    # the name and the number of a repeated parameter.
+    if place == "body":
+        names = names[1:]
+    elif place == "query":
+        names = [part for part in parts if isinstance(part, str)][-1:]
+    field = ".".join(names)
     if not field:
         return {"field": place, "in": place, "message": "the request needs a body: a JSON object"}
     return {"field": field, "in": place, "message": f"{field} {_sentence(error)}"}

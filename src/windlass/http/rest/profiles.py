@@ -34,6 +34,16 @@ class RateLimits(ReplyModel):
     applies_to_this_machine: bool = Field(description="Whether clients of the server's own machine are limited, too.")
 
 
+class OpenUploads(ReplyModel):
+    """How many uploads may be unfinished at a time. null: any number."""
+
+    per_owner: int | None
+    per_address: int | None = Field(description="Those begun at one address, in IPv6 in one /64 network.")
+    applies_to_this_machine: bool = Field(
+        description="Whether uploads of the server's own machine are counted for its address, too."
+    )
+
+
 class SecurityConfig(ReplyModel):
     max_upload_size: int = Field(description="Bytes, for profiles without a limit of their own.")
     max_files_per_upload: int
@@ -44,6 +54,7 @@ class SecurityConfig(ReplyModel):
     upload_ttl_hours: float
     credentials_required: bool
     rate_limits: RateLimits | None = Field(description="null: requests are not limited.")
+    open_uploads: OpenUploads
     malware_scan: bool
     profiles: list[str]
 
@@ -119,6 +130,7 @@ async def security_config(request: HttpRequest) -> HttpResponse:
             max_upload_size=settings.upload_limit,
             max_total_upload_size=settings.max_total_upload_size or None,
             rate_limits=_rate_limits(settings),
+            open_uploads=_open_uploads(settings),
             malware_scan=bool(settings.scanner_name),
             profiles=sorted(profiles()),
         )
@@ -150,6 +162,15 @@ def _rate_limits(settings: conf.Settings) -> dict[str, Any] | None:
         general_per_minute=per_minute * GENERAL_FACTOR,
         general_burst=burst * GENERAL_FACTOR,
         applies_to_this_machine=settings.rate_limit_per_minute is not None or settings.credentials_required,
+    )
+    return limits.model_dump()
+
+
+def _open_uploads(settings: conf.Settings) -> dict[str, Any]:
+    limits = OpenUploads(
+        per_owner=settings.max_open_uploads_per_owner or None,
+        per_address=settings.open_uploads_per_address or None,
+        applies_to_this_machine=settings.max_open_uploads_per_address is not None or settings.credentials_required,
     )
     return limits.model_dump()
 

@@ -1,0 +1,98 @@
+"""The orders of the file list. A cursor has the sorted value and the id of the last file of a page."""
+
+from __future__ import annotations
+
+import base64
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from django.db.models import Q, QuerySet
+
+from windlass.files.api import FileAsset
+from windlass.http.rest import cursors
+from windlass.kernel.ids import parse_id
+from windlass.kernel.problem_types import InvalidField
+from windlass.kernel.stored_text import is_storable
+
+Sort = Literal["-created", "created", "name", "-name", "size", "-size"]
+NEWEST_FIRST: Sort = "-created"
+
+_LARGEST = 2**63 - 1
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)
+
+
+def _size(text: str) -> int:
+    number = int(text)
+    if not 0 <= number <= _LARGEST:
+        raise ValueError("no size")
+    return number
+
+
+def _name(text: str) -> str:
+    if not is_storable(text):
+        raise ValueError("no name")
+    return text
+
+
+#: Name of an order -> its column, how a value of it is written in a cursor, and how that is read (ValueError).
+_COLUMNS: dict[str, tuple[str, Callable[[Any], str], Callable[[str], Any]]] = {
+    "created": ("created_at", datetime.isoformat, _moment),
+    "name": ("search_name", str, _name),
+    "size": ("size", str, _size),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FileOrder:
+    """One order of the list: by a column, then by id, both ascending or both descending."""
+
+    sort: Sort
+
+    @property
+    def _column(self) -> str:
+        return _COLUMNS[self.sort.removeprefix("-")][0]
+
+    @property
+    def _is_descending(self) -> bool:
+        return self.sort.startswith("-")
+
+    def sorted(self, files: QuerySet[FileAsset]) -> QuerySet[FileAsset]:
+        sign = "-" if self._is_descending else ""
+        return files.order_by(f"{sign}{self._column}", f"{sign}id")
+
+    def after(self, files: QuerySet[FileAsset], cursor: str) -> QuerySet[FileAsset]:
+        """The files behind the one that the cursor names. Raises InvalidField for a cursor that is not of this
+        order."""
+        value, file_id = self._decode(cursor)
+        beyond = "lt" if self._is_descending else "gt"
+        # The first condition is implied by the second; it is the one that an index can follow.
+        begun = files.filter(**{f"{self._column}__{beyond}e": value})
+        return begun.filter(Q(**{f"{self._column}__{beyond}": value}) | Q(**{f"id__{beyond}": file_id}))
+
+    def cursor(self, last: FileAsset) -> str:
+        if self.sort == NEWEST_FIRST:
+            return cursors.encode(last.created_at, last.id)
+        written = _COLUMNS[self.sort.removeprefix("-")][1](getattr(last, self._column))
+        return base64.urlsafe_b64encode(f"{self.sort} {written} {last.id}".encode()).decode().rstrip("=")
+
+    def _decode(self, cursor: str) -> tuple[Any, uuid.UUID]:
+        if self.sort == NEWEST_FIRST:
+            return cursors.decode(cursor)
+        try:
+            text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+            sort, _, rest = text.partition(" ")
+            written, _, id_text = rest.rpartition(" ")
+            value, file_id = _COLUMNS[self.sort.removeprefix("-")][2](written), parse_id(id_text)
+        except (ValueError, OverflowError):
+            sort, value, file_id = "", None, None
+        if file_id is None or sort != self.sort:
+            raise InvalidField(
+                f"The cursor is not one of sort={self.sort}: take it from `next` of the page before.", field="cursor"
+            )
+        return value, file_id

@@ -1,0 +1,56 @@
+// What is told beyond the list: the title of the tab, messages, and a notification when everything has arrived.
+
+import { announce, query, toast } from "../dom.js";
+import { count } from "../format.js";
+import { percentOf } from "./texts.js";
+import { State } from "./upload.js";
+
+const WORTH_NOTIFYING = 10; // seconds that uploads still take
+
+export class Outcome {
+  #title = document.title;
+  #wasBusy = false;
+  #told = 0; // uploads that had arrived when everything had, the last time
+
+  constructor(queue) {
+    this.queue = queue;
+    query("#notify").addEventListener("click", () => Notification.requestPermission().then(() => this.update()));
+  }
+
+  /** Compare what is under way with what it was. */
+  update() {
+    const totals = this.queue.totals();
+    const busy = Boolean(totals.counts[State.SENDING] || totals.counts[State.WAITING]);
+    document.title = busy ? `${percentOf({ sent: totals.sent, size: totals.bytes })} % · ${totals.done} of ${totals.files} · ${this.#title}` : this.#title;
+    const mayAsk = "Notification" in window && Notification.permission === "default";
+    query("#notify").hidden = !(busy && mayAsk && totals.secondsLeft > WORTH_NOTIFYING);
+    if (this.#wasBusy && !busy) this.#tellEnd(totals);
+    this.#wasBusy = busy;
+  }
+
+  #tellEnd({ done, counts }) {
+    const arrived = done - this.#told;
+    this.#told = done;
+    const wrong = (counts[State.FAILED] ?? 0) + (counts[State.REFUSED] ?? 0);
+    const text = [arrived > 0 && `${count(arrived, "file")} uploaded.`, wrong && `${count(wrong, "file")} not uploaded.`].filter(Boolean).join(" ");
+    if (!text) return; // everything was paused or cancelled
+    toast(text, { kind: wrong ? "bad" : "good" });
+    if (document.hidden && "Notification" in window && Notification.permission === "granted") {
+      new Notification("Windlass", { body: text, tag: "windlass-uploads" });
+    }
+  }
+
+  /** Files that were refused as soon as they were chosen. */
+  tellRefusals(uploads) {
+    const refused = uploads.filter(({ state }) => state === State.REFUSED);
+    if (refused.length === 1) toast(`${refused[0].name}: ${refused[0].reason}`, { kind: "bad", seconds: 10 });
+    else if (refused.length) toast(`${count(refused.length, "file")} cannot be uploaded. The list says why.`, { kind: "bad", seconds: 10 });
+    const taken = uploads.length - refused.length;
+    if (taken) announce(`${count(taken, "file")} added to the uploads.`);
+  }
+
+  /** A result of processing: only what is wrong needs words beside the row. */
+  tellResult({ state, name, reason }) {
+    if (state === State.REJECTED) toast(`${name}: ${reason}`, { kind: "bad", seconds: 10 });
+  }
+}

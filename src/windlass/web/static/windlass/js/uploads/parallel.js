@@ -1,0 +1,157 @@
+// Send a large file in parts over several connections at once (tus concatenation), where that is faster. Each connection
+// of a long or lossy way to the server is slower than the link; then two to four together fill it.
+
+import { Problem } from "../api.js";
+import { RangeTransfer, newKey, newRange } from "./range_transfer.js";
+import { concatenate, readProgress, terminate } from "./tus.js";
+
+const SMALLEST_FILE = 64 * 2 ** 20, SMALLEST_PART = 16 * 2 ** 20; // bytes
+const MOST_PARTS = 16; // each counts as an open upload, and as a call of the rate limit
+const MOST_CONNECTIONS = 4; // browsers allow six to one server; the page needs some
+const LONG_TRANSFER = 10; // seconds that a file must still take to be worth a trial
+const SETTLING = 500, MEASURING = 1500; // milliseconds
+const GAIN = 1.15; // another connection is kept if the whole is faster by this factor
+const MOST_JOINS = 3;
+
+const MEMORY = "windlass-upload-connections", MEMORY_HOURS = 24;
+
+/** How many connections were fastest to this server; null where that was not measured within a day. */
+export function knownConnections() {
+  try {
+    const { connections, at } = JSON.parse(localStorage.getItem(MEMORY));
+    return Date.now() - at < MEMORY_HOURS * 3_600_000 ? connections : null;
+  } catch {
+    return null;
+  }
+}
+
+function rememberConnections(connections) {
+  try {
+    localStorage.setItem(MEMORY, JSON.stringify({ connections, at: Date.now() }));
+  } catch {
+    // no storage in this window: it is measured again
+  }
+}
+
+/** Whether a file that is sent alone may gain from parts, by what is known before a byte of it is sent. */
+export const mayGain = (size) => size >= SMALLEST_FILE && knownConnections() !== 1;
+
+/** Whether to begin anew in parts: one connection has shown its rate, little is lost, and much is left. */
+export const isWorthParts = (size, sent, rate) => sent < size / 8 && (size - sent) / rate > LONG_TRANSFER;
+
+/** The parts of a file, as a later page continues them. */
+export function newParts(size) {
+  const length = Math.max(SMALLEST_PART, Math.ceil(size / MOST_PARTS));
+  return Array.from({ length: Math.ceil(size / length) }, (_, n) => newRange(n * length, Math.min(size, (n + 1) * length)));
+}
+
+export class PartsTransfer {
+  #waiting;
+  #connections = new Set(); // AbortController of each
+
+  constructor({ file, parts, metadata, retries, onChange, onRestart }) {
+    Object.assign(this, { file, parts, metadata, retries, onChange, onRestart });
+  }
+
+  get sent() {
+    return this.parts.reduce((sum, part) => sum + part.sent, 0);
+  }
+
+  /** Returns the path of the file record. */
+  async run(signal) {
+    for (let joins = 1; ; joins += 1) {
+      await this.#sendParts(signal);
+      try {
+        return await this.#join(signal);
+      } catch (error) {
+        // A part expired meanwhile: sending finds out which, and begins that one anew.
+        if (!(error instanceof Problem) || ![404, 410].includes(error.status) || joins === MOST_JOINS) throw error;
+      }
+    }
+  }
+
+  async #sendParts(signal) {
+    this.#waiting = [...this.parts];
+    const stopped = new AbortController(); // one part has failed: the others need not go on
+    const all = AbortSignal.any([signal, stopped.signal]);
+    const known = knownConnections();
+    const connections = Array.from({ length: known ?? 1 }, () => this.#connect(all));
+    if (!known) connections.push(this.#findConnections(all));
+    try {
+      await Promise.all(connections);
+    } finally {
+      stopped.abort();
+    }
+  }
+
+  /** Send one part after the other until none is waiting. A connection that is dropped gives its part back. */
+  async #connect(all, drop = new AbortController()) {
+    const signal = AbortSignal.any([all, drop.signal]);
+    this.#connections.add(drop);
+    try {
+      for (let part; (part = this.#waiting.shift());) {
+        const { file, metadata, retries, onChange, onRestart } = this;
+        const transfer = new RangeTransfer({ file, range: part, metadata, partial: true, retries, onChange, onRestart });
+        await transfer.run(signal).catch((error) => {
+          if (!drop.signal.aborted) throw error;
+          this.#waiting.unshift(part);
+        });
+        if (drop.signal.aborted) return;
+      }
+    } finally {
+      this.#connections.delete(drop);
+    }
+  }
+
+  /** Add connections as long as each makes the whole faster, and remember how many that were. */
+  async #findConnections(all) {
+    const added = [];
+    let before = await this.#measure(all);
+    while (before !== null && this.#connections.size < MOST_CONNECTIONS && this.#waiting.length) {
+      const drop = new AbortController();
+      added.push(this.#connect(all, drop));
+      const after = await this.#measure(all);
+      if (after === null) break;
+      if (after < before * GAIN) {
+        drop.abort();
+        rememberConnections(this.#connections.size - 1);
+        break;
+      }
+      before = after;
+      if (this.#connections.size === MOST_CONNECTIONS) rememberConnections(MOST_CONNECTIONS);
+    }
+    await Promise.all(added);
+  }
+
+  /** Bytes per second over a short time; null if the number of busy connections changed during it. */
+  async #measure(signal) {
+    const busy = this.#connections.size;
+    await sleep(SETTLING, signal);
+    const from = this.sent, began = performance.now();
+    await sleep(MEASURING, signal);
+    const bytes = this.sent - from;
+    return this.#connections.size === busy && bytes > 0 ? (bytes * 1000) / (performance.now() - began) : null;
+  }
+
+  async #join(signal) {
+    const urls = this.parts.map(({ url }) => url);
+    const key = newKey(); // the same parts are the same upload anyway
+    let reply = await this.retries.run(() => concatenate({ urls, metadata: this.metadata, key, signal }), signal);
+    const { url } = reply;
+    while (!reply.file) { // the server answers after 20 seconds, ready or not
+      await sleep(1000, signal);
+      reply = await this.retries.run(() => readProgress(url, signal), signal);
+    }
+    // The server keeps parts for another hour. Nobody needs them, and they take as much space as the file.
+    for (const part of urls) terminate(part).catch(() => {});
+    return reply.file;
+  }
+}
+
+function sleep(milliseconds, signal) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, milliseconds);
+    signal.addEventListener("abort", () => { clearTimeout(timer); reject(signal.reason); }, { once: true });
+    if (signal.aborted) reject(signal.reason);
+  });
+}
