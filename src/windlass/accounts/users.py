@@ -100,6 +100,11 @@ def user_name(key: Any) -> str | None:
     return None if user is None else str(user.get_username())
 
 
+def has_staff() -> bool:
+    """Whether there is a user of staff. For Windlass's own user model: another project's may have no such column."""
+    return bool(_manager().filter(is_staff=True).exists())
+
+
 def password_mark(user: Any) -> str:
     """A text that changes with the user's password, and tells nothing about it."""
     return signing_keys.signature(_PASSWORD_PURPOSE, _password_hash(user))
