@@ -51,8 +51,8 @@ site: $(STAMP)-dev ## Build the documentation as a site in build/site; a warning
 bench: $(STAMP)-bench ## Measure Windlass beside its peers (ARGS="--quick"); writes to benchmarks/results/
 	$(BIN)/python -m benchmarks $(ARGS)
 
-chaos: $(STAMP)-dev ## Kill and disturb a running server repeatedly and check that nothing is lost (SEED=1 ROUNDS=5)
-	CHAOS_SEED=$(or $(SEED),1) CHAOS_ROUNDS=$(or $(ROUNDS),5) $(BIN)/python -m pytest --timeout=0 $(ARGS) \
+chaos: $(STAMP)-dev ## Kill and disturb a running server and check that nothing is lost (SEED=1 ROUNDS=5 DATABASE=postgresql)
+	CHAOS_DATABASE=$(or $(DATABASE),sqlite) CHAOS_SEED=$(or $(SEED),1) CHAOS_ROUNDS=$(or $(ROUNDS),5) $(BIN)/python -m pytest --timeout=0 $(ARGS) \
 		tests/process/test_faults.py tests/process/test_consistency.py tests/process/test_upgrade.py
 
 flaky-network: $(STAMP)-dev ## Upload and download through a proxy that breaks connections (SEED=1 ROUNDS=100)
