@@ -14,6 +14,8 @@ from windlass.kernel.document_policies import DATA_POLICY, page_policy
 
 pytest_plugins = ["tests.integration.record_plane"]
 
+pytestmark = pytest.mark.slow
+
 PAGES = ("/", "/api/docs", "/admin/", "/admin/login/", "/admin/windlass_files/fileasset/")
 
 
