@@ -62,7 +62,7 @@ class Row:
         """The kinds of credentials that a call with this method accepts; of tokens with a scope, those with its own."""
         if "token" not in self.kinds or "none" in self.kinds:
             return self.kinds
-        scoped = "read token" if self.only_reads or method in ("GET", "HEAD", "OPTIONS") else "write token"
+        scoped = "read token" if self.only_reads or method in ("GET", "HEAD", "OPTIONS", "WS") else "write token"
         return self.kinds | {scoped, "staff without admin"}
 
     def of(

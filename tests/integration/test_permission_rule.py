@@ -228,9 +228,9 @@ def test_a_stream_has_the_events_of_the_team_and_ends_when_the_rule_says_otherwi
     ana: ApiClient, ben: ApiClient, eve: ApiClient, app: Any, monkeypatch: pytest.MonkeyPatch, ticket: bool
 ) -> None:
     from windlass.events.api import SYSTEM, EventType, recording
-    from windlass.http.live import event_streams
+    from windlass.http.live import credential_watch
 
-    monkeypatch.setattr(event_streams, "RECHECK_SECONDS", 0.3)
+    monkeypatch.setattr(credential_watch, "RECHECK_SECONDS", 0.3)
     make_team(ana, ben)
     wanted = uuid.uuid4()
 

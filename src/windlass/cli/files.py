@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from windlass.cli.exit_codes import ExitCode
 from windlass.cli.output import JsonOption, has_failed, json_line, outcome_line, printable, size_text
 from windlass.cli.server_connection import FileId, FileIds, ServerOption, TokenOption, connected_client
 
@@ -23,6 +24,9 @@ def list_files(
     mime_type: Annotated[str | None, typer.Option("--type", help="Only this type; image/* works.")] = None,
     reference: Annotated[str | None, typer.Option(help="Only files with this reference.")] = None,
     search: Annotated[str | None, typer.Option(help="Only files whose name contains this.")] = None,
+    owner: Annotated[
+        str | None, typer.Option(help="The files of another owner, such as user:7, which you may read.")
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, help="Maximum number of files.")] = 50,
     as_json: JsonOption = False,
     server: ServerOption = None,
@@ -31,7 +35,7 @@ def list_files(
     """Newest first, one file per line: id, status, size, type, name."""
     with connected_client(server, token) as client:
         matching = client.files(
-            status=status, mime_type=mime_type, reference=reference, q=search, limit=min(limit, 200)
+            status=status, mime_type=mime_type, reference=reference, q=search, owner=owner, limit=min(limit, 200)
         )
         for file in islice(matching, limit):
             name = printable(file.original_filename)
@@ -72,12 +76,12 @@ def wait(
     server: ServerOption = None,
     token: TokenOption = None,
 ) -> None:
-    """Wait until processing has ended. Exit code 0 if the file is READY (or was released), else 1."""
+    """Wait until processing has ended. Exit code 0 if the file is READY or was released, 3 after the timeout, or 1."""
     with connected_client(server, token) as client:
         file = client.wait(file_id, timeout)
         typer.echo(json_line(file.raw) if as_json else outcome_line(file))
         if has_failed(file):
-            raise typer.Exit(1)
+            raise typer.Exit(ExitCode.REFUSED)
 
 
 @files_group.command("text")

@@ -76,7 +76,9 @@ from windlass.files.deletion import (
     delete_orphans_in_all_stores,
     delete_renditions_except,
     end_upload,
+    postpone_deletion,
     release_file,
+    require_unprotected,
 )
 from windlass.files.direct_uploads import (
     defer_direct_upload_check,
@@ -311,6 +313,7 @@ __all__ = [
     "owed_step_counts",
     "owed_steps",
     "owner_rows",
+    "postpone_deletion",
     "profile",
     "profiles",
     "prune_idempotency_keys",
@@ -338,6 +341,7 @@ __all__ = [
     "repair_reference_counts",
     "require_intact",
     "require_living",
+    "require_unprotected",
     "reserve_for_lease",
     "restorable_until",
     "restore_from_trash",
