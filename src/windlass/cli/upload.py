@@ -214,8 +214,9 @@ class UploadBatch:
         from windlass.cli.standard_input import StandardInput
 
         source = StandardInput()
+        options.setdefault("filename", "stdin")
         try:
-            return await self.client.upload(source, **{"filename": "stdin", **options})
+            return await self.client.upload(source, **options)
         finally:
             source.stop()  # a thread may still read; the command cannot end before it
 

@@ -136,7 +136,7 @@ class ObjectSource(Source):
 
     def read(self, offset: int, length: int) -> bytes:
         with self._lock:
-            self._file.seek(self._start + offset)
+            self._file.seek(self._start + offset, os.SEEK_SET)
             return self._file.read(length) or b""
 
     def verify(self) -> None:
