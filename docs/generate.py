@@ -71,6 +71,12 @@ def problems() -> str:
     return _table(("type", "status", "title", "may the same request succeed later?"), rows)
 
 
+def exit_codes() -> str:
+    from windlass.cli.exit_codes import ExitCode
+
+    return _values(ExitCode, "code")
+
+
 def events() -> str:
     from windlass.events.types import EventType
 
@@ -224,6 +230,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "endings": endings,
     "profile-keys": profile_keys,
     "commands": commands,
+    "exit-codes": exit_codes,
     "calls": calls,
     "upload-statuses": statuses("UploadStatus"),
     "upload-moves": moves("UPLOAD_TRANSITIONS"),

@@ -24,6 +24,8 @@ from windlass.kernel.principals import Scope
 
 pytest_plugins = ["tests.integration.record_plane"]
 
+pytestmark = pytest.mark.slow
+
 Configure = Callable[..., None]
 
 #: What a route may be called with, when credentials are required.
@@ -55,6 +57,7 @@ CHUNK_FORM: dict[str, Any] = {
 
 ROWS: dict[str, Row] = {
     "GET /": PUBLIC,
+    "GET /f/{}": PUBLIC,  # the page's script asks the API as the visitor
     "GET /first-run/": PUBLIC,
     "GET /operations/": PUBLIC,  # answers with the sign-in page, or 404; test_sign_in_pages.py
     "GET /sign-in/": PUBLIC,

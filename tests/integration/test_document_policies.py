@@ -14,9 +14,21 @@ from windlass.kernel.document_policies import DATA_POLICY, page_policy
 
 pytest_plugins = ["tests.integration.record_plane"]
 
+pytestmark = pytest.mark.slow
+
 #: Pages of Django's, which answer GET alone and say so by 405.
-SHELLS = {"/", "/api/docs", "/first-run/", "/operations/", "/sign-in/"}
-PAGES = ("/", "/operations/", "/sign-in/", "/api/docs", "/admin/", "/admin/login/", "/admin/windlass_files/fileasset/")
+SHELLS = {"/", "/f/{}", "/api/docs", "/first-run/", "/operations/", "/sign-in/"}
+FILE_PAGE = "/f/01937ba0-0000-7000-8000-000000000000"
+PAGES = (
+    "/",
+    FILE_PAGE,
+    "/operations/",
+    "/sign-in/",
+    "/api/docs",
+    "/admin/",
+    "/admin/login/",
+    "/admin/windlass_files/fileasset/",
+)
 
 
 def directives(policy: str) -> dict[str, str]:
@@ -74,6 +86,22 @@ def test_the_page_may_show_pictures_of_the_download_origin_and_no_other(staff: A
     policy = directives(staff("GET", "/").headers["content-security-policy"])
     assert policy["img-src"] == "'self' https://downloads.example.org blob: data:"
     assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
+
+
+def test_the_page_may_show_what_a_store_sends_where_downloads_are_redirected_to_it(
+    staff: ApiClient, configure: Any, request: pytest.FixtureRequest
+) -> None:
+    from windlass.storage import registry
+
+    request.addfinalizer(registry._create.cache_clear)
+    bucket = {"AWS_STORAGE_BUCKET_NAME": "pictures", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+    configure(**bucket, AWS_S3_ENDPOINT_URL="http://10.0.0.7:9000", AWS_S3_PUBLIC_ENDPOINT_URL="https://s3.example.org")
+    policy = directives(staff("GET", "/").headers["content-security-policy"])
+    assert policy["img-src"] == "'self' https://s3.example.org blob: data:"
+    assert policy["media-src"] == "'self' https://s3.example.org blob:"
+    assert policy["connect-src"] == "'self'"
+    configure(DOWNLOADS="proxy")
+    assert "s3.example.org" not in staff("GET", "/").headers["content-security-policy"]
 
 
 @pytest.mark.parametrize("path", PAGES)

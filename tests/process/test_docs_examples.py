@@ -39,6 +39,7 @@ INTEROP = ROOT / "tests" / "interop" / "node_modules"
 HOW_TO = DOCS / "how-to"
 CREDENTIALS = HOW_TO / "set-up-credentials.md"
 DJANGO = HOW_TO / "use-in-your-django-project.md"
+MODELS = HOW_TO / "add-files-to-your-models.md"
 NGINX = HOW_TO / "put-nginx-in-front.md"
 BUCKET = HOW_TO / "store-in-s3.md"
 MOVE = HOW_TO / "move-files.md"
@@ -61,7 +62,7 @@ def has_examples(page: Path) -> bool:
     return any(fence.language in RUN for fence in fences(page))
 
 
-OWN = {BUCKET, CREDENTIALS, DJANGO, ENCRYPTION, MOVE, SCANNER, SERVICES, STEP, STORAGE, TRASH, WEBHOOKS}
+OWN = {BUCKET, CREDENTIALS, DJANGO, ENCRYPTION, MODELS, MOVE, SCANNER, SERVICES, STEP, STORAGE, TRASH, WEBHOOKS}
 #: Pages that any server can play; the others need one of their own, and have a test of their own.
 PLAIN = [page for page in markdown_pages.pages() if has_examples(page) and page not in OWN]
 
@@ -93,6 +94,10 @@ def test_credentials(make_server: Callable[..., ServerProcess], directory: Path)
 def test_django_project(directory: Path) -> None:
     port = str(free_port())
     run(DJANGO, directory, None, {ADDRESS: f"127.0.0.1:{port}", "--port 8000": f"--port {port}"})
+
+
+def test_files_in_models(directory: Path) -> None:
+    run(MODELS, directory, None, {ADDRESS: "unused"})
 
 
 def test_postgresql_and_redis(postgres: str, redis: str, directory: Path) -> None:

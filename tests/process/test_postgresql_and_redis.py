@@ -15,6 +15,7 @@ import psycopg
 from tests import samples
 from tests.integration.websocket_client import opened
 from tests.process.conftest import ServerProcess
+from tests.process.consistency import violations
 from tests.process.wire import (
     MB,
     PATCH,
@@ -57,6 +58,7 @@ def test_an_upload_becomes_ready(make_server: Callable[..., ServerProcess], post
         assert (record["status"], record["width"], record["height"]) == ("READY", 320, 200)
         assert http.get(record["thumbnail_url"]).status_code == 200
         assert len(http.get("/files/").json()["results"]) == 3
+        assert violations(server) == [], "the rules for databases of killed servers are SQL of PostgreSQL too"
         _text_that_it_cannot_hold(http, picture["id"])
         _readers_are_notified_by_the_database(http, postgres)
         _webhooks_created_at_once(http)
