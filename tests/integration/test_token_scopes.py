@@ -18,6 +18,8 @@ from windlass.kernel.principals import Scope
 
 pytest_plugins = ["tests.integration.record_plane"]
 
+pytestmark = pytest.mark.slow
+
 Configure = Callable[..., None]
 #: Calls whose method does not say what they do.
 READS_BY_POST = {"POST /files/zip", "POST /api/v1/auth/ticket", "DELETE /api/v1/auth/session"}
@@ -30,7 +32,7 @@ def needed(row: str) -> Scope | None:
         return None
     if ROWS[row] in (STAFF, METRICS):
         return Scope.ADMIN
-    return Scope.READ if method in ("GET", "HEAD") or row in READS_BY_POST else Scope.WRITE
+    return Scope.READ if method in ("GET", "HEAD", "WS") or row in READS_BY_POST else Scope.WRITE
 
 
 @pytest.fixture

@@ -40,33 +40,85 @@ def add(
     url: Annotated[str, typer.Argument(metavar="URL", help="Where events are sent.")],
     types: Annotated[list[str], typer.Option("--type", metavar="TYPE", help="An event type; may be repeated.")],
     user: Annotated[str | None, typer.Option(metavar="NAME", help="Whose events. Default: those of open mode.")] = None,
-    all_owners: Annotated[bool, typer.Option("--all-owners", help="The events of every owner; NAME is staff.")] = False,
+    all_owners: Annotated[
+        bool, typer.Option("--all-owners", help="The events of every owner whose files NAME may read.")
+    ] = False,
     as_json: JsonOption = False,
     home: Home = None,
 ) -> None:
     """Create a webhook, and print its secret. The secret is not shown again."""
     with existing_server(home) as settings:
-        from windlass.accounts.api import is_staff_owner
+        from windlass.accounts.api import MayNotFollow, require_may_follow
         from windlass.database.connection import atomic
         from windlass.events import api as events
 
         owner = _owner(user, is_open=not settings.credentials_required)
         try:
             checked = events.checked_types(types)
-            for_staff = all_owners or any(map(events.is_system_type, checked))
-            if for_staff and not is_staff_owner(owner):
-                raise CommandError(
-                    "system events and the events of every owner are for staff: name a user who is staff"
-                )
+            require_may_follow(owner, checked, all_owners=all_owners)
             events.check_target(url, settings.webhook_allowed_networks)
             with atomic():
                 endpoint = events.create_endpoint(owner, url, checked, all_owners=all_owners)
-        except (events.TypesRefused, events.TargetRefused, events.TooManyEndpoints) as refused:
+        except (MayNotFollow, events.TypesRefused, events.TargetRefused, events.TooManyEndpoints) as refused:
             raise CommandError(str(refused)) from refused
         if as_json:
             typer.echo(json_line(_document(endpoint) | {"secret": endpoint.secret}))
         else:
             typer.echo(f"{endpoint.id}\n{endpoint.secret}")
+
+
+@webhook_group.command("update")
+def update(
+    webhook_id: WebhookId,
+    url: Annotated[str | None, typer.Option(metavar="URL", help="Where events are sent from now on.")] = None,
+    types: Annotated[
+        list[str] | None,
+        typer.Option("--type", metavar="TYPE", help="An event type, instead of those before; may be repeated."),
+    ] = None,
+    enabled: Annotated[
+        bool | None,
+        typer.Option("--enable/--disable", help="Whether it is sent anything. A disabled one misses the events."),
+    ] = None,
+    as_json: JsonOption = False,
+    home: Home = None,
+) -> None:
+    """Change the URL or the event types of a webhook, disable it, or enable it again; print it."""
+    if url is None and not types and enabled is None:
+        raise typer.BadParameter("name what to change: --url, --type, --enable or --disable")
+    with existing_server(home) as settings:
+        from windlass.accounts.api import MayNotFollow, require_may_follow
+        from windlass.database.connection import atomic
+        from windlass.events import api as events
+
+        endpoint = _find(webhook_id)
+        try:
+            checked = events.checked_types(types) if types else None
+            if checked is not None:
+                require_may_follow(endpoint.owner, checked, all_owners=endpoint.all_owners)
+            if url is not None:
+                events.check_target(url, settings.webhook_allowed_networks)
+            with atomic():
+                endpoint = events.change_endpoint(endpoint, url=url, types=checked, enabled=enabled)
+        except (MayNotFollow, events.TypesRefused, events.TargetRefused) as refused:
+            raise CommandError(str(refused)) from refused
+        typer.echo(json_line(_document(endpoint)) if as_json else _line(endpoint))
+
+
+@webhook_group.command("rotate-secret")
+def rotate_secret(webhook_id: WebhookId, as_json: JsonOption = False, home: Home = None) -> None:
+    """Make a new secret, and print it. It is not shown again; for a while the one before signs as well."""
+    with existing_server(home):
+        from windlass.database.connection import atomic
+        from windlass.events import api as events
+        from windlass.kernel.clock import rfc3339
+
+        with atomic():
+            endpoint = events.rotate_secret(_find(webhook_id))
+        if as_json:
+            secrets = {"secret": endpoint.secret, "old_secret_until": rfc3339(endpoint.old_secret_until)}
+            typer.echo(json_line(_document(endpoint) | secrets))
+        else:
+            typer.echo(endpoint.secret)
 
 
 @webhook_group.command("remove")

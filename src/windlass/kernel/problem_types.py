@@ -173,6 +173,10 @@ class StillRunning(Problem):
     slug, status, title, transient = "still-running", 409, "This file is still being processed", True
 
 
+class FileInUse(Problem):
+    slug, status, title = "file-in-use", 409, "Other records of this site need this file"
+
+
 class ContentDamaged(Problem):
     """A 5xx would make clients retry and load balancers remove the server because of one damaged file, and caches store
     a 410."""
@@ -267,6 +271,11 @@ class RateLimited(Problem):
 
 class TooManyUploads(Problem):
     slug, status, title, transient = "too-many-uploads", 429, "Too many uploads are open", True
+    usual_retry_after = 30
+
+
+class TooManyLiveReaders(Problem):
+    slug, status, title, transient = "too-many-live-readers", 429, "Too many live connections are open", True
     usual_retry_after = 30
 
 
