@@ -79,8 +79,9 @@ def set_active(user: Any, *, active: bool) -> None:
     Raises UserError where the model does not allow it.
     """
     try:
-        user.is_active = active
-        user.save()
+        with transaction.atomic(using=router.db_for_write(get_user_model())):
+            user.is_active = active
+            user.save()
     except (AttributeError, TypeError):
         pass  # a read-only property of the project's model: the check below reports it
     stored = get_user(user.pk)

@@ -11,7 +11,7 @@ from windlass.events.audit.actions import AuditAction
 from windlass.events.audit.chain import chain_pending, prune_audit_log, pseudonymize
 from windlass.events.audit.models import AuditEntry
 from windlass.events.audit.reading import audit_document, audit_entries
-from windlass.events.audit.recording import record_action
+from windlass.events.audit.recording import record_action, record_action_of_person
 from windlass.events.audit.verification import AuditHead, AuditReport, verify_audit_log
 from windlass.events.circuit_breakers import read_circuit, read_circuits, reset_circuit
 from windlass.events.documents import document
@@ -142,6 +142,7 @@ __all__ = [
     "read_circuits",
     "read_level",
     "record_action",
+    "record_action_of_person",
     "record_attempt",
     "record_evaluation",
     "recording",

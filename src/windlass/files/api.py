@@ -1,5 +1,6 @@
 """Public interface of the files app: upload sessions, file records, profiles and their life cycle."""
 
+from windlass.files.admin_actions import FileActions, use_file_actions
 from windlass.files.assets import (
     FACT_COLUMNS,
     IllegalTransition,
@@ -204,6 +205,7 @@ __all__ = [
     "ClaimLost",
     "ClaimedChunk",
     "Damage",
+    "FileActions",
     "FileAsset",
     "FileStatus",
     "Finding",
@@ -367,5 +369,6 @@ __all__ = [
     "unfinished_concatenations",
     "unfinished_uploads",
     "uploads_by_id",
+    "use_file_actions",
     "visible_files",
 ]
