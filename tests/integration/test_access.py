@@ -24,6 +24,8 @@ from windlass.kernel.principals import Scope
 
 pytest_plugins = ["tests.integration.record_plane"]
 
+pytestmark = pytest.mark.slow
+
 Configure = Callable[..., None]
 
 #: What a route may be called with, when credentials are required.

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests import samples
@@ -151,6 +152,23 @@ def test_standard_input_is_uploaded_and_equal_names_are_told_apart(
         ids.append(json.loads(sent.stdout)["id"])
     assert windlass(shared_server, "download", *ids, tmp_path / "back").returncode == 0
     assert {path.name for path in (tmp_path / "back").iterdir()} == {"dump.sql", f"dump-{ids[1][:8]}.sql"}
+
+
+def test_standard_input_that_sends_nothing_does_not_delay_the_end(shared_server: ServerProcess) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "windlass", "upload", "-"],
+        env=os.environ | {"WINDLASS_SERVER": shared_server.url},
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as running:
+        assert running.stderr is not None
+        process = psutil.Process(running.pid)
+        while process.num_threads() == 1:  # until a thread reads
+            assert running.poll() is None
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(timeout=30) == 130
+        assert "cannot be read again" in running.stderr.read()
 
 
 def test_an_interrupted_command_does_not_send_again_what_it_has_sent(

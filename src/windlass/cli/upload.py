@@ -203,13 +203,22 @@ class UploadBatch:
         async with self.slots:
             self.unsent += 1
             if item.path == STDIN:
-                options.setdefault("filename", "stdin")
-                file = await self.client.upload(sys.stdin.buffer, **options)
+                file = await self._upload_standard_input(options)
             else:
                 file = await self.client.upload(item.path, **options)
                 self.finished.add(item, file.id)
             self.unsent -= 1
             return file
+
+    async def _upload_standard_input(self, options: UploadOptions) -> File:
+        from windlass.cli.standard_input import StandardInput
+
+        source = StandardInput()
+        options.setdefault("filename", "stdin")
+        try:
+            return await self.client.upload(source, **options)
+        finally:
+            source.stop()  # a thread may still read; the command cannot end before it
 
     def _report_error(self, item: Item, error: Exception, shown: Display) -> None:
         self.codes[exit_code_of(error)] += 1

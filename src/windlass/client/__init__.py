@@ -7,6 +7,7 @@ with Client("http://127.0.0.1:8000") as client:
     print(client.wait(file.id).status)
 """
 
+from windlass.client.api_calls import FileFilters
 from windlass.client.async_client import AsyncClient
 from windlass.client.credentials import Password, RefreshToken
 from windlass.client.errors import (
@@ -52,6 +53,7 @@ __all__ = [
     "Conflict",
     "Event",
     "File",
+    "FileFilters",
     "GaveUp",
     "Gone",
     "Invalid",

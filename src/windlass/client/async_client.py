@@ -7,10 +7,11 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from functools import wraps
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack
 
 import httpx
 
+from windlass.client.api_calls import FileFilters
 from windlass.client.calls import RETRY_SECONDS, Calls
 from windlass.client.credentials import Token
 from windlass.client.effects import (
@@ -101,7 +102,7 @@ class AsyncClient:
     reprocess = _awaited(Calls.reprocess)
     signed_url = _awaited(Calls.signed_url)
 
-    def files(self, **filters: Any) -> AsyncIterator[File]:
+    def files(self, **filters: Unpack[FileFilters]) -> AsyncIterator[File]:
         return self._performer.iterate(self._calls.files(**filters))
 
     def events(

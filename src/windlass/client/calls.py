@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from windlass.client import api_calls, events
+from windlass.client.api_calls import FileFilters
 from windlass.client.credentials import Token
 from windlass.client.download import Download
 from windlass.client.effects import Emit, Flow, Response, call, together
@@ -108,9 +109,8 @@ class Calls:
         waiting = api_calls.wait_until_ended(self.server, file_id, self._budget(), timeout, on_status)
         return self._compared((yield from waiting))
 
-    def files(self, **filters: Any) -> Flow[None]:
-        """Every file, newest first. Filters: ``status, mime_type, reference, q, owner``; ``limit`` is the size of a
-        page; ``trashed=True`` lists the trash."""
+    def files(self, **filters: Unpack[FileFilters]) -> Flow[None]:
+        """Every file that matches, newest first. ``windlass.client.FileFilters`` documents the filters."""
         url: str | None = api_calls.list_url(self.server, filters)
         while url:
             page = yield from api_calls.get_page(self.server, url, self._call_budget())

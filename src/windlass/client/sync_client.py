@@ -7,10 +7,11 @@ import time
 from collections.abc import Callable, Iterator
 from functools import wraps
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack
 
 import httpx
 
+from windlass.client.api_calls import FileFilters
 from windlass.client.calls import RETRY_SECONDS, Calls
 from windlass.client.credentials import Token
 from windlass.client.effects import (
@@ -104,7 +105,7 @@ class Client:
     reprocess = _blocking(Calls.reprocess)
     signed_url = _blocking(Calls.signed_url)
 
-    def files(self, **filters: Any) -> Iterator[File]:
+    def files(self, **filters: Unpack[FileFilters]) -> Iterator[File]:
         return self._performer.iterate(self._calls.files(**filters))
 
     def events(

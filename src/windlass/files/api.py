@@ -1,5 +1,6 @@
 """Public interface of the files app: upload sessions, file records, profiles and their life cycle."""
 
+from windlass.files.admin_actions import FileActions, use_file_actions
 from windlass.files.assets import (
     FACT_COLUMNS,
     IllegalTransition,
@@ -203,6 +204,7 @@ __all__ = [
     "ClaimLost",
     "ClaimedChunk",
     "Damage",
+    "FileActions",
     "FileAsset",
     "FileStatus",
     "Finding",
@@ -364,5 +366,6 @@ __all__ = [
     "trashed_files",
     "unfinished_concatenations",
     "uploads_by_id",
+    "use_file_actions",
     "visible_files",
 ]
