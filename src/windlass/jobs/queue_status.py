@@ -34,10 +34,12 @@ def queue_statuses() -> dict[Stage, QueueStatus]:
     states = (JobState.QUEUED, JobState.RUNNING, JobState.DEAD)
     by_state = Job.objects.filter(state__in=states).order_by().values_list("stage", "state").annotate(n=Count("id"))
     counts = {(stage, state): number for stage, state, number in by_state}
-    return {
-        stage: QueueStatus(*(counts.get((stage, state), 0) for state in states), oldest_due_seconds(stage))
-        for stage in Stage
-    }
+
+    def status(stage: Stage) -> QueueStatus:
+        queued, running, dead = (counts.get((stage, state), 0) for state in states)
+        return QueueStatus(queued, running, dead, oldest_due_seconds(stage))
+
+    return {stage: status(stage) for stage in Stage}
 
 
 def oldest_due_seconds(stage: Stage | None = None) -> float:
