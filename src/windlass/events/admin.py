@@ -16,7 +16,7 @@ from windlass.database.record_admin import RecordAdmin
 from windlass.events.audit.models import AuditChain, AuditEntry, AuditIdentity, PendingAuditEntry
 from windlass.events.circuit_breakers import reset_circuit
 from windlass.events.level_reader import pin_service_level, release_service_level
-from windlass.events.models import CircuitBreaker, Delivery, Event, ServiceLevelState, WebhookEndpoint
+from windlass.events.models import CircuitBreaker, Delivery, Event, ServiceLevelState, ThroughputMinute, WebhookEndpoint
 from windlass.events.webhooks.deliveries import NotReplayable, add_test_delivery, replay_delivery
 from windlass.events.webhooks.endpoints import change_endpoint
 from windlass.resilience.service_level import ServiceLevel
@@ -58,6 +58,11 @@ class AuditIdentityAdmin(ReadOnly, RecordAdmin):
 @admin.register(AuditChain)
 class AuditChainAdmin(ReadOnly, RecordAdmin):
     list_display = ["sequence", "hash", "base_sequence", "base_hash"]
+
+
+@admin.register(ThroughputMinute)
+class ThroughputMinuteAdmin(ReadOnly, RecordAdmin):
+    list_display = ["minute", "uploads", "bytes", "ready", "rejected", "failed"]
 
 
 @admin.register(CircuitBreaker)

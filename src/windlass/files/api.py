@@ -188,6 +188,7 @@ from windlass.files.uploads import (
     mark_upload_ended,
     require_living,
 )
+from windlass.files.usage import largest_owners, unfinished_uploads
 
 __all__ = [
     "CHUNK_CLAIMS",
@@ -299,6 +300,7 @@ __all__ = [
     "is_unmoved",
     "key_reused",
     "kind_of",
+    "largest_owners",
     "last_backup",
     "lease_of",
     "leased_upload",
@@ -365,6 +367,7 @@ __all__ = [
     "trash_totals",
     "trashed_files",
     "unfinished_concatenations",
+    "unfinished_uploads",
     "uploads_by_id",
     "use_file_actions",
     "visible_files",
