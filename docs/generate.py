@@ -83,6 +83,12 @@ def events() -> str:
     return _values(EventType, "event")
 
 
+def close_codes() -> str:
+    from windlass.http.live.close_codes import CloseCode
+
+    return _values(CloseCode, "code")
+
+
 def statuses(kind: str) -> Callable[[], str]:
     def render() -> str:
         from windlass.files import states as files
@@ -217,6 +223,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "settings": settings,
     "problems": problems,
     "events": events,
+    "close-codes": close_codes,
     "steps": steps,
     "facts": facts,
     "aliases": aliases,

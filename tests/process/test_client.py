@@ -219,7 +219,7 @@ def test_parallel_parts_of_a_file_object_make_one_file(shared_server: ServerProc
 def test_a_stream_is_uploaded_without_knowing_its_length(shared_server: ServerProcess, big: Path) -> None:
     with subprocess.Popen(["cat", str(big)], stdout=subprocess.PIPE) as process, Client(shared_server.url) as client:
         assert process.stdout is not None
-        file = client.upload(process.stdout, filename="dump.bin")  # type: ignore[arg-type]  # a pipe is read as a file
+        file = client.upload(process.stdout, filename="dump.bin")
         file = client.wait(file.id, timeout=60)
     assert (file.size, file.checksum, file.original_filename) == (64 * MB, sha256(big), "dump.bin")
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests import samples
@@ -61,7 +62,7 @@ def test_the_upload_command_waits_for_ready_and_download_fetches_the_file(
     assert "There is no file" in missing.stderr
 
 
-def test_a_failed_file_does_not_stop_the_others(shared_server: ServerProcess, tmp_path: Path) -> None:
+def test_a_failed_file_does_not_stop_the_others(shared_server: ServerProcess, tmp_path: Path, state: Path) -> None:
     page, note = tmp_path / "picture.jpg", tmp_path / "note.txt"
     page.write_bytes(HTML)
     note.write_text("A note.\n")
@@ -71,6 +72,7 @@ def test_a_failed_file_does_not_stop_the_others(shared_server: ServerProcess, tm
     refused = re.search(r"^picture\.jpg: REJECTED \S+: (.+)$", sent.stdout, re.MULTILINE)
     assert refused, sent.stdout
     assert "html" in refused[1].lower()
+    assert list((state / "commands").iterdir()) == [], "the same command now means new uploads"
 
 
 def test_usage_errors_and_failures_have_different_exit_codes(shared_server: ServerProcess, tmp_path: Path) -> None:
@@ -151,6 +153,23 @@ def test_standard_input_is_uploaded_and_equal_names_are_told_apart(
         ids.append(json.loads(sent.stdout)["id"])
     assert windlass(shared_server, "download", *ids, tmp_path / "back").returncode == 0
     assert {path.name for path in (tmp_path / "back").iterdir()} == {"dump.sql", f"dump-{ids[1][:8]}.sql"}
+
+
+def test_standard_input_that_sends_nothing_does_not_delay_the_end(shared_server: ServerProcess) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "windlass", "upload", "-"],
+        env=os.environ | {"WINDLASS_SERVER": shared_server.url},
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as running:
+        assert running.stderr is not None
+        process = psutil.Process(running.pid)
+        while process.num_threads() == 1:  # until a thread reads
+            assert running.poll() is None
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(timeout=30) == 130
+        assert "cannot be read again" in running.stderr.read()
 
 
 def test_an_interrupted_command_does_not_send_again_what_it_has_sent(

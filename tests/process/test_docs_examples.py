@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import getpass
 import hashlib
+import json
 import os
 import random
 import re
@@ -24,6 +25,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from websockets.sync.client import connect
 
 from tests import markdown_pages, samples, services
 from tests.conftest import require
@@ -248,6 +250,8 @@ def test_nginx(shared_server: ServerProcess, documented_nginx: str) -> None:
         assert created.status_code == 201, created.text
         path = urlsplit(created.headers["Location"]).path
         assert len(httpx.head(f"{url}{path}", headers=fields).headers["Upload-Metadata"]) > 48_000
+        with connect(url.replace("http", "ws", 1) + "/ws/events?since=0", proxy=None) as events:
+            assert json.loads(events.recv(30))["id"]
 
 
 def run(page: Path, directory: Path, home: Path | None, replacements: Replacements) -> None:

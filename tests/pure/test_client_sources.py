@@ -60,7 +60,7 @@ STATUS: dict[str, Any] = {"progress": 100, "stage": "", "message": "", "steps": 
 
 
 def stream(data: bytes = BYTES) -> Source:
-    source = open_source(Pipe(data))  # type: ignore[arg-type]  # a raw stream reads as a binary file does
+    source = open_source(Pipe(data))
     assert isinstance(source, StreamSource)
     return source
 
@@ -105,6 +105,15 @@ def test_a_chunk_of_a_stream_is_sent_again_after_an_interruption() -> None:
     again = exchange.answer(offset_is(250))
     assert again is not None
     assert body_of(again) == BYTES[250:850]
+
+
+def test_a_stream_that_does_not_block_is_refused() -> None:
+    class Empty(Pipe):
+        def readinto(self, buffer: Any) -> None:  # type: ignore[override]  # what a non-blocking pipe returns
+            return None
+
+    with pytest.raises(ValueError, match="non-blocking"):
+        upload(source=StreamSource(Empty(b"")))
 
 
 def test_a_stream_cannot_start_again() -> None:

@@ -62,6 +62,7 @@ from windlass.accounts.users import (
     is_staff_owner,
     list_users,
     may_sign_in,
+    name_of_owner,
     set_active,
     user_name,
 )
@@ -124,6 +125,7 @@ __all__ = [
     "list_users",
     "listen_for_revocations",
     "may_sign_in",
+    "name_of_owner",
     "needs_no_database",
     "owner_named",
     "owner_rows",

@@ -100,6 +100,12 @@ def user_name(key: Any) -> str | None:
     return None if user is None else str(user.get_username())
 
 
+def name_of_owner(owner: str) -> str | None:
+    """The name that the owner (``kernel.principals``) signs in with; None if it is no user, or the user was deleted."""
+    user = find_by_key(owner.removeprefix(USER_PREFIX)) if owner.startswith(USER_PREFIX) else None
+    return None if user is None else str(user.get_username())
+
+
 def has_staff() -> bool:
     """Whether there is a user of staff. For Windlass's own user model: another project's may have no such column."""
     return bool(_manager().filter(is_staff=True).exists())

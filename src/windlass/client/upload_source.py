@@ -9,12 +9,25 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import Protocol
 
 from windlass.client.effects import BLOCK_SIZE
 from windlass.client.errors import SourceChanged
 
-Readable = str | os.PathLike[str] | BinaryIO
+
+class BinaryFile(Protocol):
+    """What is needed of a file object: one that is open for reading in binary mode, or a pipe."""
+
+    def read(self, size: int, /) -> bytes | None: ...
+
+    def seekable(self) -> bool: ...
+
+    def seek(self, offset: int, whence: int, /) -> int: ...
+
+    def tell(self) -> int: ...
+
+
+Readable = str | os.PathLike[str] | BinaryFile
 
 #: Bytes of a stream that one request sends. They are kept until the server has acknowledged them.
 STREAM_CHUNK_SIZE = 8 * 1024 * 1024
@@ -115,7 +128,7 @@ class ObjectSource(Source):
 
     size: int
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryFile) -> None:
         self._file, self._lock = file, threading.Lock()
         self._start = file.tell()
         self.size = file.seek(0, os.SEEK_END) - self._start
@@ -123,8 +136,8 @@ class ObjectSource(Source):
 
     def read(self, offset: int, length: int) -> bytes:
         with self._lock:
-            self._file.seek(self._start + offset)
-            return self._file.read(length)
+            self._file.seek(self._start + offset, os.SEEK_SET)
+            return self._file.read(length) or b""
 
     def verify(self) -> None:
         with self._lock:
@@ -160,7 +173,7 @@ class _ObjectPart(Source):
 class StreamSource(Source):
     """A binary file object that cannot seek, such as a pipe. Bytes can be read again until the server has them."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryFile) -> None:
         self._file = file
         self._start, self._window = 0, bytearray()
         self.size = None
@@ -175,6 +188,8 @@ class StreamSource(Source):
         # One byte more than is sent: without it the last chunk would not be known to be the last.
         while self.size is None and len(self._window) <= limit:
             block = self._file.read(limit + 1 - len(self._window))
+            if block is None:
+                raise ValueError("The stream is in non-blocking mode; only a blocking one can be uploaded.")
             if block:
                 self._window += block
             else:
@@ -208,7 +223,7 @@ def open_source(source: Readable) -> Source:
     return ObjectSource(source) if source.seekable() else StreamSource(source)
 
 
-def _name_of(file: BinaryIO) -> str | None:
+def _name_of(file: BinaryFile) -> str | None:
     name = getattr(file, "name", None)
     return Path(name).name if isinstance(name, str) and not name.startswith("<") else None
 

@@ -1,8 +1,6 @@
-"""Links to a file and its size in words, for templates, widgets and serializers."""
+"""Links to a file, for templates, widgets and serializers."""
 
 from __future__ import annotations
-
-from django.template.defaultfilters import filesizeformat
 
 from windlass import conf
 from windlass.accounts.api import sign_path
@@ -31,8 +29,3 @@ def thumbnail_url(file: FileAsset) -> str | None:
         return None
     has_thumbnail = any(rendition.name == "thumbnail" for rendition in file.renditions.all())
     return media_link(file.id, "thumbnail/") if has_thumbnail else None
-
-
-def human_size(size: int | None) -> str:
-    """``1.5 MB``, with units of 1024 as in the settings; empty for None."""
-    return "" if size is None else filesizeformat(size).replace("\xa0", " ")

@@ -9,10 +9,11 @@ from django import forms
 from django.forms.widgets import Script
 
 from windlass.django.attachments import AttachmentRules
-from windlass.django.links import download_url, human_size, thumbnail_url
+from windlass.django.links import download_url, thumbnail_url
 from windlass.files.api import FileAsset, profiles
 from windlass.kernel import urls
 from windlass.kernel.ids import parse_id
+from windlass.kernel.sizes import human_size
 
 
 class UploadWidget(forms.ClearableFileInput):

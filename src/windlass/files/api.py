@@ -1,5 +1,6 @@
 """Public interface of the files app: upload sessions, file records, profiles and their life cycle."""
 
+from windlass.files.admin_actions import FileActions, use_file_actions
 from windlass.files.assets import (
     FACT_COLUMNS,
     IllegalTransition,
@@ -187,6 +188,7 @@ from windlass.files.uploads import (
     mark_upload_ended,
     require_living,
 )
+from windlass.files.usage import largest_owners, unfinished_uploads
 
 __all__ = [
     "CHUNK_CLAIMS",
@@ -203,6 +205,7 @@ __all__ = [
     "ClaimLost",
     "ClaimedChunk",
     "Damage",
+    "FileActions",
     "FileAsset",
     "FileStatus",
     "Finding",
@@ -297,6 +300,7 @@ __all__ = [
     "is_unmoved",
     "key_reused",
     "kind_of",
+    "largest_owners",
     "last_backup",
     "lease_of",
     "leased_upload",
@@ -363,6 +367,8 @@ __all__ = [
     "trash_totals",
     "trashed_files",
     "unfinished_concatenations",
+    "unfinished_uploads",
     "uploads_by_id",
+    "use_file_actions",
     "visible_files",
 ]

@@ -12,9 +12,10 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from windlass.django.attachments import AttachmentRules
-from windlass.django.links import download_url, human_size, thumbnail_url
+from windlass.django.links import download_url, thumbnail_url
 from windlass.django.widgets import UploadWidget
 from windlass.files.api import FileAsset
+from windlass.kernel.sizes import human_size
 
 register = template.Library()
 
