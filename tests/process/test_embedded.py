@@ -64,7 +64,8 @@ def who(request):
     return HttpResponse(str(request.user))
 
 urlpatterns = [
-    path("who/", who), path("shop/", shop), path("api/things/", take), path("profiles/me/", take), path("sign-in/", sign_in),
+    path("who/", who),
+    path("shop/", shop), path("api/things/", take), path("profiles/me/", take), path("sign-in/", sign_in),
     path("", include("windlass.urls")),
 ]
 """
