@@ -12,19 +12,21 @@ export class Outcome {
   #wasBusy = false;
   #told = 0; // uploads that had arrived when everything had, the last time
 
-  constructor(queue) {
-    this.queue = queue;
-    query("#notify").addEventListener("click", () => Notification.requestPermission().then(() => this.update()));
+  constructor() {
+    query("#notify").addEventListener("click", async () => {
+      await Notification.requestPermission();
+      query("#notify").hidden = true;
+    });
   }
 
-  /** Compare what is under way with what it was. */
-  update() {
-    const totals = this.queue.totals();
+  /** `totals` are the figures of all uploads now. */
+  update(totals) {
     const busy = Boolean(totals.counts[State.SENDING] || totals.counts[State.WAITING]);
-    document.title = busy ? `${percentOf({ sent: totals.sent, size: totals.bytes })} % · ${totals.done} of ${totals.files} · ${this.#title}` : this.#title;
+    const percent = percentOf({ sent: totals.sent, size: totals.bytes });
+    document.title = busy ? `${percent} % · ${totals.done} of ${totals.files} · ${this.#title}` : this.#title;
     const mayAsk = "Notification" in window && Notification.permission === "default";
     query("#notify").hidden = !(busy && mayAsk && totals.secondsLeft > WORTH_NOTIFYING);
-    if (this.#wasBusy && !busy) this.#tellEnd(totals);
+    if (!busy && (this.#wasBusy || totals.done > this.#told)) this.#tellEnd(totals);
     this.#wasBusy = busy;
   }
 
