@@ -84,8 +84,8 @@ OWN_SEGMENTS = frozenset(
 )
 
 
-#: The page of Django's on which passwords are tried.
-_SIGN_IN_PAGE = "/admin/login/"
+#: The pages of Django's that take a password.
+_SIGN_IN_PAGES = frozenset({"/admin/login/", "/first-run/"})
 
 _DJANGO_PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
 
@@ -127,8 +127,8 @@ class WindlassApplication:
             with measured(scope, receive, send, partial(_template, None, scope)) as (receive, send):
                 receive, send = _draining_body(scope, receive, send)
                 await self._answer_page(scope, receive, identify(scope, guard_document(send, page_policy())))
-        elif scope["type"] == "websocket" and isinstance(self._inner, ASGIHandler):
-            await websockets.refuse(seen, receive, send)  # Django has none
+        elif scope["type"] == "websocket" and (websockets.is_endpoint(seen) or isinstance(self._inner, ASGIHandler)):
+            await websockets.serve(seen, receive, send)  # Django has none of its own
         else:
             await self._inner(scope, receive, send)
 
@@ -153,7 +153,7 @@ class WindlassApplication:
         try:
             check_host(scope)
             query_parameters.check_text(scope["query_string"].decode("latin-1"))
-            if scope["method"] == "POST" and path_of(scope) == _SIGN_IN_PAGE:
+            if scope["method"] == "POST" and path_of(scope) in _SIGN_IN_PAGES:
                 await rate_limits.check(scope, RateClass.SIGN_IN, None)
             await self._call_django(scope, receive, _with_limits(scope, send), PAGE_BODY_LIMIT)
         except Exception as error:  # noqa: BLE001  the boundary of a request

@@ -5,11 +5,14 @@ from __future__ import annotations
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 
+from windlass.web.first_run import first_run
+
 admin.site.site_header = admin.site.site_title = "Windlass"
 admin.site.index_title = "Records"
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
+    path("first-run/", first_run, name="windlass-first-run"),
     path("", include("windlass.web.urls")),
     path("", include("windlass.urls")),
 ]

@@ -9,11 +9,16 @@ from typing import Any
 
 import httpx
 
+from tests.integration.websocket_client import handshake
+
 REQUEST_ID = "a-request-of-the-tests"
 
 
 class ApiClient:
-    """Send requests to an ASGI application as one user, or without a token anonymously."""
+    """Send requests to an ASGI application as one user, or without a token anonymously.
+
+    The method ``WS`` is the handshake of a WebSocket; the reply is 101 where the application accepts it.
+    """
 
     def __init__(self, app: Any, token: str = "", owner: str = "anonymous") -> None:
         self._app = app
@@ -22,6 +27,8 @@ class ApiClient:
 
     def __call__(self, method: str, path: str, **options: Any) -> httpx.Response:
         options["headers"] = self.headers | options.get("headers", {})
+        if method == "WS":
+            return handshake(self._app, path, options["headers"])
         return asyncio.run(self._send(method, path, **options))
 
     async def _send(self, method: str, path: str, **options: Any) -> httpx.Response:

@@ -31,8 +31,6 @@ class Call:
     hidden: int
     #: The replies to the owner and to staff; empty: any success.
     own: frozenset[int]
-    #: Whether staff may do this with another owner's thing.
-    for_staff: bool
 
     def request(self, template: str, names: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
         """Path with query, and options, with the names of a thing."""
@@ -64,7 +62,7 @@ class Row:
         """The kinds of credentials that a call with this method accepts; of tokens with a scope, those with its own."""
         if "token" not in self.kinds or "none" in self.kinds:
             return self.kinds
-        scoped = "read token" if self.only_reads or method in ("GET", "HEAD", "OPTIONS") else "write token"
+        scoped = "read token" if self.only_reads or method in ("GET", "HEAD", "OPTIONS", "WS") else "write token"
         return self.kinds | {scoped, "staff without admin"}
 
     def of(
@@ -74,11 +72,10 @@ class Row:
         query: str = "",
         hidden: int = 404,
         own: frozenset[int] = frozenset(),
-        for_staff: bool = True,
         **options: Any,
     ) -> Row:
         """The row, with one more call about a thing."""
-        call = Call(thing, path or ("{id}",), query, options, hidden, own, for_staff)
+        call = Call(thing, path or ("{id}",), query, options, hidden, own)
         return replace(self, calls=(*self.calls, call))
 
     def listing(self, thing: str) -> Row:

@@ -46,6 +46,8 @@ IETF_PATCH = IETF | {"Content-Type": "application/partial-upload", "Upload-Offse
 #: Of calls about direct uploads: these tests have no store that takes them, and the owner is told so.
 NO_DIRECT_STORE = frozenset({501})
 NOT_READY = frozenset({409})
+#: Of a WebSocket.
+UPGRADED = frozenset({101})
 CHUNK_FORM: dict[str, Any] = {
     "data": {"upload_id": "{id}", "chunk_index": "0"},
     "files": {"chunk": ("chunk", b"0123456789")},
@@ -53,6 +55,10 @@ CHUNK_FORM: dict[str, Any] = {
 
 ROWS: dict[str, Row] = {
     "GET /": PUBLIC,
+    "GET /f/{}": PUBLIC,  # the page's script asks the API as the visitor
+    "GET /first-run/": PUBLIC,
+    "GET /operations/": PUBLIC,  # answers with the sign-in page, or 404; test_sign_in_pages.py
+    "GET /sign-in/": PUBLIC,
     "GET /api/docs": PUBLIC,
     "GET /api/openapi.json": PUBLIC,
     "POST /api/v1/auth/refresh": PUBLIC,
@@ -118,7 +124,7 @@ ROWS: dict[str, Row] = {
     "GET /files/{}/text": OWNER.of("file"),
     "GET /files/{}/thumbnail": OWNER.of("file"),
     "OPTIONS /files": PUBLIC,
-    "POST /files": CREATE.of("partial upload", headers=TUS | {"Upload-Concat": "final;/uploads/{id}"}, for_staff=False),
+    "POST /files": CREATE.of("partial upload", headers=TUS | {"Upload-Concat": "final;/uploads/{id}"}),
     "POST /files/batch": CREATE,
     "POST /files/zip": OWNER_READS.of("file", json={"ids": ["{id}"]}).of("file", json={"reference": "{reference}"}),
     "POST /files/{}/release": OWNER.of("file"),
@@ -152,6 +158,9 @@ ROWS: dict[str, Row] = {
         "ietf upload", headers=IETF_PATCH, content="01"
     ),
     "POST /uploads/grants": OWNER,
+    "WS /ws/events": LIVE,
+    "WS /ws/files/{}": LIVE.of("file", own=UPGRADED),
+    "WS /ws/uploads/{}": LIVE.of("tus upload", own=UPGRADED).of("ietf upload", own=UPGRADED),
 }
 
 
@@ -163,6 +172,12 @@ def byte_routes() -> Iterator[str]:
             # HEAD is a row of its own where it is not the answer to GET without its body.
             if method != "HEAD" or "GET" not in (route.methods or ()):
                 yield f"{method} {re.sub('{[^}]*}', '{}', route.path)}"
+
+
+def websocket_routes() -> Iterator[str]:
+    from windlass.http.live.websockets import ENDPOINTS
+
+    return (f"WS {re.sub('{[^}]*}', '{}', endpoint.path)}" for endpoint in ENDPOINTS)
 
 
 def django_routes() -> Iterator[str]:
@@ -186,7 +201,7 @@ def django_routes() -> Iterator[str]:
 
 
 def test_every_route_has_a_row_and_every_row_a_route(records_home: Path) -> None:
-    assert {*byte_routes(), *django_routes()} == set(ROWS)
+    assert {*byte_routes(), *websocket_routes(), *django_routes()} == set(ROWS)
 
 
 @pytest.fixture

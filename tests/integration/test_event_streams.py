@@ -19,6 +19,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from tests.integration.asgi_client import ApiClient, make_file
+from windlass.kernel.owners import Owners
 
 pytest_plugins = ["tests.integration.record_plane"]
 
@@ -285,13 +286,13 @@ class TestBounds:
     def test_a_slow_stream_buffers_one_page_and_loses_nothing(self, user: User) -> None:
         from windlass.executors import in_database
         from windlass.http.live.journal_follower import PAGE, Follower
-        from windlass.http.live.progress import Topic
+        from windlass.http.live.topics import Topic
 
         owner = user().owner
 
         async def watch() -> tuple[int, list[int], list[int]]:
             written: list[int] = []
-            async with Follower().following(Topic(owner=owner), None) as subscriber:
+            async with Follower().following(Topic(owners=Owners.of({owner})), None) as subscriber:
                 assert await subscriber.next() == []
                 for _ in range(5):
                     written += await in_database(publish, owner, PAGE // 2)
@@ -311,14 +312,14 @@ class TestBounds:
 
     def test_all_streams_share_one_reader_that_ends_with_them(self, records_home: Path) -> None:
         from windlass.http.live.journal_follower import Follower
-        from windlass.http.live.progress import Topic
+        from windlass.http.live.topics import Topic
 
         def followers() -> int:
             return sum(task.get_name() == "windlass-follower" for task in asyncio.all_tasks())
 
         async def watch() -> None:
             follower = Follower()
-            async with follower.following(Topic(), None), follower.following(Topic(owner="x"), 0):
+            async with follower.following(Topic(), None), follower.following(Topic(owners=Owners.of({"x"})), 0):
                 assert followers() == 1
             await asyncio.sleep(0)
             await asyncio.sleep(0)
@@ -334,7 +335,7 @@ class TestBounds:
         from windlass.events import api as events
         from windlass.executors import in_database
         from windlass.http.live import journal_follower
-        from windlass.http.live.progress import Topic
+        from windlass.http.live.topics import Topic
 
         owner, real, failed = user().owner, events.events_after, threading.Event()
 
@@ -347,7 +348,7 @@ class TestBounds:
         monkeypatch.setattr(journal_follower, "RETRY_SECONDS", 0.01)
 
         async def watch() -> list[int]:
-            async with journal_follower.Follower().following(Topic(owner=owner), None) as subscriber:
+            async with journal_follower.Follower().following(Topic(owners=Owners.of({owner})), None) as subscriber:
                 await subscriber.next()
                 monkeypatch.setattr(events, "events_after", failing)
                 while not failed.is_set():
@@ -439,11 +440,11 @@ class TestRevocation:
     ) -> None:
         """``update`` sends no signal, so the stream checks its credential again at intervals."""
         from windlass.accounts.models import ApiToken
-        from windlass.http.live import event_streams
+        from windlass.http.live import credential_watch
         from windlass.kernel.clock import now
 
-        assert event_streams.RECHECK_SECONDS < 15
-        monkeypatch.setattr(event_streams, "RECHECK_SECONDS", 0.1)
+        assert credential_watch.RECHECK_SECONDS < 15
+        monkeypatch.setattr(credential_watch, "RECHECK_SECONDS", 0.1)
         caller, other = user(), user()
         with (
             listen(other, "/events") as unaffected,
@@ -460,9 +461,9 @@ class TestRevocation:
         from django.contrib.auth import get_user_model
         from django.contrib.sessions.backends.db import SessionStore
 
-        from windlass.http.live import event_streams
+        from windlass.http.live import credential_watch
 
-        monkeypatch.setattr(event_streams, "RECHECK_SECONDS", 0.1)
+        monkeypatch.setattr(credential_watch, "RECHECK_SECONDS", 0.1)
         person = get_user_model().objects.get(pk=user().owner.removeprefix("user:"))
         session = SessionStore()
         session["_auth_user_id"] = str(person.pk)
@@ -489,13 +490,14 @@ class TestRevocation:
             if message.get("body"):
                 await asyncio.Event().wait()
 
-        async def revoked() -> None:
-            while not sent:
-                await asyncio.sleep(0)
-
         async def run() -> None:
+            stream = EventStream(frames())
             async with asyncio.timeout(10):
-                await EventStream(frames(), revoked).stream_response(send)
+                sending = asyncio.ensure_future(stream.stream_response(send))
+                while not sent:
+                    await asyncio.sleep(0)
+                stream.revoked.set()
+                await sending
 
         asyncio.run(run())
         assert sent[-1] == {"type": "http.response.body", "body": b"", "more_body": False}

@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests import permission_rules
 from tests.integration.asgi_client import ApiClient
 from tests.integration.downloads.served_files import a_file, a_rendition
 from tests.integration.route_rows import Call, Row
@@ -203,23 +204,54 @@ def send(caller: ApiClient, row: str, call: Call, names: Names) -> httpx.Respons
 def test_anothers_thing_is_as_one_that_does_not_exist(
     row: str, call: Call, owner: ApiClient, stranger: ApiClient, staff: ApiClient
 ) -> None:
+    assert_hidden(stranger, row, call, owner)
+    for caller in (owner, staff):
+        assert_usable(caller, row, call, owner)
+
+
+def assert_hidden(caller: ApiClient, row: str, call: Call, owner: ApiClient) -> None:
+    """The owner's thing is to the caller as one that does not exist."""
     things = Things(owner)
     names = things.make(call.thing)
     missing = things.no_such(names)
-    send(stranger, row, call, missing)  # notes that the stranger's token was used
+    send(caller, row, call, missing)  # notes that the caller's token was used
     with statements() as for_missing:
-        not_there = send(stranger, row, call, missing)
+        not_there = send(caller, row, call, missing)
     with statements() as for_anothers:
-        not_yours = send(stranger, row, call, names)
+        not_yours = send(caller, row, call, names)
 
     assert not_yours.status_code == call.hidden
     assert without_names(not_yours, names) == without_names(not_there, missing)
     assert for_anothers == for_missing
     assert for_missing
 
-    for caller in (owner, staff) if call.for_staff else (owner,):
-        known = send(caller, row, call, things.make(call.thing))
-        assert known.status_code in call.own if call.own else known.is_success, known.text
+
+def assert_usable(caller: ApiClient, row: str, call: Call, owner: ApiClient) -> None:
+    known = send(caller, row, call, Things(owner).make(call.thing))
+    assert known.status_code in call.own if call.own else known.is_success, known.text
+
+
+#: Webhooks are no uploads or files: no rule shares them.
+RULED = [(row, call) for row, call in CALLS if call.thing != "webhook"]
+
+
+@pytest.mark.parametrize(("row", "call"), RULED, ids=[f"{row} {call.thing} {call.query}" for row, call in RULED])
+def test_a_rule_shares_with_one_team_and_hides_from_another_and_from_the_suspended(
+    row: str, call: Call, application: Any, user: Any, configure: Callable[..., None]
+) -> None:
+    configure(AUTH_MODE="required", PERMISSION_RULE="tests.permission_rules.teams", RATE_LIMIT_PER_MINUTE="0")
+    permission_rules.clear()
+    permission_rules.shared_actions |= {"read", "write"}
+    red, red_mate, blue, blue_mate, suspended = (user(app=application) for _ in range(5))
+    for members, team in (((red, red_mate, suspended), "red"), ((blue, blue_mate), "blue")):
+        permission_rules.team_of |= {member.owner: team for member in members}
+
+    assert_usable(red_mate, row, call, red)
+    assert_hidden(blue, row, call, red)
+    assert_usable(red, row, call, suspended)
+    names = Things(suspended).make(call.thing)
+    permission_rules.suspended.add(suspended.owner)
+    assert send(suspended, row, call, names).status_code == call.hidden
 
 
 @pytest.mark.parametrize("row", sorted(row for row, declared in ROWS.items() if declared.listed))

@@ -307,10 +307,10 @@ class TestFetch:
 
 
 def test_a_stream_ends_when_its_token_expires(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
-    from windlass.http.live import event_streams
+    from windlass.http.live import credential_watch
 
     configure(AUTH_MODE="required", JWT_SECRET=SECRET, JWT_LEEWAY_SECONDS="0")
-    monkeypatch.setattr(event_streams, "RECHECK_SECONDS", 0.1)
+    monkeypatch.setattr(credential_watch, "RECHECK_SECONDS", 0.1)
     began = time.monotonic()
     assert bearer(token(exp=time.time() + 1))("GET", "/events/").status_code == 200
     assert 0.5 < time.monotonic() - began < 20

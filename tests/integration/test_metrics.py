@@ -175,7 +175,7 @@ BOUNDED_LABELS: dict[str, set[str] | None] = {
         *("done", "retried", "postponed", "dead", "lost", "owed", "error", "skipped", "delivered"),
     },
     "process": {"web", "worker", "scheduler"},
-    "reason": {"head-timeout", "made-way", "slow-body", "slow-reply", "too-many"},
+    "reason": {"head-timeout", "made-way", "no-pong", "slow-body", "slow-reply", "too-many"},
     "stage": {"intake", "describe", "derive"},
     "state": {
         *("queued", "running", "dead"),

@@ -349,9 +349,9 @@ class TestTickets:
     ) -> None:
         from windlass.accounts.api import create_token
         from windlass.accounts.models import ApiToken, SignIn
-        from windlass.http.live import event_streams
+        from windlass.http.live import credential_watch
 
-        monkeypatch.setattr(event_streams, "RECHECK_SECONDS", 0.05)
+        monkeypatch.setattr(credential_watch, "RECHECK_SECONDS", 0.05)
         configure(JWT_SECRET=SECRET, JWT_LEEWAY_SECONDS="0")
 
         def end() -> None:

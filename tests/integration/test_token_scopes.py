@@ -30,7 +30,7 @@ def needed(row: str) -> Scope | None:
         return None
     if ROWS[row] in (STAFF, METRICS):
         return Scope.ADMIN
-    return Scope.READ if method in ("GET", "HEAD") or row in READS_BY_POST else Scope.WRITE
+    return Scope.READ if method in ("GET", "HEAD", "WS") or row in READS_BY_POST else Scope.WRITE
 
 
 @pytest.fixture

@@ -284,7 +284,7 @@ def session(blocks: Sequence[Fence], directory: Path, replacements: Replacements
             assert expected, "an output comes after a block that is run"
             expected[-1] = fence.text
         elif fence.options:
-            script.append(write(fence, directory, replacements))
+            script.append(write(fence, number, directory, replacements))
         elif fence.language in RUN:
             expected.append(None)
             script += [f"printf '{MARK}'", command(fence, number, directory, replacements)]
@@ -301,10 +301,10 @@ def command(fence: Fence, number: int, directory: Path, replacements: Replacemen
     return f"{program} {path.name}"
 
 
-def write(fence: Fence, directory: Path, replacements: Replacements) -> str:
+def write(fence: Fence, number: int, directory: Path, replacements: Replacements) -> str:
     """A command that makes the file that the block names, or adds to it."""
     ((kind, path),) = fence.options.items()
-    part = directory / f".{path.replace('/', '-')}"
+    part = directory / f".{number}-{path.replace('/', '-')}"
     part.write_text(replaced(fence.text, replacements))
     return f"cat {part.name} {'>>' if kind == 'add' else '>'} {path}"
 

@@ -97,7 +97,7 @@ def test_deeply_nested_json_is_refused_by_every_call(http: httpx.Client) -> None
     assert http.post("/files/", data=form, files={"file": ("a.txt", b"x")}).status_code == 400
 
 
-@pytest.mark.parametrize("path", ["/", "/ws/events", "/ws/files/1", "/files/", "/admin/", "/nope"])
+@pytest.mark.parametrize("path", ["/", "/ws/nothing", "/ws/files/1", "/files/", "/admin/", "/nope"])
 def test_a_websocket_upgrade_on_another_path_is_refused(
     shared_server: ServerProcess, secured: ServerProcess, path: str
 ) -> None:

@@ -7,6 +7,7 @@ import hashlib
 import os
 import signal
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 
@@ -55,6 +56,16 @@ def test_an_upload_becomes_ready(make_server: Callable[..., ServerProcess], post
         assert http.get(record["thumbnail_url"]).status_code == 200
         assert len(http.get("/files/").json()["results"]) == 3
         _text_that_it_cannot_hold(http, picture["id"])
+        _webhooks_created_at_once(http)
+
+
+def _webhooks_created_at_once(http: httpx.Client) -> None:
+    """PostgreSQL lets transactions count at the same time: together they stay within WEBHOOK_MAX_ENDPOINTS."""
+    wanted = {"url": "https://93.184.215.14/hook", "types": ["file.ready"]}
+    with ThreadPoolExecutor(24) as pool:
+        answers = list(pool.map(lambda _: http.post("/api/v1/webhooks/", json=wanted).status_code, range(24)))
+    assert sorted(answers) == [201] * 10 + [409] * 14
+    assert len(http.get("/api/v1/webhooks/").json()["results"]) == 10
 
 
 def _text_that_it_cannot_hold(http: httpx.Client, file_id: str) -> None:

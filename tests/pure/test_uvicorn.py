@@ -23,7 +23,7 @@ from windlass.http.server import request_cycle, uvicorn_protocol
 #: Methods that are called or overridden.
 METHODS = {
     HttpToolsProtocol: {
-        *("_should_upgrade_to_ws", "_start_asgi_task", "connection_lost", "connection_made", "on_message_begin"),
+        *("_start_asgi_task", "connection_lost", "connection_made", "on_message_begin"),
         *("on_response_complete", "shutdown"),
     },
     RequestResponseCycle: {"receive", "run_asgi", "send"},
@@ -32,7 +32,7 @@ METHODS = {
 #: Attributes that the constructors set.
 PROTOCOL_ATTRIBUTES = {
     *("access_log", "access_logger", "app", "app_state", "client", "config", "connections", "cycle", "flow", "headers"),
-    *("logger", "loop", "root_path", "scope", "server_state", "transport", "ws_protocol_class"),
+    *("logger", "loop", "root_path", "scope", "server_state", "transport"),
 }
 CYCLE_ATTRIBUTES = {
     *("disconnected", "expected_content_length", "flow", "keep_alive", "message_event", "more_body"),

@@ -21,6 +21,7 @@ from windlass.accounts.authentication import (
     still_authenticates,
     token_that_needs_keys,
 )
+from windlass.accounts.followed_events import MayNotFollow, require_may_follow
 from windlass.accounts.grants import (
     GRANT_PARAMETER,
     GRANT_PREFIX,
@@ -42,6 +43,7 @@ from windlass.accounts.owner_data import (
     sessions_of,
     user_of,
 )
+from windlass.accounts.permission_rule import readable_by_owner
 from windlass.accounts.revocation import listen_for_revocations
 from windlass.accounts.sessions import begin_for_user, begin_with_password, begin_with_token, end_session, has_token
 from windlass.accounts.sign_in import SignInTokens, end_sign_in, prune_sign_ins, refresh, sign_in
@@ -54,6 +56,7 @@ from windlass.accounts.users import (
     UserError,
     ensure_user,
     find_user,
+    has_staff,
     is_staff,
     is_staff_owner,
     list_users,
@@ -85,6 +88,7 @@ __all__ = [
     "TICKET_SECONDS",
     "Access",
     "CsrfTokenMissing",
+    "MayNotFollow",
     "Presented",
     "ProvedCredentials",
     "SignInTokens",
@@ -108,6 +112,7 @@ __all__ = [
     "ensure_user",
     "fetch_keys_for",
     "find_user",
+    "has_staff",
     "has_token",
     "is_signature_valid",
     "is_staff",
@@ -125,9 +130,11 @@ __all__ = [
     "prune_grants",
     "prune_sign_ins",
     "prune_tickets",
+    "readable_by_owner",
     "refresh",
     "release_grant",
     "require_csrf_token",
+    "require_may_follow",
     "require_may_try",
     "revoke_token",
     "sessions_of",

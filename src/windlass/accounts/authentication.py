@@ -6,6 +6,7 @@ import io
 import secrets
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -20,7 +21,7 @@ from windlass.accounts import grants, signed_urls, tickets, tokens
 from windlass.accounts.access import Access
 from windlass.accounts.json_web_tokens import access_tokens, issuer
 from windlass.accounts.json_web_tokens.verification import Header, is_compact_jws, read_header
-from windlass.accounts.permission_rule import with_rule
+from windlass.accounts.permission_rule import has_rule, under_rule
 from windlass.accounts.proofs import still_proves
 from windlass.accounts.sessions import principal_of_session
 from windlass.accounts.sign_in import principal_of_access_token
@@ -68,15 +69,16 @@ def authenticate(request: HttpRequest, access: Access, path: Mapping[str, Any]) 
     # The parameters by their decoded names: ``%67rant`` is ``grant``.
     query = parse_qs(request.META.get("QUERY_STRING", ""), keep_blank_values=True)
     if grants.GRANT_PARAMETER in query:
-        return grants.authenticate(
+        principal = grants.authenticate(
             query[grants.GRANT_PARAMETER],
             access.grant_use,
             path,
             request.headers.get("Origin"),
             may_repeat=HEADER in request.headers,
         )
+        return under_rule(principal, Scope.WRITE)
     if CredentialKind.TICKET in access.credentials and tickets.PARAMETER in query:
-        return with_rule(tickets.use_ticket(query[tickets.PARAMETER]), Scope.READ)
+        return under_rule(tickets.use_ticket(query[tickets.PARAMETER]), Scope.READ)
     if CredentialKind.SIGNED_URL in access.credentials and "signature" in query:
         return _authenticate_signature(query, path)
     if CredentialKind.METRICS_TOKEN in access.credentials and _is_metrics_token(_bearer(request)):
@@ -87,7 +89,7 @@ def authenticate(request: HttpRequest, access: Access, path: Mapping[str, Any]) 
         raise InsufficientScope(needed, principal.scopes)
     if access.staff and not principal.staff:
         raise Forbidden("This call is for staff.")
-    return with_rule(principal, needed)
+    return under_rule(principal, needed)
 
 
 def require_csrf_token(request: HttpRequest) -> None:
@@ -104,21 +106,24 @@ def require_csrf_token(request: HttpRequest) -> None:
 
 
 def needs_no_database(scope: Mapping[str, Any], access: Access) -> bool:
-    """Whether ``authenticate_scope`` reads no database, because the request carries no credential to look up."""
+    """Whether ``authenticate_scope`` reads no database: there is no credential to look up and no rule to ask."""
     if access.public:
         return True
+    if has_rule():
+        return False
     has_credential = any(name in (b"authorization", b"cookie") for name, _ in scope["headers"])
     takes_ticket = CredentialKind.TICKET in access.credentials and tickets.has_ticket(scope)
     return not has_credential and not takes_ticket and not grants.has_grant(scope)
 
 
 def still_authenticates(scope: Mapping[str, Any], access: Access, principal: Principal) -> bool:
-    """Whether the request's credential still proves this caller, of a connection that lasts. Blocks on the database.
+    """Whether the request's credential still proves this caller, with the same rights, of a connection that lasts.
+    Blocks on the database.
 
     Raises what ``authenticate_scope`` raises.
     """
     if principal.credential is CredentialKind.TICKET:
-        return still_proves(principal)
+        return still_proves(principal) and under_rule(replace(principal, permitted=None), Scope.READ) == principal
     return authenticate_scope(scope, access) == principal
 
 

@@ -94,7 +94,7 @@ def authenticate(
                 "another credential."
             )
     terms = GrantedUpload(grant.id, grant.profile, grant.max_size, grant.reference, grant.upload_id)
-    return Principal(grant.owner, grant=terms, credential=CredentialKind.GRANT)
+    return Principal(grant.owner, user_id=users.user_id_of(grant.owner), grant=terms, credential=CredentialKind.GRANT)
 
 
 def claim_grant(grant_id: uuid.UUID, upload_id: uuid.UUID) -> None:

@@ -45,11 +45,14 @@ def begin_with_password(request: HttpRequest, username: str, password: str) -> P
     return begin_for_user(request, user)
 
 
-def begin_for_user(request: HttpRequest, user: Any) -> Principal:
-    """Sign the browser in as a user who has been proved. The session gets a new key. Blocks on the database."""
+def begin_for_user(request: HttpRequest, user: Any, backend: str | None = None) -> Principal:
+    """Sign the browser in as a user who has been proved. The session gets a new key. Blocks on the database.
+
+    ``backend``: the authentication backend, for a user that none has authenticated.
+    """
     if TOKEN_OF_SESSION in request.session:
         request.session.flush()
-    login(request, user)
+    login(request, user, backend)
     principal = principal_of_session(request)
     assert principal is not None
     return principal

@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs
 
+from windlass.accounts import users
 from windlass.accounts.models import Ticket
 from windlass.kernel.clock import now
 from windlass.kernel.principals import CredentialKind, Principal, Scope
@@ -52,6 +53,7 @@ def use_ticket(tickets: Sequence[str]) -> Principal:
     return Principal(
         row.owner,
         staff=row.staff,
+        user_id=users.user_id_of(row.owner),
         credential=CredentialKind.TICKET,
         scopes=frozenset({Scope.READ}),
         proof=row.proof,

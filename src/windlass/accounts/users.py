@@ -47,6 +47,16 @@ def find_by_key(text: str) -> Any | None:
         return None
 
 
+def user_id_of(owner: str) -> Any | None:
+    """The primary key of the user that this owner (``kernel.principals``) is; None for another owner."""
+    if not owner.startswith(USER_PREFIX):
+        return None
+    try:
+        return get_user_model()._meta.pk.to_python(owner.removeprefix(USER_PREFIX))
+    except ValidationError:
+        return None
+
+
 def list_users() -> list[Any]:
     return list(_manager().order_by("pk"))
 
@@ -87,6 +97,11 @@ def user_name(key: Any) -> str | None:
     """The name that the user of this primary key signs in with; None if there is no such user, or for the key None."""
     user = None if key is None else get_user(key)
     return None if user is None else str(user.get_username())
+
+
+def has_staff() -> bool:
+    """Whether there is a user of staff. For Windlass's own user model: another project's may have no such column."""
+    return bool(_manager().filter(is_staff=True).exists())
 
 
 def password_mark(user: Any) -> str:

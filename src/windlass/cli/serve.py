@@ -6,14 +6,18 @@ import fcntl
 import hashlib
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+from windlass import conf
 from windlass.cli.environment import Home, use_home
 from windlass.cli.errors import CommandError
 from windlass.cli.listening_socket import browser_url, listen, require_loopback_in_open_mode
 from windlass.cli.processes import Host, Port, require_sandbox
 from windlass.cli.signals import StopRequests, exit_at_once
 from windlass.cli.supervisor import DRAIN_SECONDS, Program, Supervisor
+from windlass.conf import first_run_key
+from windlass.conf.loading import is_standalone
 from windlass.operations.backup.unfinished_restore import require_no_mark
 
 #: Locked by the server and by every process that it starts.
@@ -52,8 +56,25 @@ def serve(host: Host = "127.0.0.1", port: Port = 8000, home: Home = None) -> Non
         listener=listener,
         lock=lock,
         stop_requests=stop_requests,
+        notice=_first_run_notice(settings, browser_url(host, port)),
     )
     raise SystemExit(supervisor.run())
+
+
+def _first_run_notice(settings: conf.Settings, url: str) -> Callable[[], str]:
+    """What to tell once the server is ready: where its first account is made, if it asks for credentials and nobody has
+    an account of staff. ``migrate`` withdraws the key where somebody has."""
+    home = settings.windlass_home
+    if not settings.credentials_required or not is_standalone():
+        first_run_key.withdraw(home)
+        return lambda: ""
+    key = first_run_key.create(home)
+    hours = first_run_key.LIFETIME_SECONDS // 3600
+    notice = (
+        f"Make the first account at {url}first-run/?key={key}\n"
+        f"(or at that path of another name of this server; the link works once, for {hours} hours)"
+    )
+    return lambda: notice if first_run_key.exists(home) else ""
 
 
 def lock_home(home: Path) -> int:

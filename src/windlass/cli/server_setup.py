@@ -12,6 +12,7 @@ import typer
 from windlass import conf
 from windlass.cli.environment import Home, set_up_django, use_home
 from windlass.cli.errors import CommandError, database_errors
+from windlass.conf import first_run_key
 
 #: Key of the PostgreSQL advisory lock, distinct from those of other programs: "WIND" in ASCII, and one.
 MIGRATION_LOCK = 0x57494E4401
@@ -27,6 +28,17 @@ def migrate(
 
     wait_for_database()
     apply_migrations(verbosity=0 if quiet else 1)
+    _end_first_run()
+
+
+def _end_first_run() -> None:
+    """Withdraw the link for the first account where there is an account of staff."""
+    home = conf.get().windlass_home
+    if first_run_key.exists(home):
+        from windlass.accounts import api as accounts
+
+        if accounts.has_staff():
+            first_run_key.withdraw(home)
 
 
 def apply_migrations(*, verbosity: int) -> None:

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -149,13 +149,16 @@ class Supervisor:
         listener: socket.socket,
         lock: int,
         stop_requests: StopRequests,
+        notice: Callable[[], str] = str,
     ) -> None:
+        """``notice`` returns a text that is printed when the server is ready, or an empty one."""
         self._preparation = preparation
         self._programs = programs
         self._url = url
         self._listener = listener
         self._lock = lock
         self._ready = threading.Event()
+        self._notice = notice
         self._stop_requests = stop_requests
         self._ending = stop_requests.requested
         stop_requests.action = lambda count: None  # the loops below look at the requests
@@ -224,6 +227,8 @@ class Supervisor:
         for program in self._programs:
             if not program.started_at:
                 program.restart_at = 0.0
+        if notice := self._notice():
+            print(notice)  # noqa: T201  for the person who started it
         print(f"Windlass is ready at {self._url}", flush=True)  # noqa: T201  the one line that scripts wait for
 
     def _drain(self) -> None:

@@ -40,28 +40,26 @@ def add(
     url: Annotated[str, typer.Argument(metavar="URL", help="Where events are sent.")],
     types: Annotated[list[str], typer.Option("--type", metavar="TYPE", help="An event type; may be repeated.")],
     user: Annotated[str | None, typer.Option(metavar="NAME", help="Whose events. Default: those of open mode.")] = None,
-    all_owners: Annotated[bool, typer.Option("--all-owners", help="The events of every owner; NAME is staff.")] = False,
+    all_owners: Annotated[
+        bool, typer.Option("--all-owners", help="The events of every owner whose files NAME may read.")
+    ] = False,
     as_json: JsonOption = False,
     home: Home = None,
 ) -> None:
     """Create a webhook, and print its secret. The secret is not shown again."""
     with existing_server(home) as settings:
-        from windlass.accounts.api import is_staff_owner
+        from windlass.accounts.api import MayNotFollow, require_may_follow
         from windlass.database.connection import atomic
         from windlass.events import api as events
 
         owner = _owner(user, is_open=not settings.credentials_required)
         try:
             checked = events.checked_types(types)
-            for_staff = all_owners or any(map(events.is_system_type, checked))
-            if for_staff and not is_staff_owner(owner):
-                raise CommandError(
-                    "system events and the events of every owner are for staff: name a user who is staff"
-                )
+            require_may_follow(owner, checked, all_owners=all_owners)
             events.check_target(url, settings.webhook_allowed_networks)
             with atomic():
                 endpoint = events.create_endpoint(owner, url, checked, all_owners=all_owners)
-        except (events.TypesRefused, events.TargetRefused, events.TooManyEndpoints) as refused:
+        except (MayNotFollow, events.TypesRefused, events.TargetRefused, events.TooManyEndpoints) as refused:
             raise CommandError(str(refused)) from refused
         if as_json:
             typer.echo(json_line(_document(endpoint) | {"secret": endpoint.secret}))

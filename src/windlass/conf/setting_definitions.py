@@ -453,6 +453,11 @@ class Settings:
         "Open connections from one address; more are 503. Behind TRUSTED_PROXIES: running requests of one client.",
         check=valid.positive,
     )
+    max_live_connections_per_owner: int = setting(
+        256,
+        "Event streams and WebSockets of one owner that one web process holds open; more are 429. 0: no limit.",
+        check=valid.not_negative,
+    )
     memory_in_flight_mb: int = setting(
         128,
         "Memory of one web process for request bodies, JSON and replies to slow clients, in MB, in addition to up to "
@@ -511,8 +516,8 @@ class Settings:
     )
     permission_rule: str = setting(
         "",
-        "Function of your project, as `package.module.function`, that says who may use the uploads and files of other "
-        "owners: `(principal, action, owner) -> bool`. Empty: their owner and staff alone.",
+        "Function of your project, as `package.module.function`, that says whose uploads and files a caller may use: "
+        "`(principal, action, owners) -> owners`. Empty: the caller's own; for staff everybody's.",
     )
     metrics_token: str = setting("", "Bearer token that may read `/metrics`, besides staff.")
     # JSON Web Tokens of an identity provider or another application

@@ -41,6 +41,16 @@ def atomic() -> Iterator[None]:
         _run_in_test_case(pending)
 
 
+def lock_name(namespace: int, name: str) -> None:
+    """Wait until no other transaction has locked this name, and lock it until the transaction ends.
+
+    ``namespace`` has 32 bits. SQLite needs no such lock: its transactions begin by waiting for their turn to write.
+    """
+    if connection().vendor == "postgresql":
+        with connection().cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [namespace, name])
+
+
 def on_commit(action: Callable[[], object]) -> None:
     """Run ``action`` when the surrounding transaction has committed; immediately where there is none.
 

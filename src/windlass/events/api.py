@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Sequence
 from datetime import timedelta
 
+from windlass.database.ownership import owned_by
 from windlass.events.audit.actions import AuditAction
 from windlass.events.audit.chain import chain_pending, prune_audit_log, pseudonymize
 from windlass.events.audit.models import AuditEntry
@@ -14,7 +15,7 @@ from windlass.events.audit.recording import record_action
 from windlass.events.audit.verification import AuditHead, AuditReport, verify_audit_log
 from windlass.events.circuit_breakers import read_circuit, read_circuits, reset_circuit
 from windlass.events.documents import document
-from windlass.events.journal import Recorder, add_listener, recording
+from windlass.events.journal import Recorder, recording
 from windlass.events.level_reader import (
     current_service_level,
     pin_service_level,
@@ -23,6 +24,7 @@ from windlass.events.level_reader import (
     service_level,
 )
 from windlass.events.models import CircuitBreaker, Event
+from windlass.events.notifications import add_listener
 from windlass.events.owner_data import erase_events, owner_rows
 from windlass.events.service_level import (
     LevelStatus,
@@ -57,7 +59,7 @@ from windlass.events.webhooks.endpoints import (
     visible_endpoints,
     webhook_breaker_names,
 )
-from windlass.events.webhooks.fan_out import JournalReader, kept_from
+from windlass.events.webhooks.fan_out import JournalReader, Rights, kept_from
 from windlass.events.webhooks.models import Delivery, DeliveryState, WebhookEndpoint
 from windlass.events.webhooks.signatures import signed_headers
 from windlass.events.webhooks.subscriptions import TypesRefused, checked_types, is_system_type
@@ -70,6 +72,7 @@ from windlass.events.webhooks.targets import (
     resolve,
 )
 from windlass.kernel.clock import now
+from windlass.kernel.owners import EVERY_OWNER, Owners
 
 __all__ = [
     "SYSTEM",
@@ -88,6 +91,7 @@ __all__ = [
     "LevelStatus",
     "NotReplayable",
     "Recorder",
+    "Rights",
     "Target",
     "TargetRefused",
     "TooManyEndpoints",
@@ -151,15 +155,15 @@ __all__ = [
 def events_after(
     since: int,
     *,
-    owner: str | None = None,
+    owners: Owners = EVERY_OWNER,
     file_id: uuid.UUID | None = None,
     upload_id: uuid.UUID | None = None,
     limit: int = 500,
 ) -> Sequence[Event]:
-    """Return events with ids above ``since``, in order. ``owner`` None: those of all owners, for staff."""
-    named = {"owner": owner, "file_id": file_id, "upload_id": upload_id}
+    """Return events with ids above ``since``, in order; those of ``owners``, of this file, of this upload."""
+    named = {"file_id": file_id, "upload_id": upload_id}
     selected = {name: value for name, value in named.items() if value is not None}
-    return list(Event.objects.filter(id__gt=since, **selected).order_by("id")[:limit])
+    return list(Event.objects.filter(owned_by(owners), id__gt=since, **selected).order_by("id")[:limit])
 
 
 def last_id() -> int:

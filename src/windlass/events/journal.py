@@ -22,18 +22,13 @@ from windlass.database.connection import atomic, connection, on_commit
 from windlass.events.audit.models import PendingAuditEntry
 from windlass.events.audit.recording import entry_of_event
 from windlass.events.models import Event
+from windlass.events.notifications import notify_at_commit, notify_readers
 from windlass.events.types import EventType
-from windlass.kernel.listeners import Listeners
 
 #: The PostgreSQL advisory lock under which events are numbered. SQLite allows one writer at a time.
 ORDER_LOCK = 0x57494E44
 
 _open = threading.local()
-
-#: Readers in this process, which may miss a notification. Readers elsewhere poll the rows.
-_readers = Listeners()
-#: Call a function whenever this process has committed events. Returns a function that removes it.
-add_listener = _readers.add
 
 
 @dataclass
@@ -76,8 +71,9 @@ class Recorder:
         if connection().vendor == "postgresql":
             with connection().cursor() as cursor:
                 cursor.execute("SELECT pg_advisory_xact_lock(%s)", [ORDER_LOCK])
+                notify_at_commit(cursor)
         rows.insert(self.pending)
-        on_commit(_readers.notify)
+        on_commit(notify_readers)
 
 
 @contextmanager

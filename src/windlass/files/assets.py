@@ -13,6 +13,7 @@ from typing import Any
 from django.db.models import Count, F, Min, Q, QuerySet
 
 from windlass.database import rows
+from windlass.database.ownership import owned_by
 from windlass.events.api import EventType, Recorder
 from windlass.files.models import Blob, FileAsset, StepRun
 from windlass.files.states import ENDED_FILES, FileStatus, StepState, file_statuses_before
@@ -40,18 +41,16 @@ class StepOutcome:
 
 
 def visible_files(principal: Principal, owner: str | None = None) -> QuerySet[FileAsset]:
-    """The caller's files, for staff everybody's, except those in the trash (``files.trash``).
+    """The files of every owner whose files the caller may use, except those in the trash (``files.trash``).
 
-    ``owner``: those of this owner; none if the caller may not access them.
+    ``owner``: those of this owner alone; none if the caller may not use them.
     """
     return of_owner(_present(), principal, owner)
 
 
 def of_owner(files: QuerySet[FileAsset], principal: Principal, owner: str | None) -> QuerySet[FileAsset]:
     """Those of ``files`` that a list shows to the caller; ``owner`` as in ``visible_files``."""
-    if owner is not None:
-        return files.filter(owner=owner) if principal.may_access(owner) else files.none()
-    return files if principal.staff else files.filter(owner=principal.owner)
+    return files.filter(owned_by(principal.owners if owner is None else principal.owners & {owner}))
 
 
 def get_file(file_id: uuid.UUID, principal: Principal) -> FileAsset:
@@ -62,9 +61,8 @@ def get_file(file_id: uuid.UUID, principal: Principal) -> FileAsset:
 def get_files(ids: Sequence[uuid.UUID], principal: Principal) -> list[FileAsset]:
     """Files that the caller may access, in this order. Raises NotFound for the first that is none."""
     found = {asset.id: asset for asset in _present().filter(id__in=ids)}
-    allowed = {owner for owner in {asset.owner for asset in found.values()} if principal.may_access(owner)}
     for file_id in ids:
-        if file_id not in found or found[file_id].owner not in allowed:
+        if file_id not in found or not principal.may_access(found[file_id].owner):
             raise NotFound(f"There is no file {file_id}.")
     return [found[file_id] for file_id in ids]
 

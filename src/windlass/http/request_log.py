@@ -40,7 +40,7 @@ class _CountedBodies:
         return receive_counted
 
     def count_sent(self, message: Message) -> None:
-        self._sent += len(message.get("body", b"")) + message.get("count", 0)
+        self._sent += len(message.get("body", b"")) + message.get("count", 0) + len(message.get("text") or "")
         self._reply_ended = message["type"] == "http.response.body" and not message.get("more_body", False)
 
     def read(self) -> Traffic:

@@ -32,13 +32,13 @@ STORED_OBJECT_HEADERS = {
 }
 
 
-def page_policy(media_url: str = "") -> str:
-    """The policy of a page whose pictures and recordings come from its own origin, and from that of ``media_url`` if it
-    names one."""
-    media = urlsplit(media_url)
-    pictures = f"'self' {media.scheme}://{media.netloc}" if media.netloc else "'self'"
+def page_policy(*media_urls: str) -> str:
+    """The policy of a page whose pictures and recordings come from its own origin and from those of ``media_urls``;
+    empty ones are left out."""
+    others = (urlsplit(url) for url in media_urls)
+    origins = " ".join(dict.fromkeys(["'self'", *(f"{url.scheme}://{url.netloc}" for url in others if url.netloc)]))
     return (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-        f"img-src {pictures} blob: data:; media-src {pictures} blob:; "
+        f"img-src {origins} blob: data:; media-src {origins} blob:; "
         "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     )

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from windlass.kernel.owners import EVERY_OWNER, Owners
+
 
 class CredentialKind(StrEnum):
     """The kinds of credential that identify a caller."""
@@ -27,6 +29,8 @@ class CredentialKind(StrEnum):
     """A signed download URL, valid for one file."""
     METRICS_TOKEN = "metrics-token"  # noqa: S105
     """METRICS_TOKEN, valid for the metrics."""
+    WEBHOOK = "webhook"
+    """None: events are selected for a webhook of this caller. No request has it."""
 
 
 class Scope(StrEnum):
@@ -55,10 +59,6 @@ class GrantedUpload:
     upload_id: uuid.UUID | None = None
 
 
-#: Whether a caller may do this (``read`` or ``write``) with the uploads and files of another owner.
-PermissionRule = Callable[["Principal", Scope, str], bool]
-
-
 @dataclass(frozen=True, slots=True)
 class Principal:
     """An authenticated caller.
@@ -67,8 +67,8 @@ class Principal:
     the ``sub`` of a token); ``user_id`` is the primary key of the Django user, if any. A caller with a ``grant`` acts
     for ``owner`` but is allowed only the one upload, which authentication has checked. ``credential`` is the kind that
     identified the caller, and ``scopes`` are what it may be used for: without ``admin`` no caller is ``staff``.
-    ``proof`` names that credential where it may end before its connection does (``accounts.proofs``). ``action`` is
-    what the call does, and ``rule`` whether it may do that with the records of other owners (PERMISSION_RULE).
+    ``proof`` names that credential where it may end before its connection does (``accounts.proofs``). ``permitted`` are
+    the owners whose uploads and files the project's rule lets this call use (PERMISSION_RULE); None: there is no rule.
     """
 
     owner: str
@@ -78,15 +78,18 @@ class Principal:
     credential: CredentialKind = CredentialKind.TOKEN
     scopes: frozenset[Scope] = ALL_SCOPES
     proof: str = field(default="", repr=False)
-    action: Scope = Scope.READ
-    rule: PermissionRule | None = field(default=None, repr=False, compare=False)
+    permitted: Owners | None = field(default=None, repr=False)
+
+    @property
+    def owners(self) -> Owners:
+        """The owners whose uploads and files this call may use. Without a rule: the caller, and for staff everybody."""
+        if self.permitted is not None:
+            return self.permitted
+        return EVERY_OWNER if self.staff else Owners(frozenset({self.owner}))
 
     def may_access(self, owner: str) -> bool:
-        """Owners may access their own records, staff all, and others those that the rule permits. To anybody else a
-        record does not exist (404). May query the project's database, where there is a rule."""
-        if self.staff or owner == self.owner:
-            return True
-        return self.rule is not None and self.rule(self, self.action, owner)
+        """Whether this call may use the owner's uploads and files. To anybody else they do not exist (404)."""
+        return owner in self.owners
 
 
 #: Authenticates the caller of a request. Called on a database thread, within the work that needs the principal, because

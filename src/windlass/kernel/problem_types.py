@@ -270,6 +270,11 @@ class TooManyUploads(Problem):
     usual_retry_after = 30
 
 
+class TooManyLiveReaders(Problem):
+    slug, status, title, transient = "too-many-live-readers", 429, "Too many live connections are open", True
+    usual_retry_after = 30
+
+
 class HeadTooLarge(Problem):
     slug, status, title = "head-too-large", 431, "The header of the request is too large"
 

@@ -86,7 +86,7 @@ client_disconnects = Counter(
 connections_ended = Counter(
     "windlass_connections_ended",
     "Connections that were ended because they were too slow or too many.",
-    {"reason": ("head-timeout", "made-way", "slow-body", "slow-reply", "too-many")},
+    {"reason": ("head-timeout", "made-way", "no-pong", "slow-body", "slow-reply", "too-many")},
 )
 requests_refused = Counter(
     "windlass_requests_refused",

@@ -15,7 +15,7 @@ from windlass.kernel.acting_caller import acting_caller
 from windlass.kernel.filenames import extension, is_placeholder
 from windlass.kernel.media_types import is_text, matches
 from windlass.kernel.principals import Principal
-from windlass.kernel.problem_types import FileTooLarge, InvalidField, UnsupportedMediaType, UploadsPaused
+from windlass.kernel.problem_types import FileTooLarge, Forbidden, InvalidField, UnsupportedMediaType, UploadsPaused
 from windlass.protocols.intents import Description
 from windlass.resilience.pacing import Pace, shared_pace
 from windlass.resilience.service_level import ServiceLevel, causes_of
@@ -34,11 +34,14 @@ def admit(
     max_size: int | None = None,
     of_admitted: bool = False,
 ) -> files.NewUpload:
-    """Return the upload session to create. Raises UploadsPaused, InvalidField, FileTooLarge, UnsupportedMediaType.
+    """Return the upload session to create. Raises Forbidden for a caller who may not write uploads of their own,
+    UploadsPaused, InvalidField, FileTooLarge, UnsupportedMediaType.
 
     A ``partial`` upload is not a file: it may be smaller than one, and media rules do not apply to it.
     ``max_size`` is a limit besides the profile's. ``of_admitted``: it is made of uploads that were admitted before.
     """
+    if not principal.may_access(principal.owner):
+        raise Forbidden("This account may not upload: the permission rule of this server does not allow it.")
     if not of_admitted:
         require_open()
     grant = principal.grant

@@ -44,7 +44,7 @@ _running: dict[uuid.UUID, asyncio.Task[None]] = {}
 async def concatenate(intent: Concatenate, principal: Principal, *, dialect: str, request_id: str = "") -> Outcome:
     """Create an upload out of others and wait a while for its end. A repeated request returns the same upload.
 
-    Raises Forbidden, NotFound for a part that is missing or another owner's, InvalidField, FileTooLarge,
+    Raises Forbidden, NotFound for a part that is missing or that the caller may not use, InvalidField, FileTooLarge,
     QuotaExceeded, StorageFull, ChecksumMismatch, UploadGone, StoreError.
     """
     if principal.grant is not None:
@@ -110,13 +110,13 @@ def _forget_task(key: uuid.UUID, task: asyncio.Task[None]) -> None:
 
 
 def _admit(intent: Concatenate, principal: Principal, dialect: str) -> files.NewUpload:
-    """Return the session to create, whose parts are the caller's own. Blocks on the database."""
+    """Return the session to create, made of parts that the caller may use. Blocks on the database."""
     key = _concat_key(intent, principal)
     if files.find_concatenation(key) is None:
         existing = files.uploads_by_id(intent.parts)
         for part in set(intent.parts):
-            if part not in existing or existing[part].owner != principal.owner:
-                raise NotFound(f"There is no upload {part} of this caller's own.")
+            if part not in existing or not principal.may_access(existing[part].owner):
+                raise NotFound(f"There is no upload {part}.")
             if not existing[part].is_partial:
                 raise InvalidField(f"The upload {part} is no partial upload, and cannot be concatenated with others.")
     parts = files.living_partial_uploads(intent.parts) or []

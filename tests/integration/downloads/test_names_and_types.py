@@ -67,6 +67,16 @@ def test_active_types_are_attachments(client: httpx.Client, mime_type: str) -> N
     assert_safe_headers(reply, mime_type)
 
 
+def test_what_could_be_shown_is_an_attachment_on_request_and_nothing_can_be_made_inline(client: httpx.Client) -> None:
+    shown, saved = a_file(b"x", mime_type="image/png"), "?disposition=attachment"
+    assert client.get(path(shown) + saved).headers["content-disposition"] == 'attachment; filename="report.pdf"'
+    a_rendition(shown)
+    thumbnail = client.get(f"/files/{shown.id}/thumbnail{saved}")
+    assert thumbnail.headers["content-disposition"].startswith("attachment; ")
+    refused = client.get(path(shown) + "?disposition=inline")
+    assert (refused.status_code, refused.json()["field"]) == (422, "disposition")
+
+
 @pytest.mark.parametrize("parameter", ["filename=evil.html", "name=evil.html", "callback=evil", "download=evil.exe"])
 def test_asvs_5_4_1_a_request_cannot_choose_the_name_of_a_download(client: httpx.Client, parameter: str) -> None:
     reply = client.get(f"{path(a_file(b'x'))}?{parameter}")

@@ -20,7 +20,8 @@ from tests.integration.processing.received_files import (
     worker,
 )
 from windlass.files.api import FileAsset, FileStatus, StepState
-from windlass.http.live.progress import Progress, Topic, progress_under_way
+from windlass.http.live.progress import Progress, progress_under_way
+from windlass.http.live.topics import Topic
 from windlass.jobs import api as jobs
 from windlass.kernel.clock import monotonic
 from windlass.processing import api as processing

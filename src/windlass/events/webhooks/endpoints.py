@@ -13,6 +13,7 @@ from typing import Any
 from django.db.models import QuerySet
 
 from windlass import conf
+from windlass.database.connection import lock_name
 from windlass.events.audit.actions import AuditAction
 from windlass.events.audit.recording import record_action
 from windlass.events.models import CircuitBreaker, Event
@@ -23,6 +24,8 @@ from windlass.events.webhooks.targets import BREAKER_PREFIX, parse_target
 from windlass.kernel.clock import now
 from windlass.kernel.principals import Principal
 
+#: The namespace of the locks under which the endpoints of an owner are counted: "WHCK" in ASCII.
+LOCK = 0x5748434B
 DISABLED_BY_OWNER = "It was disabled by its owner."
 
 
@@ -43,6 +46,7 @@ def visible_endpoints(principal: Principal) -> QuerySet[WebhookEndpoint]:
 def create_endpoint(owner: str, url: str, types: Sequence[str], *, all_owners: bool = False) -> WebhookEndpoint:
     """Create an endpoint for the events from now on. Raises TooManyEndpoints."""
     limit = conf.get().webhook_max_endpoints
+    lock_name(LOCK, owner)  # no other transaction counts this owner's endpoints before this one has ended
     if WebhookEndpoint.objects.filter(owner=owner).count() >= limit:
         raise TooManyEndpoints(limit)
     moment = now()

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 
+import structlog
 from django.db.models import Min
 
 from windlass.database.connection import atomic
+from windlass.database.outage import is_outage
 from windlass.events.models import Event
 from windlass.events.types import SYSTEM
 from windlass.events.webhooks.deliveries import reopened_values
@@ -21,6 +24,7 @@ from windlass.events.webhooks.endpoints import disable_endpoint
 from windlass.events.webhooks.models import Delivery, DeliveryState, WebhookEndpoint
 from windlass.events.webhooks.subscriptions import events_of, is_system_type
 from windlass.kernel.clock import now
+from windlass.kernel.owners import Owners
 
 #: Events of one transaction.
 BATCH = 200
@@ -29,22 +33,33 @@ CURSOR_LAG = 1000
 
 OWNER_GONE = "The account of its owner was deleted or deactivated."
 
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """What the owner of a webhook may follow now: system events if ``is_staff``, and events of ``readable`` owners."""
+
+    is_staff: bool
+    readable: Owners
+
 
 def delivery_id(endpoint_id: uuid.UUID, event_id: int) -> uuid.UUID:
     """The id of every delivery of this event to this endpoint, and the ``webhook-id`` that receivers see."""
     return uuid.uuid5(endpoint_id, str(event_id))
 
 
-def fan_out(endpoint_id: uuid.UUID, up_to: int, *, is_staff: bool) -> bool:
+def fan_out(endpoint_id: uuid.UUID, up_to: int, rights: Rights) -> bool:
     """Make the deliveries of the next events of an endpoint, at most up to the event ``up_to``, and move its cursor.
 
-    Run it in a transaction. ``is_staff``: whether its owner is staff now. Returns whether the cursor was moved, here or
-    by another process meanwhile; there may be more events then.
+    Run it in a transaction. ``rights``: those of its owner now. Returns whether the cursor was moved, here or by
+    another process meanwhile; there may be more events then.
     """
     endpoint = WebhookEndpoint.objects.filter(id=endpoint_id, enabled=True).first()
     if endpoint is None or endpoint.cursor >= up_to:
         return False
-    selected = Event.objects.filter(events_of(endpoint, is_staff=is_staff), id__gt=endpoint.cursor, id__lte=up_to)
+    wanted = events_of(endpoint, rights.readable, is_staff=rights.is_staff)
+    selected = Event.objects.filter(wanted, id__gt=endpoint.cursor, id__lte=up_to)
     events = list(selected.order_by("id").only("id", "type", "file_id", "upload_id")[:BATCH])
     if not events and up_to - endpoint.cursor < CURSOR_LAG:
         return False
@@ -80,11 +95,13 @@ class JournalReader:
     """Finds the endpoints that have new events, and makes their deliveries. One for each process, used by one thread
     at a time.
 
-    ``may_receive`` says whether an owner still may receive anything, ``is_staff`` whether the owner is staff.
+    ``rights_of`` returns the rights of an owner; None if the owner may receive nothing any more.
     """
 
-    def __init__(self, may_receive: Callable[[str], bool], is_staff: Callable[[str], bool]) -> None:
-        self._may_receive, self._is_staff = may_receive, is_staff
+    def __init__(self, rights_of: Callable[[str], Rights | None]) -> None:
+        self._rights_of = rights_of
+        #: Endpoints whose owner's rights could not be found out, because the rule of the project failed.
+        self._unclear: set[uuid.UUID] = set()
         self._read_up_to: int | None = None
         self._cursors: dict[uuid.UUID, int] = {}
 
@@ -117,15 +134,24 @@ class JournalReader:
         return endpoint.owner in owners or is_for_staff or (endpoint.all_owners and bool(owners))
 
     def _fan_out(self, endpoint: WebhookEndpoint, last: int) -> bool:
-        """Returns whether the cursor was moved."""
-        if not self._may_receive(endpoint.owner):
+        """Returns whether to look at the endpoint again: its cursor was moved, or its owner's rights are unclear."""
+        try:
+            rights = self._rights_of(endpoint.owner)
+        except Exception as error:  # whatever the project's rule raises, the other endpoints go on
+            if is_outage(error):
+                raise
+            if endpoint.id not in self._unclear:
+                log.exception("webhook.rights_unclear", webhook_id=str(endpoint.id), owner=endpoint.owner)
+            self._unclear.add(endpoint.id)
+            return True
+        self._unclear.discard(endpoint.id)
+        if rights is None:
             with atomic():
                 return disable_endpoint(endpoint.id, OWNER_GONE)
-        is_staff = self._is_staff(endpoint.owner)
         is_moved = False
         while True:
             with atomic():
-                if not fan_out(endpoint.id, last, is_staff=is_staff):
+                if not fan_out(endpoint.id, last, rights):
                     return is_moved
             is_moved = True
 

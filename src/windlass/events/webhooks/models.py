@@ -19,7 +19,8 @@ class WebhookEndpoint(models.Model):
     """A URL that an owner's events of some types are sent to.
 
     ``cursor``: the last event of the journal for which deliveries were made. ``all_owners``: the events of every
-    owner, for staff. Secrets sign, so they are stored as they are; both are used until ``old_secret_until``.
+    owner whose files its owner may read. Secrets sign, so they are stored as they are; both are used until
+    ``old_secret_until``.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 
 from django.db.models import Q
 
+from windlass.database.ownership import owned_by
 from windlass.events.types import SYSTEM, EventType
 from windlass.events.webhooks.models import WebhookEndpoint
+from windlass.kernel.owners import Owners
 
 _SYSTEM_PREFIX = "system."
 
@@ -36,11 +38,16 @@ def checked_types(names: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def events_of(endpoint: WebhookEndpoint, *, is_staff: bool) -> Q:
-    """The condition on events that the endpoint receives. ``is_staff``: whether its owner is staff now."""
+def followed_owners(endpoint: WebhookEndpoint, readable: Owners) -> Owners:
+    """The owners whose events the endpoint receives. ``readable``: whose uploads and files its owner may read now."""
+    return readable - {SYSTEM} if endpoint.all_owners else readable & {endpoint.owner}
+
+
+def events_of(endpoint: WebhookEndpoint, readable: Owners, *, is_staff: bool) -> Q:
+    """The condition on events that the endpoint receives. ``readable``: whose uploads and files its owner may read;
+    ``is_staff``: whether its owner is staff now."""
     own = [name for name in endpoint.types if not is_system_type(name)]
-    every_owner = endpoint.all_owners and is_staff
-    selected = Q(type__in=own) if every_owner else Q(owner=endpoint.owner, type__in=own)
+    selected = owned_by(followed_owners(endpoint, readable)) & Q(type__in=own)
     system = [name for name in endpoint.types if is_system_type(name)]
     if system and is_staff:
         selected |= Q(owner=SYSTEM, type__in=system)

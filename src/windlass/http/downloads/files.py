@@ -20,7 +20,7 @@ from windlass.http.endpoints import ANY_BYTES, ByteEndpoints, Parameter, header,
 from windlass.http.file_records import parse_file_id
 from windlass.kernel import charsets, filenames, urls
 from windlass.kernel.principals import CredentialKind, Principal
-from windlass.kernel.problem_types import Conflict, FileRefused, FileReleased, NotFound, NotReady
+from windlass.kernel.problem_types import Conflict, FileRefused, FileReleased, InvalidField, NotFound, NotReady
 from windlass.storage.contract import ObjectInfo, ObjectMissing
 from windlass.storage.registry import store
 
@@ -28,6 +28,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _SUFFIXES = {"image/jpeg": "jpg", "text/plain": "txt", "audio/mpeg": "mp3"}
 _IN_PROGRESS = (FileStatus.PENDING, FileStatus.PROCESSING)
+
+DISPOSITION = "disposition"
 
 endpoints = ByteEndpoints("Files", OWNER)
 
@@ -44,6 +46,7 @@ def _download(path: str, name: str, summary: str, *extra: Parameter, access: Acc
             header("Range", "One range of bytes, as in RFC 9110."),
             header("If-Range", "ETag of the file that the range belongs to."),
             header("If-None-Match", "304 if the file still has this ETag."),
+            query(DISPOSITION, "`attachment`: a browser saves the bytes instead of showing them."),
             *extra,
         ),
         replies={200: ("The bytes", ANY_BYTES), 206: ("The requested range", ANY_BYTES), 304: ("Unchanged", None)},
@@ -166,6 +169,7 @@ async def _respond(
 
 
 async def _response(request: Request, asset: FileAsset, stored: StoredObject, row: Blob | Rendition) -> Response:
+    stored = replace(stored, inline=_may_be_shown(request))
     try:
         return await stored_object_response(request, stored)
     except ObjectMissing:
@@ -174,6 +178,14 @@ async def _response(request: Request, asset: FileAsset, stored: StoredObject, ro
         if not await in_database(has_moved, row):
             raise
     return await stored_object_response(request, replace(stored, store=row.store, key=row.key))
+
+
+def _may_be_shown(request: Request) -> bool:
+    """Raises InvalidField for a ``disposition`` that there is not: which types may be shown is decided here."""
+    asked = request.query_params.get(DISPOSITION)
+    if asked not in (None, "attachment"):
+        raise InvalidField(f"disposition may be attachment; {asked[:40]!r} was sent.", field=DISPOSITION)
+    return asked is None
 
 
 def _find_file(file_id: uuid.UUID, principal: Principal) -> FileAsset:

@@ -22,7 +22,7 @@ from windlass.kernel.byte_ranges import ByteRange, UnsatisfiableRange, parse_ran
 from windlass.kernel.document_policies import STORED_OBJECT_HEADERS
 from windlass.kernel.filenames import content_disposition
 from windlass.kernel.problem_types import RangeNotSatisfiable
-from windlass.storage.contract import presigning_store
+from windlass.storage.redirection import redirecting_store
 from windlass.storage.registry import store
 
 UNKNOWN_TYPE = "application/octet-stream"
@@ -39,7 +39,8 @@ _INLINE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """An object that may be sent, and what its headers say. ``etag`` is strong and quoted."""
+    """An object that may be sent, and what its headers say. ``etag`` is strong and quoted. ``inline``: a browser may
+    show it, if its type allows that."""
 
     store: str
     key: str
@@ -48,6 +49,7 @@ class StoredObject:
     filename: str
     etag: str | None
     modified_at: datetime
+    inline: bool = True
 
 
 async def stored_object_response(request: Request, stored: StoredObject) -> Response:
@@ -99,12 +101,8 @@ async def presigned_url(request: Request, store_name: str, key: str, headers: Ma
 
     A request with ``If-Range`` is answered here: the store would compare the tag with one of its own.
     """
-    target = presigning_store(store(store_name))
-    of_store = conf.store_settings(conf.get(), store_name)
-    downloads = of_store.downloads if of_store is not None else "proxy"
-    if downloads == "proxy" or target is None or "if-range" in request.headers:
-        return None
-    if downloads == "auto" and not target.is_public:
+    target = None if "if-range" in request.headers else redirecting_store(store_name)
+    if target is None:
         return None
     of_bytes = {name: headers[name] for name in ("Content-Type", "Content-Disposition", "Cache-Control")}
     return await in_thread(target.presign, key, seconds=PRESIGNED_SECONDS, headers=of_bytes)
@@ -112,7 +110,7 @@ async def presigned_url(request: Request, store_name: str, key: str, headers: Ma
 
 def _headers(stored: StoredObject) -> dict[str, str]:
     mime_type = stored.mime_type if _TYPE.fullmatch(stored.mime_type or "") else None
-    inline = _INLINE.fullmatch((mime_type or "").partition(";")[0])
+    inline = stored.inline and _INLINE.fullmatch((mime_type or "").partition(";")[0])
     headers = {
         "Content-Type": mime_type or UNKNOWN_TYPE,
         "Content-Length": str(stored.size),

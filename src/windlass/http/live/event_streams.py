@@ -1,13 +1,11 @@
-"""Server-Sent Events of a file, of an upload, or of everything that the caller owns (http-api section 6)."""
+"""Server-Sent Events of a file, of an upload, or of everything that the caller may read (http-api section 6)."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
-from functools import partial
 from typing import Any
 
 from django.db import DatabaseError
@@ -15,26 +13,21 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from windlass.accounts import api as accounts
 from windlass.accounts.api import LIVE
 from windlass.database.outage import is_outage, log_outage
-from windlass.executors import in_database
-from windlass.files.api import get_file, get_upload
 from windlass.http.callers import PRINCIPAL, principal_of
 from windlass.http.endpoints import ByteEndpoints, Content, header, query
-from windlass.http.live.journal_follower import Subscriber, follower, setter
-from windlass.http.live.progress import Topic
+from windlass.http.live.credential_watch import credential_watch
+from windlass.http.live.journal_follower import Subscriber, follower
+from windlass.http.live.reader_limit import counted_reader, require_room
+from windlass.http.live.topic_access import everything_of, topic_of
+from windlass.http.live.topics import Topic
 from windlass.http.request_record import record_of
-from windlass.kernel import process_counters
-from windlass.kernel.ids import parse_id
-from windlass.kernel.problem_types import NotFound, Problem
 
 RETRY_MILLISECONDS = 2000
 HEARTBEAT_SECONDS = 15.0
 #: Seconds that a revoked stream waits for its client to take the end of the reply.
 CLOSE_SECONDS = 1.0
-#: Seconds between two checks of the credential of a stream. A revocation in this process is noticed at once.
-RECHECK_SECONDS = 5.0
 
 _HEADERS = {
     "Content-Type": "text/event-stream; charset=utf-8",
@@ -63,8 +56,8 @@ def _stream(path: str, name: str, summary: str) -> Callable[[Any], Any]:
 
 @_stream("/files/{file_id}/events", "follow_file", "Events of a file from its first one on, as Server-Sent Events")
 async def file_events(request: Request) -> Response:
-    asset = await in_database(get_file, _id(request, "file_id"), principal_of(request))
-    return _respond(request, Topic(file_id=asset.id), since=0)
+    topic = await topic_of("file", request.path_params["file_id"], principal_of(request))
+    return _respond(request, topic, since=0)
 
 
 @_stream(
@@ -73,14 +66,13 @@ async def file_events(request: Request) -> Response:
     "Events of an upload from its first one on, as Server-Sent Events",
 )
 async def upload_events(request: Request) -> Response:
-    session = await in_database(get_upload, _id(request, "upload_id"), principal_of(request))
-    return _respond(request, Topic(upload_id=session.id), since=0)
+    topic = await topic_of("upload", request.path_params["upload_id"], principal_of(request))
+    return _respond(request, topic, since=0)
 
 
-@_stream("/events", "follow_all", "Events of all the caller's uploads and files from now on, as Server-Sent Events")
+@_stream("/events", "follow_all", "Events of what the caller may read, from now on, as Server-Sent Events")
 async def all_events(request: Request) -> Response:
-    principal = principal_of(request)
-    return _respond(request, Topic(owner=None if principal.staff else principal.owner), since=None)
+    return _respond(request, everything_of(principal_of(request)), since=None)
 
 
 async def shut_down() -> None:
@@ -91,23 +83,20 @@ async def shut_down() -> None:
 class EventStream(StreamingResponse):
     """A stream that unsubscribes when its client disconnects, and ends when its credential does."""
 
-    def __init__(self, frames: AsyncGenerator[str, None], revoked: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, frames: AsyncGenerator[str, None]) -> None:
         super().__init__(frames, headers=_HEADERS)
         self.frames = frames
-        self.revoked = revoked
+        self.revoked = asyncio.Event()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         record_of(scope).kind = "live"
-        process_counters.live_readers.add(1, "sse")
-        try:
+        with counted_reader("sse", scope[PRINCIPAL]), credential_watch().watching(scope) as self.revoked:
             await super().__call__(scope, receive, send)
-        finally:
-            process_counters.live_readers.add(-1, "sse")
 
     async def stream_response(self, send: Send) -> None:
         async with aclosing(self.frames):
             sending = asyncio.ensure_future(super().stream_response(send))
-            revoked = asyncio.ensure_future(self.revoked())
+            revoked = asyncio.ensure_future(self.revoked.wait())
             try:
                 await asyncio.wait({sending, revoked}, return_when=asyncio.FIRST_COMPLETED)
             finally:
@@ -139,41 +128,9 @@ def _respond(request: Request, topic: Topic, *, since: int | None) -> Response:
     """Stream the events after Last-Event-ID, or after ``since`` where the request names none."""
     if request.method == "HEAD":
         return Response(headers=_HEADERS)
+    require_room(principal_of(request))
     last = _last_event_id(request)
-    frames = _frames(topic, since if last is None else last)
-    return EventStream(frames, partial(_until_revoked, request.scope))
-
-
-async def _until_revoked(scope: MutableMapping[str, Any]) -> None:
-    """Return once the credential that ``admit`` proved no longer proves this caller.
-
-    That is: it expired or was revoked, its user was deactivated or has other rights, or its session ended.
-    """
-    if accounts.needs_no_database(scope, LIVE):
-        await asyncio.Event().wait()
-    revocation = asyncio.Event()
-    stop_listening = accounts.listen_for_revocations(setter(revocation))
-    try:
-        while await in_database(_is_good, scope):
-            with suppress(TimeoutError):
-                async with asyncio.timeout(RECHECK_SECONDS):
-                    await revocation.wait()
-            revocation.clear()
-    finally:
-        stop_listening()
-
-
-def _is_good(scope: MutableMapping[str, Any]) -> bool:
-    """Whether the credential still proves the caller. While the database is unavailable, it counts as valid."""
-    try:
-        return accounts.still_authenticates(scope, LIVE, scope[PRINCIPAL])
-    except Problem:
-        return False
-    except DatabaseError as error:
-        if not is_outage(error):
-            raise
-        log_outage(error)
-        return True
+    return EventStream(_frames(topic, since if last is None else last))
 
 
 async def _frames(topic: Topic, since: int | None) -> AsyncGenerator[str, None]:
@@ -181,6 +138,7 @@ async def _frames(topic: Topic, since: int | None) -> AsyncGenerator[str, None]:
     async with shared.following(topic, since) as subscriber:
         yield f"retry: {RETRY_MILLISECONDS}\n\n"
         while not shared.closed:
+            subscriber.wake.clear()
             documents = await subscriber.next()
             if documents:
                 yield "".join(_frame(document) for document in documents)
@@ -206,10 +164,3 @@ def _last_event_id(request: Request) -> int | None:
     that is not such a number."""
     number = request.headers.get("Last-Event-ID") or request.query_params.get("lastEventId", "")
     return int(number) if number.isascii() and number.isdigit() and len(number) < 19 else None
-
-
-def _id(request: Request, name: str) -> uuid.UUID:
-    parsed = parse_id(request.path_params[name])
-    if parsed is None:
-        raise NotFound(f"There is nothing called {request.path_params[name]}.")
-    return parsed

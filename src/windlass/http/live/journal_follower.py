@@ -1,8 +1,9 @@
 """Read the event journal once per process for all live streams.
 
-The reader is woken by notifications of this process and polls as well, because workers are other processes. Each stream
-has a position of its own in the journal. While it keeps up, it is given new events; when it falls behind, the events
-that wait for it are dropped and it reads on from its position. So a slow client does not make this process grow.
+The reader is woken by notifications, which may be lost, and polls as well. Each stream has a position of its own in the
+journal. While it keeps up, it is given new events; when it falls behind, the events that wait for it are dropped and it
+reads on from its position. So a slow client does not make this process grow. A stream without news costs nothing: what
+is new is looked up by its topic.
 """
 
 from __future__ import annotations
@@ -21,13 +22,16 @@ from windlass.database.outage import is_outage, log_outage
 from windlass.events import api as events
 from windlass.events.api import Event, EventType
 from windlass.executors import in_database
-from windlass.http.live.progress import Progress, SentProgress, Topic, progress_under_way
+from windlass.http.live.progress import Progress, SentProgress, progress_under_way
+from windlass.http.live.topics import Subscribers, Topic
 from windlass.kernel.clock import monotonic
 
 #: Seconds between two reads of the journal without a notification, and the least between two reads.
 POLL_SECONDS, PAUSE_SECONDS = 0.2, 0.02
 #: Progress is sent at most four times a second (http-api section 6).
 PROGRESS_SECONDS = 0.25
+#: Reading progress takes at most one part in so many of the time.
+PROGRESS_SHARE = 10
 #: Events of one read of the journal, and events that wait for one stream.
 PAGE = 200
 #: Seconds to wait after a read that failed.
@@ -53,36 +57,38 @@ log = structlog.get_logger(__name__)
 
 @dataclass(eq=False, slots=True)
 class Subscriber:
-    """One stream. ``position`` is the last event that it was given; with ``behind`` it must read the journal itself."""
+    """One stream. ``position`` is the last event that it was given; with ``behind`` it must read the journal itself.
+
+    ``wake`` is set when there may be something for ``next``; its reader clears it before. Streams may share it.
+    """
 
     topic: Topic
+    wake: asyncio.Event
     position: int = 0
     behind: bool = True
     waiting: deque[Event] = field(default_factory=deque)
     progress: list[Progress] | None = None
     sent: SentProgress = field(default_factory=SentProgress)
-    wake: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def offer(self, page: Sequence[Event], progress: Sequence[Progress] | None) -> None:
-        """Give it the events and the progress of its topic. It holds at most a page of events and the latest
-        progress."""
-        of_topic = [event for event in page if self.topic.matches(event)]
-        if len(self.waiting) + len(of_topic) > PAGE:
+    def offer(self, events_of_topic: Sequence[Event]) -> None:
+        """Give it events of its topic. It holds at most a page of them."""
+        if len(self.waiting) + len(events_of_topic) > PAGE:
             self.behind = True
             self.waiting.clear()
         elif not self.behind:
-            self.waiting.extend(of_topic)
-        if progress is not None:
-            self.progress = [each for each in progress if self.topic.matches(each)]
-        if of_topic or self.progress:
-            self.wake.set()
+            self.waiting.extend(events_of_topic)
+        self.wake.set()
+
+    def offer_progress(self, progress_of_topic: list[Progress]) -> None:
+        """Give it the latest progress of its topic, which replaces what it was given before."""
+        self.progress = progress_of_topic
+        self.wake.set()
 
     async def next(self) -> list[dict[str, Any]]:
         """The documents to send now, in order; empty where there is none.
 
         Progress comes after events: it was read before them, so it is never ahead of the events that follow.
         """
-        self.wake.clear()
         while self.behind or self.waiting:
             documents = await self._read_journal() if self.behind else self._take_waiting()
             if documents:
@@ -102,7 +108,7 @@ class Subscriber:
         page = await in_database(
             events.events_after,
             self.position,
-            owner=topic.owner,
+            owners=topic.owners,
             file_id=topic.file_id,
             upload_id=topic.upload_id,
             limit=PAGE,
@@ -128,7 +134,7 @@ class Follower:
 
     def __init__(self) -> None:
         self.closed = False
-        self.subscribers: set[Subscriber] = set()
+        self.subscribers: Subscribers[Subscriber] = Subscribers()
         self._reset()
 
     def _reset(self) -> None:
@@ -141,7 +147,15 @@ class Follower:
     @asynccontextmanager
     async def following(self, topic: Topic, since: int | None) -> AsyncIterator[Subscriber]:
         """Subscribe to the events after number ``since``; None: from now on."""
-        subscriber = Subscriber(topic)
+        subscriber = await self.subscribe(topic, since, asyncio.Event())
+        try:
+            yield subscriber
+        finally:
+            self.unsubscribe(subscriber)
+
+    async def subscribe(self, topic: Topic, since: int | None, wake: asyncio.Event) -> Subscriber:
+        """As ``following``, until ``unsubscribe``."""
+        subscriber = Subscriber(topic, wake)
         self.subscribers.add(subscriber)
         try:
             if self._task is None:
@@ -149,14 +163,18 @@ class Follower:
             # The follower has its position before this stream reads up to its own, so no event falls between them.
             await self._ready.wait()
             newest = await in_database(events.last_id)
-            subscriber.position = newest if since is None else min(since, newest)
-            yield subscriber
-        finally:
-            self.subscribers.discard(subscriber)
-            if not self.subscribers:
-                if self._task is not None:
-                    self._task.cancel()
-                self._reset()
+        except BaseException:
+            self.unsubscribe(subscriber)
+            raise
+        subscriber.position = newest if since is None else min(since, newest)
+        return subscriber
+
+    def unsubscribe(self, subscriber: Subscriber) -> None:
+        self.subscribers.discard(subscriber)
+        if not self.subscribers:
+            if self._task is not None:
+                self._task.cancel()
+            self._reset()
 
     def close(self) -> None:
         """End every stream of this loop. A new stream ends at once, and its client reconnects elsewhere."""
@@ -190,18 +208,25 @@ class Follower:
         progress = await self._read_progress()
         while True:
             page = await in_database(events.events_after, self._position, limit=PAGE)
-            last = len(page) < PAGE
-            for subscriber in self.subscribers:
-                subscriber.offer(page, progress if last else None)
+            for subscriber, of_topic in self.subscribers.select(page):
+                subscriber.offer(of_topic)
             self._position = page[-1].id if page else self._position
-            if last:
-                return
+            if len(page) < PAGE:
+                break
+        for subscriber, latest in self.subscribers.select(progress):
+            subscriber.offer_progress(latest)
 
-    async def _read_progress(self) -> list[Progress] | None:
-        if monotonic() < self._progress_due:
-            return None
-        self._progress_due = monotonic() + PROGRESS_SECONDS
-        return await in_database(progress_under_way, [subscriber.topic for subscriber in self.subscribers])
+    async def _read_progress(self) -> list[Progress]:
+        """The progress of what is followed; nothing where it was read a moment ago.
+
+        What takes long to read, since much is followed, is read less often.
+        """
+        began = monotonic()
+        if began < self._progress_due:
+            return []
+        progress = await in_database(progress_under_way, self.subscribers.topics())
+        self._progress_due = began + max(PROGRESS_SECONDS, PROGRESS_SHARE * (monotonic() - began))
+        return progress
 
 
 async def _wait_for(notified: asyncio.Event, seconds: float) -> None:

@@ -4,36 +4,27 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from django.db.models import Q
 
+from windlass.database.ownership import owned_by
 from windlass.events.api import Event
 from windlass.files.api import FileAsset, FileStatus, UploadSession, UploadStatus
 from windlass.http.file_records import file_progress
+from windlass.http.live.topics import Topic
 from windlass.http.upload_status import percentage
 from windlass.kernel.clock import now, rfc3339
+from windlass.kernel.owners import NO_OWNERS, Owners
 
-#: Files, and uploads, of which one read returns progress: the newest.
+#: Files, and uploads, of which one query returns progress: the newest.
 MAX_ROWS = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Topic:
-    """What a stream follows: one file, one upload, or all of an owner (None: of everybody, for staff)."""
-
-    owner: str | None = None
-    file_id: uuid.UUID | None = None
-    upload_id: uuid.UUID | None = None
-
-    def matches(self, news: Event | Progress) -> bool:
-        return (
-            (self.owner is None or news.owner == self.owner)
-            and (self.file_id is None or news.file_id == self.file_id)
-            and (self.upload_id is None or news.upload_id == self.upload_id)
-        )
+#: Ids in one query, at most: as many as the rows it may return.
+MAX_IDS = MAX_ROWS
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +79,27 @@ class SentProgress:
         return new
 
 
-def progress_under_way(topics: Sequence[Topic]) -> list[Progress]:
-    """Progress of everything under way in these topics: one query for files, one for uploads. Blocks."""
-    return [*_of_files(topics), *_of_uploads(topics)]
+def progress_under_way(topics: Collection[Topic]) -> list[Progress]:
+    """Progress of everything under way in these topics: one query for files and one for uploads, where few are
+    followed. Blocks."""
+    file_ids = [topic.file_id for topic in topics if topic.file_id]
+    upload_ids = [topic.upload_id for topic in topics if topic.upload_id]
+    owners = reduce(or_, (topic.owners for topic in topics if not topic.is_one_thing), NO_OWNERS)
+    return [
+        *(each for condition in _conditions(owners, file_ids) for each in _of_files(condition)),
+        *(each for condition in _conditions(owners, upload_ids) for each in _of_uploads(condition)),
+    ]
 
 
-def _of_files(topics: Sequence[Topic]) -> Iterator[Progress]:
-    condition = _condition(topics, {topic.file_id for topic in topics if topic.file_id})
+def _conditions(owners: Owners, ids: list[uuid.UUID]) -> Iterator[Q]:
+    """Conditions for what is followed, each row in one of them only; none where nothing of this kind is."""
+    if owners != NO_OWNERS:
+        yield owned_by(owners)
+    for first in range(0, len(ids), MAX_IDS):
+        yield Q(id__in=ids[first : first + MAX_IDS]) & owned_by(~owners)
+
+
+def _of_files(condition: Q) -> Iterator[Progress]:
     running = FileAsset.present.filter(condition, status=FileStatus.PROCESSING).order_by("-created_at", "-id")
     for asset in running.only("id", "owner", "status", "progress", "stage", "message")[:MAX_ROWS]:
         percent = file_progress(asset)
@@ -102,15 +107,8 @@ def _of_files(topics: Sequence[Topic]) -> Iterator[Progress]:
         yield Progress(asset.owner, percent, asset.message, data, file_id=asset.id)
 
 
-def _of_uploads(topics: Sequence[Topic]) -> Iterator[Progress]:
-    condition = _condition(topics, {topic.upload_id for topic in topics if topic.upload_id})
+def _of_uploads(condition: Q) -> Iterator[Progress]:
     running = UploadSession.objects.filter(condition, status=UploadStatus.ACTIVE).order_by("-created_at")
     for session in running.only("id", "owner", "status", "offset", "size")[:MAX_ROWS]:
         data = {"progress": percentage(session), "bytes_received": session.offset, "size": session.size}
         yield Progress(session.owner, session.offset, "", data, upload_id=session.id)
-
-
-def _condition(topics: Sequence[Topic], ids: set[uuid.UUID]) -> Q:
-    """The condition for what these topics follow. Where they follow none of this kind, Django sends no query."""
-    owners = {topic.owner for topic in topics if not (topic.file_id or topic.upload_id)}
-    return Q() if None in owners else Q(id__in=ids) | Q(owner__in=owners)

@@ -10,7 +10,7 @@ from typing import Any
 
 from windlass.events.api import EventType
 from windlass.http.live.journal_follower import FINAL_EVENTS, follower
-from windlass.http.live.progress import Topic
+from windlass.http.live.topics import Topic
 
 #: Seconds to wait for the steps that follow a file's thumbnail: previews may take long.
 AFTER_THUMBNAIL = 1.0
@@ -30,6 +30,7 @@ async def _until_processed(file_id: uuid.UUID) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(None) as deadline, shared.following(Topic(file_id=file_id), 0) as subscriber:
             while not shared.closed:
+                subscriber.wake.clear()
                 events = await subscriber.next()
                 if any(event["type"] in FINAL_EVENTS and event["type"].startswith("file.") for event in events):
                     return

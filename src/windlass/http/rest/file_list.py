@@ -81,7 +81,7 @@ class FileQuery(Schema):
     )
     to: _Moment | None = Field(None, description="Files created before this time, or until the end of this day (UTC).")
     owner: Annotated[str, StringConstraints(max_length=200)] | None = Field(
-        None, description="Another owner, such as `user:7`, whose files the caller may read. Else the caller's files."
+        None, description="One owner, such as `user:7`. Else all whose files the caller may read."
     )
     trashed: bool | None = Field(None, description="True: only files in the trash. Else only files outside it.")
 

@@ -15,6 +15,7 @@ from ninja import Query, Router, Schema
 from pydantic import AwareDatetime, Field, StrictBool
 
 from windlass import conf
+from windlass.accounts import api as accounts
 from windlass.events import api as events
 from windlass.events.api import Delivery, DeliveryState, WebhookEndpoint
 from windlass.executors import in_database, in_look_up_thread, in_transaction
@@ -27,7 +28,7 @@ from windlass.http.rest.keyed_calls import in_recorded_transaction, takes_idempo
 from windlass.kernel import urls
 from windlass.kernel.clock import now
 from windlass.kernel.ids import parse_id
-from windlass.kernel.principals import CredentialKind, Principal
+from windlass.kernel.principals import Principal
 from windlass.kernel.problem_types import Conflict, Forbidden, InvalidField, NotFound
 from windlass.resilience.rate_limits.policies import RateClass
 
@@ -43,7 +44,7 @@ _TYPES = Field(description="Event types, such as `file.ready`; docs/reference/ev
 class WebhookIn(Schema):
     url: str = _URL
     types: list[str] = _TYPES
-    all_owners: StrictBool = Field(False, description="Send the events of every owner; for staff only.")
+    all_owners: StrictBool = Field(False, description="Send the events of every owner whose files the caller may read.")
 
 
 class WebhookChange(Schema):
@@ -124,12 +125,8 @@ class DeliveryQuery(PageQuery):
 @limited_as(RateClass.CREATE)
 async def create_webhook(request: HttpRequest, wanted: WebhookIn) -> HttpResponse:
     principal = caller(request)
-    types = _checked_types(wanted.types, principal)
-    if wanted.all_owners and not principal.staff:
-        raise Forbidden("The events of other owners are for staff.")
-    if wanted.all_owners and principal.user_id is None and principal.credential is CredentialKind.JWT:
-        # Whether the owner is still staff is looked up at each delivery.
-        raise Forbidden("Events of other owners are sent for staff who are users of this server.")
+    types = _checked_types(wanted.types)
+    await in_database(_require_may_follow, principal.owner, types, wanted.all_owners, principal)
     await _check_url(wanted.url)
     create = partial(events.create_endpoint, principal.owner, wanted.url, types, all_owners=wanted.all_owners)
     try:
@@ -152,8 +149,10 @@ async def read_webhook(request: HttpRequest, webhook_id: str) -> HttpResponse:
 @router.patch("/{webhook_id}", auth=OWNER, response=WebhookOut, summary="Change, disable or enable a webhook")
 async def change_webhook(request: HttpRequest, webhook_id: str, wanted: WebhookChange) -> HttpResponse:
     principal = caller(request)
-    await in_database(_find_endpoint, webhook_id, principal)
-    types = None if wanted.types is None else _checked_types(wanted.types, principal)
+    found = await in_database(_find_endpoint, webhook_id, principal)
+    types = None if wanted.types is None else _checked_types(wanted.types)
+    if types is not None:
+        await in_database(_require_may_follow, found.owner, types, found.all_owners, principal)
     if wanted.url is not None:
         await _check_url(wanted.url)
 
@@ -263,16 +262,20 @@ async def _check_url(url: str) -> None:
         ) from None
 
 
-def _checked_types(names: Sequence[str], principal: Principal) -> list[str]:
-    """Raises InvalidField, Forbidden."""
+def _checked_types(names: Sequence[str]) -> list[str]:
+    """Raises InvalidField."""
     try:
-        types = events.checked_types(names)
+        return events.checked_types(names)
     except events.TypesRefused as refused:
         raise InvalidField(str(refused), field="types") from refused
-    system = [name for name in types if events.is_system_type(name)]
-    if system and not principal.staff:
-        raise Forbidden(f"Events of the type {system[0]} are for staff.")
-    return types
+
+
+def _require_may_follow(owner: str, types: Sequence[str], all_owners: bool, principal: Principal) -> None:
+    """Raises Forbidden if a webhook of this owner, made or changed by the caller, could not receive these events."""
+    try:
+        accounts.require_may_follow(owner, types, all_owners=all_owners, as_staff=principal.staff)
+    except accounts.MayNotFollow as refused:
+        raise Forbidden(str(refused)) from refused
 
 
 def _find_endpoint(webhook_id: str, principal: Principal) -> WebhookEndpoint:

@@ -30,6 +30,7 @@ from windlass.http.server.asgi_extensions import DRAINS_BODY, INTERIM_RESPONSE
 from windlass.http.server.connections import LINGER_SECONDS, LINGER_SILENCE, MAX_LINGERING, connections_of
 from windlass.http.server.request_cycle import ReplyTransport, RequestCycle
 from windlass.http.server.request_framing import HeadLimits, RequestFraming, RequestHead
+from windlass.http.server.websocket_protocol import Handshake, WebSocketProtocol
 from windlass.kernel import process_counters
 from windlass.kernel.document_policies import DATA_POLICY
 from windlass.kernel.ids import request_id
@@ -138,7 +139,7 @@ class ReceivingProtocol(HttpToolsProtocol):
         self._open_connections.keep(self)
         self._fill_scope(head)
         self._acquire_forwarded()
-        if head.is_websocket_handshake and self._should_upgrade_to_ws():
+        if head.is_websocket_handshake:
             self._upgrade(head)
             return
         self._body_rate, self._checked_received = self._new_body_rate(), 0
@@ -176,25 +177,14 @@ class ReceivingProtocol(HttpToolsProtocol):
         self.scope["query_string"] = head.query
 
     def _upgrade(self, head: RequestHead) -> None:
-        """Hand the connection over to the WebSocket protocol. It counts for its address until it closes."""
-        websocket = self.ws_protocol_class(  # type: ignore[call-arg, misc]
-            config=self.config, server_state=self.server_state, app_state=self.app_state
-        )
-        lost = websocket.connection_lost
-
-        def connection_lost(exc: Exception | None) -> None:
-            lost(exc)
-            self._release_addresses()
-
-        websocket.connection_lost = connection_lost  # type: ignore[method-assign]
+        """Hand the connection over to the WebSocket protocol. It counts for its address until it closes. Raises
+        BadRequest."""
+        handshake = Handshake(head.headers)
+        websocket = WebSocketProtocol(self.app, self.server_state, self._open_connections, self._release_addresses)
         self._is_closed = True
         self.connections.discard(self)
         self._open_connections.remove(self)
-        target = head.raw_path + (b"?" + head.query if head.query else b"")
-        lines = [b"GET " + target + b" HTTP/1.1", *(name + b": " + value for name, value in head.headers), b"", b""]
-        websocket.connection_made(self.transport)
-        websocket.data_received(b"\r\n".join(lines) + self._framing.take_pending())
-        self.transport.set_protocol(websocket)
+        websocket.start(self.transport, cast(Scope, self.scope), handshake, self._framing.take_pending())
 
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1

@@ -14,7 +14,7 @@ from windlass import conf
 from windlass.accounts import api as accounts
 from windlass.database.outage import is_outage, log_outage
 from windlass.events import api as events
-from windlass.events.api import AttemptResult, ClaimedDelivery, DeliveryState, JournalReader
+from windlass.events.api import AttemptResult, ClaimedDelivery, DeliveryState, JournalReader, Rights
 from windlass.executors import in_database, in_transaction
 from windlass.kernel import process_counters
 from windlass.kernel.clock import monotonic
@@ -40,11 +40,17 @@ def run(stop: threading.Event) -> None:
     asyncio.run(Deliverer().run(stop))
 
 
+def _rights_of(owner: str) -> Rights | None:
+    if not accounts.may_sign_in(owner):
+        return None
+    return Rights(accounts.is_staff_owner(owner), accounts.readable_by_owner(owner))
+
+
 class Deliverer:
     """Makes deliveries of new events, claims those that are due, and sends each in a task of its own."""
 
     def __init__(self) -> None:
-        self._reader = JournalReader(accounts.may_sign_in, accounts.is_staff_owner)
+        self._reader = JournalReader(_rights_of)
         self._running: dict[asyncio.Task[None], uuid.UUID] = {}
         #: Endpoints whose last attempt got no answer. They have one attempt at a time, so that many cannot use up all.
         self._silent: set[uuid.UUID] = set()

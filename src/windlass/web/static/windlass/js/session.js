@@ -27,9 +27,12 @@ async function showAccount() {
   const visitor = await whoAmI().catch(() => undefined);
   if (visitor === undefined) return;
   for (const link of queryAll("[data-staff]")) link.hidden = !visitor?.staff;
+  // The admin knows no scopes, so it does not accept a session that a token began.
+  for (const link of queryAll("[data-admin]")) link.hidden ||= visitor?.method === "token";
   const place = query("#account");
   if (page.open === "yes") {
-    place.replaceChildren(h("span", { title: "Anybody on this machine may use the server, because it listens on a loopback address and asks for no credential." }, "No sign-in"));
+    const why = "Anybody on this machine may use the server. How to ask for a credential";
+    place.replaceChildren(h("a", { class: "soft", href: page.signIn, title: why }, "Open to this machine"));
   } else if (visitor) {
     const leave = h("button", { class: "icon-button", type: "button", title: "Sign out", on: { click: signOut } }, icon("sign-out", { label: "Sign out" }));
     place.replaceChildren(h("span", {}, visitor.name ?? visitor.owner), leave);
