@@ -40,7 +40,7 @@ def test_twenty_files_have_twenty_rows_and_are_stored(
     expect(uploads.toast("20 files uploaded.")).to_be_visible()
     assert uploads.page.evaluate("mostRows") == 20
     assert any(re.match(r"\d+ % · \d+ of 20 · Files", title) for title in uploads.page.evaluate("[...titles]"))
-    assert uploads.page.title() == "Files – Windlass"
+    assert uploads.page.title().startswith("Files ")
     found = records(upload_server, [path.name for path in paths])
     assert {name: record["checksum"] for name, record in found.items()} == {
         path.name: sha256(path.read_bytes()) for path in paths
@@ -132,7 +132,7 @@ def test_steps_are_shown_live(uploads: UploadPage, tmp_path: Path) -> None:
           globalThis.marks = Math.max(globalThis.marks, document.querySelectorAll('.upload-steps i').length)
         }).observe(document.querySelector('#upload-list'), { subtree: true, childList: true, characterData: true }) }"""
     )
-    uploads.choose(path)
+    uploads.choose(path, profile="preview")
     uploads.expect_uploaded(1)
     notes = uploads.page.evaluate("notes")
     assert any(re.fullmatch(r".+ \(\d+ of \d+\)", note) for note in notes), notes

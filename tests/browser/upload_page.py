@@ -8,10 +8,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from playwright.sync_api import Locator, Page, Request, expect
+from playwright.sync_api import Locator, Page, Request, Response, expect
 
 from tests.process.conftest import ServerProcess
 
@@ -22,6 +23,10 @@ PROFILES = f"""
 [slow]
 description = "Received at {SLOW_RATE // MIB} MiB a second."
 max_bytes_per_second = {SLOW_RATE}
+
+[preview]
+description = "Makes a preview of videos, which takes some seconds."
+video_preview = true
 
 [strict]
 max_size = 1_000_000
@@ -45,18 +50,25 @@ def upload_server(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> It
 
 @dataclass
 class UploadPage:
-    """The page in one tab. ``offsets`` are those at which its PATCH requests began, since it was opened or reloaded."""
+    """The page in one tab. ``offsets`` are those at which its PATCH requests began, since it was opened or reloaded;
+    ``created`` are the URLs of the uploads that it created."""
 
     page: Page
     url: str
     offsets: list[int] = field(default_factory=list)
+    created: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.page.on("request", self._note)
+        self.page.on("request", self._note_request)
+        self.page.on("response", self._note_response)
 
-    def _note(self, request: Request) -> None:
+    def _note_request(self, request: Request) -> None:
         if request.method == "PATCH":
             self.offsets.append(int(request.headers["upload-offset"]))
+
+    def _note_response(self, response: Response) -> None:
+        if "location" in response.headers:
+            self.created.append(f"{self.url}{urlsplit(response.headers['location']).path}")
 
     def open(self) -> UploadPage:
         self.page.goto(self.url)
@@ -116,6 +128,11 @@ class UploadPage:
 #: Interfaces by which files are read again after a reload.
 COPIES = "StorageManager.prototype.getDirectory"
 PICKERS = ("Window.prototype.showOpenFilePicker", "window.showOpenFilePicker", "window.showDirectoryPicker")
+
+
+def head(url: str) -> httpx.Response:
+    """What the server has of an upload."""
+    return httpx.head(url, headers={"Tus-Resumable": "1.0.0"})
 
 
 def random_file(path: Path, size: int) -> Path:
