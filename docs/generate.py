@@ -71,10 +71,22 @@ def problems() -> str:
     return _table(("type", "status", "title", "may the same request succeed later?"), rows)
 
 
+def exit_codes() -> str:
+    from windlass.cli.exit_codes import ExitCode
+
+    return _values(ExitCode, "code")
+
+
 def events() -> str:
     from windlass.events.types import EventType
 
     return _values(EventType, "event")
+
+
+def close_codes() -> str:
+    from windlass.http.live.close_codes import CloseCode
+
+    return _values(CloseCode, "code")
 
 
 def statuses(kind: str) -> Callable[[], str]:
@@ -211,12 +223,14 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "settings": settings,
     "problems": problems,
     "events": events,
+    "close-codes": close_codes,
     "steps": steps,
     "facts": facts,
     "aliases": aliases,
     "endings": endings,
     "profile-keys": profile_keys,
     "commands": commands,
+    "exit-codes": exit_codes,
     "calls": calls,
     "upload-statuses": statuses("UploadStatus"),
     "upload-moves": moves("UPLOAD_TRANSITIONS"),

@@ -15,6 +15,8 @@ import structlog
 from django.apps import apps
 from django.core.management import call_command
 
+from tests import migrated_home
+
 
 def set_up() -> None:
     """Load Django, unless another test module has done so."""
@@ -34,8 +36,10 @@ def migrated() -> Path:
     """Migrate the database once; returns the home directory. Rows stay until the end of the run."""
     from windlass import conf
 
+    home = conf.get().windlass_home
+    migrated_home.prepare(home)
     call_command("migrate", verbosity=0)
-    return conf.get().windlass_home
+    return home
 
 
 def set_up_here() -> None:

@@ -23,8 +23,8 @@ class Fence:
 
 
 def pages() -> list[Path]:
-    """README, the other documents at the top, and everything below docs/ and benchmarks/."""
-    found = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")]
+    """README, the other documents at the top, and everything below docs/, benchmarks/ and examples/."""
+    found = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md"), *ROOT.glob("examples/*.md")]
     return sorted(found)
 
 

@@ -9,6 +9,7 @@ import httpx
 from playwright.sync_api import Page
 
 from tests.browser.pages import Visit
+from tests.markdown_pages import DOCS, fences
 from tests.process.conftest import ServerProcess
 
 #: Keeps the sockets, so that a test can break one.
@@ -102,3 +103,16 @@ def test_event_streams_serve_where_no_upgrade_gets_through(visit: Visit, windlas
 def test_a_refusal_for_good_is_told(visit: Visit, windlass: ServerProcess) -> None:
     follow(visit.page, windlass, f"/ws/files/{uuid.uuid4()}")
     visit.page.wait_for_function("() => states.join() === 'retrying,ended 404'")
+
+
+def test_the_examples_of_the_guide_follow_an_upload(visit: Visit, windlass: ServerProcess) -> None:
+    visit.page.goto(windlass.url)
+    told: list[str] = []
+    visit.page.on("console", lambda message: told.append(message.text))
+    examples = [
+        fence.text for fence in fences(DOCS / "how-to" / "follow-files-live.md") if fence.language == "javascript"
+    ]
+    for example in examples:
+        visit.page.evaluate(f"() => new Promise((open) => {{ {example}; events.onopen = open }})")
+    file_id, _ = upload(windlass)
+    visit.page.wait_for_event("console", lambda _: told.count(f"file.ready {file_id}") == len(examples))

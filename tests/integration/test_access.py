@@ -24,6 +24,8 @@ from windlass.kernel.principals import Scope
 
 pytest_plugins = ["tests.integration.record_plane"]
 
+pytestmark = pytest.mark.slow
+
 Configure = Callable[..., None]
 
 #: What a route may be called with, when credentials are required.
@@ -104,12 +106,17 @@ ROWS: dict[str, Row] = {
     "GET /error-handling/circuit-breakers/{}": STAFF,
     "POST /error-handling/circuit-breakers/{}/reset": STAFF,
     "DELETE /error-handling/failed-tasks/{}": STAFF,
+    "GET /error-handling/failed-deliveries": STAFF,
     "GET /error-handling/failed-tasks": STAFF,
     "GET /error-handling/failed-tasks/{}": STAFF,
     "GET /error-handling/health": STAFF,
+    "GET /error-handling/owners": STAFF,
+    "GET /error-handling/queues": STAFF,
     "GET /error-handling/service-level": STAFF,
     "PUT /error-handling/service-level": STAFF,
     "GET /error-handling/statistics": STAFF,
+    "GET /error-handling/throughput": STAFF,
+    "GET /error-handling/uploads": STAFF,
     "POST /error-handling/retry-tasks": STAFF,
     "GET /events": LIVE,
     "DELETE /files/{}": OWNER.of("file").of("trashed file", query="permanent=true"),

@@ -7,6 +7,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -66,8 +67,9 @@ def test_a_request_is_recorded_with_its_caller_address_credential_and_request_id
     reply = alice("DELETE", f"/files/{asset.id}/", headers={"X-Request-ID": "deleting-1"})
 
     assert reply.status_code == 204
-    created, deleted = entries(alice.owner)
-    assert (created["action"], deleted["action"]) == ("token.created", "file.deleted")
+    account, created, deleted = entries(alice.owner)
+    assert (account["action"], created["action"]) == ("user.created", "token.created")
+    assert deleted["action"] == "file.deleted"
     assert deleted["file_id"] == str(asset.id)
     seen = {name: deleted[name] for name in ("actor_name", "actor_address", "credential", "request_id", "owner_name")}
     assert seen == {
@@ -132,7 +134,8 @@ def test_sign_ins_are_recorded_where_the_setting_says_so(
     configure(AUDIT_SIGN_INS="false")
     assert Client().login(username=person.get_username(), password="a long passphrase")
 
-    assert [each["action"] for each in entries(alice.owner)][1:] == ["sign_in.refused", "sign_in.succeeded"]
+    signed_in = [each for each in entries(alice.owner) if each["action"].startswith("sign_in.")]
+    assert [each["action"] for each in signed_in] == ["sign_in.refused", "sign_in.succeeded"]
     assert f"unknown-{owner}" not in json.dumps(list(events.audit_entries()))
 
 
@@ -150,7 +153,7 @@ def test_signing_in_by_the_api_is_recorded_with_the_address(
         reply = anybody("POST", "/api/v1/auth/token", json={"username": owner, "password": password})
         assert reply.status_code == status, reply.text
 
-    refused, signed_in = entries(f"user:{person.pk}")
+    refused, signed_in = entries(f"user:{person.pk}")[2:]  # after the account and its password
     assert (refused["action"], signed_in["action"]) == ("sign_in.refused", "sign_in.succeeded")
     assert signed_in["actor_name"] == signed_in["owner_name"] == f"user:{person.pk}"
     assert (signed_in["actor_address"], signed_in["credential"]) == ("127.0.0.1", "password")
@@ -161,7 +164,7 @@ def test_staff_list_the_log_by_pages_and_filters(user: Callable[..., ApiClient])
     staff, alice = user(staff=True), user()
     recorded = record(alice.owner, *THREE)
 
-    page = staff("GET", f"/api/v1/audit/?owner={alice.owner}&limit=2").json()
+    page = staff("GET", f"/api/v1/audit/?owner={alice.owner}&limit=3").json()
     rest = staff("GET", page["next"]).json()
     deleted = staff("GET", f"/api/v1/audit/?owner={alice.owner}&action=file.deleted").json()
 
@@ -351,3 +354,167 @@ def test_acts_of_staff_on_accounts_are_recorded(owner: str) -> None:
     assert recorded[0]["detail"] == {"bytes": 1000}
     assert {each["subject"] for each in recorded[1:]} == {webhook_id}
     assert {each["actor_name"] for each in recorded} == {"user:1"}
+
+
+@pytest.fixture
+def person(owner: str) -> Iterator[Any]:
+    from django.contrib.auth import get_user_model
+
+    made = get_user_model().objects.create_user(owner, password="a long passphrase")
+    yield made
+    if made.pk is not None:
+        made.delete()
+
+
+def actions(owner: str) -> list[str]:
+    return [each["action"] for each in entries(owner)]
+
+
+def test_what_is_done_to_an_account_is_recorded_with_who_did_it(person: Any) -> None:
+    from windlass.accounts import api as accounts
+
+    owner = f"user:{person.pk}"
+    with acting_as(ActingCaller("os:root", credential="command")):
+        person.set_password("another passphrase")
+        person.save()
+        accounts.set_active(person, active=False)
+        accounts.set_active(person, active=True)
+        accounts.ensure_user(person.get_username(), staff=True)
+        person.refresh_from_db()
+        person.is_staff = False
+        person.save()
+        person.save(update_fields=["last_login"])
+        person.delete()
+
+    recorded = entries(owner)
+    assert [each["action"] for each in recorded] == [
+        "user.created",
+        "user.password_changed",
+        "user.disabled",
+        "user.enabled",
+        "user.promoted",
+        "user.demoted",
+        "user.deleted",
+    ]
+    assert {(each["actor_name"], each["credential"]) for each in recorded[1:]} == {("os:root", "command")}
+
+
+def test_the_accounts_of_another_project_are_its_own_business(person: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from windlass.accounts import audited_users
+
+    monkeypatch.setattr(audited_users, "is_standalone", lambda: False)
+    person.is_staff = True
+    person.save()
+    assert actions(f"user:{person.pk}") == ["user.created"]
+    with acting_as(ActingCaller("os:root", credential="command")):
+        person.is_staff = False
+        person.save()
+    assert actions(f"user:{person.pk}") == ["user.created", "user.demoted"]
+
+
+def test_use_and_reuse_of_a_refresh_token_and_signing_out_are_recorded(
+    person: Any, app: Any, configure: Callable[..., None]
+) -> None:
+    def call(what: str, status: int, **body: str) -> dict[str, Any]:
+        reply = ApiClient(app)("POST", f"/api/v1/auth/{what}", json=body)
+        assert reply.status_code == status, reply.text
+        found: dict[str, Any] = reply.json() if reply.content else {}
+        return found
+
+    configure(RATE_LIMIT_PER_MINUTE="0")
+    owner, credentials = f"user:{person.pk}", {"username": person.get_username(), "password": "a long passphrase"}
+    first = call("token", 200, **credentials)["refresh"]
+    second = call("refresh", 200, refresh=first)["refresh"]
+    call("revoke", 204, refresh=second)
+    stolen = call("token", 200, **credentials)["refresh"]
+    call("refresh", 200, refresh=stolen)
+    call("refresh", 401, refresh=stolen)
+
+    recorded = entries(owner)[1:]
+    assert [each["action"] for each in recorded] == [
+        "sign_in.succeeded",
+        "sign_in.refreshed",
+        "sign_in.ended",
+        "sign_in.succeeded",
+        "sign_in.refreshed",
+        "sign_in.reused",
+    ]
+    assert [each["actor_name"] for each in recorded] == [owner] * 5 + [None], "who used it again is not known"
+    assert {each["actor_address"] for each in recorded[:5]} == {"127.0.0.1"}
+    assert {each["credential"] for each in recorded if each["action"] == "sign_in.refreshed"} == {"refresh-token"}
+
+
+def test_the_end_of_a_session_is_recorded(person: Any) -> None:
+    from django.test import Client
+
+    client = Client()
+    assert client.login(username=person.get_username(), password="a long passphrase")
+    client.logout()
+
+    assert actions(f"user:{person.pk}")[1:] == ["sign_in.succeeded", "sign_in.ended"]
+
+
+@pytest.mark.usefixtures("owner")
+def test_made_and_revoked_tokens_and_grants_are_recorded(user: Callable[..., ApiClient]) -> None:
+    from windlass.accounts import api as accounts
+
+    alice = user()
+    accounts.create_grant(alice.owner, profile="default", expires_in=60)
+    (number,) = [each.pk for each, _ in accounts.list_tokens() if f"user:{each.user_id}" == alice.owner]
+    accounts.revoke_token(number)
+
+    recorded = [each for each in entries(alice.owner) if not each["action"].startswith("user.")]
+    assert [each["action"] for each in recorded] == ["token.created", "grant.created", "token.revoked"]
+    assert recorded[2]["subject"] == recorded[0]["subject"] == str(number)
+
+
+@pytest.mark.usefixtures("owner")
+def test_the_operation_of_the_server_is_recorded_if_a_person_does_it(user: Callable[..., ApiClient], app: Any) -> None:
+    """A pinned level, a reset breaker, retried and deleted dead letters; not what the server does by itself."""
+    from tests.integration.test_dead_letters import new_dead
+    from windlass.events.circuit_breakers import change_circuit, read_circuit, reset_circuit
+    from windlass.jobs import api as jobs
+    from windlass.resilience.circuits import Circuit, State
+
+    def open_breaker(name: str) -> None:
+        before = read_circuit(name)
+        assert change_circuit(name, before, Circuit(State.OPEN, before.generation + 1, 3))
+
+    staff, retried, deleted, old = user(staff=True, app=app), new_dead(), new_dead(), new_dead(hours_ago=2400)
+    names = ["scanner", "webhook.hooks.of-alice.example"]
+    for name in [*names, "scanner"]:
+        open_breaker(name)
+        with acting_as(ActingCaller(staff.owner, "192.0.2.7", "session")):
+            reset_circuit(name)
+    open_breaker("scanner")
+    reset_circuit("scanner")
+    assert jobs.delete_old_dead_letters(30) == 1
+    calls = [
+        ("PUT", "/error-handling/service-level", {"level": "degraded"}),
+        ("PUT", "/error-handling/service-level", {"automatic": True}),
+        ("POST", "/error-handling/retry-tasks", {"task_ids": [str(retried.id)]}),
+        ("DELETE", f"/error-handling/failed-tasks/{deleted.id}", None),
+    ]
+    for method, path, body in calls:
+        reply = staff(method, path, json=body)
+        assert reply.status_code < 300, reply.text
+
+    done = [each for each in entries(staff.owner) if each["actor_name"] == staff.owner]
+    assert [(each["action"], each["subject"], each["file_id"]) for each in done] == [
+        ("breaker.reset", "scanner", None),
+        ("breaker.reset", "webhook", None),
+        ("breaker.reset", "scanner", None),
+        ("level.changed", "", None),
+        ("level.changed", "", None),
+        ("dead_letter.retried", str(retried.id), str(retried.file_id)),
+        ("dead_letter.deleted", str(deleted.id), str(deleted.file_id)),
+    ]
+    everything = json.dumps(list(events.audit_entries()))
+    assert "of-alice" not in everything
+    assert str(old.id) not in everything
+    jobs.Job.objects.filter(id=retried.id).delete()
+
+
+def test_every_action_is_explained_where_readers_look() -> None:
+    page = (Path(__file__).parents[2] / "docs/how-to/audit-and-erase.md").read_text()
+    assert [action for action in AuditAction.values if f"`{action}`" not in page] == []

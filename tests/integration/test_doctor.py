@@ -18,6 +18,8 @@ from tests.integration.asgi_client import make_file
 
 pytest_plugins = ["tests.integration.record_plane"]
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def _alone(records_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:

@@ -14,6 +14,8 @@ from windlass.kernel.document_policies import DATA_POLICY, page_policy
 
 pytest_plugins = ["tests.integration.record_plane"]
 
+pytestmark = pytest.mark.slow
+
 #: Pages of Django's, which answer GET alone and say so by 405.
 SHELLS = {"/", "/f/{}", "/api/docs", "/first-run/", "/operations/", "/sign-in/"}
 FILE_PAGE = "/f/01937ba0-0000-7000-8000-000000000000"

@@ -27,6 +27,8 @@ from windlass.kernel.clock import now
 
 pytest_plugins = ["tests.integration.record_plane"]
 
+pytestmark = pytest.mark.slow
+
 Names = dict[str, str]
 
 CALLS = [(row, call) for row in sorted(ROWS) for call in ROWS[row].calls]

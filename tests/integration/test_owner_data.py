@@ -42,6 +42,8 @@ from windlass.storage.registry import store
 
 pytest_plugins = ["tests.integration.record_plane"]
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass
 class Person:

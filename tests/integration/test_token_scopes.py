@@ -18,6 +18,8 @@ from windlass.kernel.principals import Scope
 
 pytest_plugins = ["tests.integration.record_plane"]
 
+pytestmark = pytest.mark.slow
+
 Configure = Callable[..., None]
 #: Calls whose method does not say what they do.
 READS_BY_POST = {"POST /files/zip", "POST /api/v1/auth/ticket", "DELETE /api/v1/auth/session"}

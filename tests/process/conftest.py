@@ -16,6 +16,7 @@ import httpx
 import psutil
 import pytest
 
+from tests import migrated_home
 from tests.process.wire import StoredData, Wire, connect
 
 READY = "Windlass is ready at"
@@ -38,7 +39,9 @@ class ServerProcess:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it and return once it has logged that it is ready."""
+        """Start it and return once it has logged that it is ready. A new home gets a migrated database."""
+        if not self.home.exists() and "DATABASE_URL" not in self.environment:
+            migrated_home.prepare(self.home)
         command = [sys.executable, "-m", "windlass", "serve", "--port", str(self.port), "--home", str(self.home)]
         with self.log.open("ab") as log:
             begins = log.tell()

@@ -16,6 +16,8 @@ from typing import TypeVar
 import httpx
 import psutil
 
+from tests import migrated_home
+
 T = TypeVar("T")
 
 WINDLASS = [sys.executable, "-m", "windlass"]
@@ -37,6 +39,14 @@ def run(*arguments: str, home: Path, **more: str) -> subprocess.CompletedProcess
     return subprocess.run(
         [*WINDLASS, *arguments], env=environment(home, **more), capture_output=True, text=True, timeout=TIMEOUT
     )
+
+
+def new_home(home: Path, **more: str) -> None:
+    """Make a home with a migrated database, which may be another one than its own (DATABASE_URL)."""
+    if "DATABASE_URL" in more:
+        assert run("migrate", "--quiet", home=home, **more).returncode == 0
+    else:
+        migrated_home.prepare(home)
 
 
 def free_port() -> int:

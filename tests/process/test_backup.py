@@ -169,9 +169,22 @@ def test_a_backup_under_load_is_restored_elsewhere(
             assert "served already" in refused.stderr
         finally:
             restored.kill()
+        assert audited(filled) == [("backup.made", first["id"]), ("backup.made", second["id"])]
+        # The entry of a backup is made when it is complete, so a backup does not have its own.
+        expected = [("backup.made", first["id"]), ("backup.restored", second["id"])]
+        assert audited(restored) == expected
         http.delete(unfinished, headers={"Tus-Resumable": "1.0.0"})
         refused = windlass("restore", str(target), home=restored.home, code=2, **database)
         assert "exists" in refused.stderr or "is not empty" in refused.stderr
+
+
+def audited(server: ServerProcess) -> list[tuple[str, str]]:
+    """What the audit log says last of backups: the action and the id."""
+    exported = server.command("audit", "export")
+    assert exported.returncode == 0, exported.stderr
+    entries = [each for each in map(json.loads, exported.stdout.splitlines()) if each["action"].startswith("backup.")]
+    assert all(each["actor_name"].startswith("os:") for each in entries)
+    return [(each["action"], each["subject"]) for each in entries[-2:]]
 
 
 def kill_when(process: subprocess.Popen[str], reached: Callable[[], bool]) -> bool:

@@ -21,7 +21,7 @@ import pytest
 
 from tests import services
 from tests.process.conftest import ServerProcess
-from tests.process.serving import TIMEOUT, environment, run, until
+from tests.process.serving import TIMEOUT, environment, new_home, run, until
 from tests.process.wire import StoredData, connect
 
 PATH = "/error-handling/circuit-breakers"
@@ -91,7 +91,7 @@ def test_a_breaker_of_the_worker_is_seen_kept_and_reset(
 
 def test_the_command_names_the_breakers_that_there_are(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    assert run("migrate", "--quiet", home=home).returncode == 0
+    new_home(home)
     assert run("breaker", "list", home=home).stdout == ""
     refused = run("breaker", "reset", "scaner", home=home, CLAMAV_URL="tcp://127.0.0.1:1")
     assert (refused.returncode, refused.stderr) == (
@@ -253,7 +253,7 @@ def callers(count: int, variables: dict[str, str]) -> Iterator[Callers]:
 def test_four_processes_make_one_trial(database: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     home = tmp_path / "home"
     url = {"DATABASE_URL": request.getfixturevalue("postgres")} if database == "postgresql" else {}
-    assert run("migrate", "--quiet", home=home, **url).returncode == 0
+    new_home(home, **url)
     variables = environment(home, DJANGO_SETTINGS_MODULE="windlass.settings", **url)
 
     def do(code: str) -> str:

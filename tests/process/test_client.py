@@ -13,23 +13,33 @@ import subprocess
 import sys
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
-from tests.process.conftest import ServerProcess, free_port
-from windlass.client import AsyncClient, Client, NotFound, Unauthenticated
+from tests.process.conftest import ServerProcess
+from windlass.client import AsyncClient, Client, NotFound, Password, RefreshToken, Unauthenticated, UploadOutcome
 
 MB = 1024 * 1024
 HTML = b"<!DOCTYPE html><html><head><title>no picture</title></head><body><script>1</script></body></html>"
+
+
+@pytest.fixture(scope="module")
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """Without rate limits: these tests create more uploads in a minute than one address may."""
+    server = ServerProcess(tmp_path_factory.mktemp("shared") / "home")
+    server.start()
+    yield server
+    server.kill()
 
 
 @pytest.fixture(autouse=True)
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Isolate the stored uploads of each test from each other and from the developer's."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setattr("windlass.client.clients.state_directory", lambda: tmp_path / "state" / "windlass")
+    monkeypatch.setattr("windlass.client.calls.state_directory", lambda: tmp_path / "state" / "windlass")
     return tmp_path / "state" / "windlass"
 
 
@@ -108,7 +118,7 @@ def test_an_empty_file_is_uploaded(shared_server: ServerProcess, tmp_path: Path)
         assert client.download(file.id, tmp_path / "back").read_bytes() == b""
 
 
-def test_an_upload_survives_the_death_of_the_server(server: ServerProcess, big: Path) -> None:
+def test_an_upload_and_an_event_stream_survive_the_death_of_the_server(server: ServerProcess, big: Path) -> None:
     notices: list[str] = []
     restart = threading.Thread(target=server.start)
 
@@ -118,22 +128,27 @@ def test_an_upload_survives_the_death_of_the_server(server: ServerProcess, big: 
             restart.start()
 
     with Client(server.url) as client:
+        events = client.events(since=0)
+        note = client.upload(io.BytesIO(b"A note.\n"), filename="note.txt")
+        assert next(event for event in events if event.type == "file.ready").file_id == note.id
         file = client.upload(big, on_progress=kill_at_half, on_notice=notices.append)
         restart.join()
         assert any("trying again" in notice for notice in notices)
         assert client.wait(file.id, timeout=60).checksum == sha256(big)
-        assert len(list(client.files())) == 1
+        assert len(list(client.files())) == 2
+        assert next(event for event in events if event.type == "file.ready").file_id == file.id, "the stream resumed"
 
 
-def test_an_upload_resumes_after_the_client_was_killed(shared_server: ServerProcess, big: Path) -> None:
+def killed_at_half(server: ServerProcess, source: Path, options: str = "") -> None:
+    """Upload in a process of its own, and kill that once half of the bytes are sent."""
     half = f"""
-import sys, time
+import sys, threading
 from windlass.client import Client
 def halt(sent, total):
     if sent >= total // 2:
         print("half", flush=True)
-        time.sleep(600)
-Client({shared_server.url!r}).upload({str(big)!r}, on_progress=halt)
+        threading.Event().wait(600)
+Client({server.url!r}).upload({str(source)!r}, on_progress=halt, {options})
 """
     first = subprocess.Popen([sys.executable, "-c", half], stdout=subprocess.PIPE)
     assert first.stdout is not None
@@ -142,6 +157,9 @@ Client({shared_server.url!r}).upload({str(big)!r}, on_progress=halt)
         first.send_signal(signal.SIGKILL)
         first.wait()
 
+
+def test_an_upload_resumes_after_the_client_was_killed(shared_server: ServerProcess, big: Path) -> None:
+    killed_at_half(shared_server, big)
     again = windlass(shared_server, "upload", big, "--json")
     assert again.returncode == 0, again.stderr
     resumed = re.search(r"Resuming at byte (\d+) of", again.stderr)
@@ -149,21 +167,6 @@ Client({shared_server.url!r}).upload({str(big)!r}, on_progress=halt)
     assert 0 < int(resumed[1]) < 64 * MB
     record = json.loads(again.stdout)
     assert (record["status"], record["checksum"]) == ("READY", sha256(big))
-
-
-def test_a_stopped_command_says_how_to_resume(tmp_path: Path) -> None:
-    """No server listens there, so the command is retrying once it has printed that it will."""
-    note = tmp_path / "note.txt"
-    note.write_text("A note.\n")
-    command = [sys.executable, "-m", "windlass", "upload", str(note), "--server", f"http://127.0.0.1:{free_port()}"]
-    running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    assert running.stderr is not None
-    assert "trying again" in running.stderr.readline()
-    running.send_signal(signal.SIGINT)
-    _, said = running.communicate(timeout=30)
-    assert running.returncode == 130
-    assert "run the same command again to resume" in said
-    assert "Traceback" not in said
 
 
 def test_a_download_resumes_where_it_stopped(shared_server: ServerProcess, big: Path, tmp_path: Path) -> None:
@@ -186,51 +189,104 @@ def test_a_download_resumes_where_it_stopped(shared_server: ServerProcess, big: 
     assert sha256(target) == sha256(big)
 
 
-def test_the_upload_command_waits_for_ready_and_download_fetches_the_file(
+def test_parallel_parts_resume_after_the_client_was_killed(shared_server: ServerProcess, big: Path) -> None:
+    killed_at_half(shared_server, big, "parallel_parts=4")
+    notices: list[str] = []
+    resumed: list[int] = []
+    with Client(shared_server.url) as client:
+        file = client.upload(
+            big, parallel_parts=4, on_notice=notices.append, on_progress=lambda sent, _: resumed.append(sent)
+        )
+        assert any(re.search(r"Part \d of 4: Resuming at byte [1-9]", notice) for notice in notices), notices
+        assert resumed[-1] == 64 * MB
+        assert client.wait(file.id, timeout=60).checksum == sha256(big)
+
+
+def test_parallel_parts_of_a_file_object_make_one_file(shared_server: ServerProcess, big: Path) -> None:
+    async def send() -> tuple[str, str | None]:
+        async with AsyncClient(shared_server.url) as client:
+            with big.open("rb") as opened:
+                file = await client.upload(opened, parallel_parts=3, reference=uuid.uuid4().hex)
+            return file.id, (await client.wait(file.id, timeout=60)).checksum
+
+    file_id, checksum = asyncio.run(send())
+    assert checksum == sha256(big)
+    with Client(shared_server.url) as client:
+        reference = client.file(file_id).reference
+        assert [file.id for file in client.files(reference=reference)] == [file_id]
+
+
+def test_a_stream_is_uploaded_without_knowing_its_length(shared_server: ServerProcess, big: Path) -> None:
+    with subprocess.Popen(["cat", str(big)], stdout=subprocess.PIPE) as process, Client(shared_server.url) as client:
+        assert process.stdout is not None
+        file = client.upload(process.stdout, filename="dump.bin")
+        file = client.wait(file.id, timeout=60)
+    assert (file.size, file.checksum, file.original_filename) == (64 * MB, sha256(big), "dump.bin")
+
+
+def test_many_sources_are_uploaded_and_one_that_fails_does_not_stop_the_others(
     shared_server: ServerProcess, tmp_path: Path
 ) -> None:
-    source, target = tmp_path / "note.txt", tmp_path / "back.txt"
-    source.write_text("A note.\n" * 100)
-    sent = windlass(shared_server, "upload", source, "--sha256")
-    assert sent.returncode == 0, sent.stderr
-    match = re.fullmatch(r"note\.txt: READY ([0-9a-f-]{36})\n", sent.stdout)
-    assert match, sent.stdout
-    fetched = windlass(shared_server, "download", match[1], target)
-    assert fetched.returncode == 0, fetched.stderr
-    assert target.read_text() == source.read_text()
-    assert windlass(shared_server, "download", match[1], target).returncode == 1, "it is there already"
-    assert "READY" in windlass(shared_server, "files", "wait", match[1]).stdout
-    assert match[1] in windlass(shared_server, "files", "list").stdout
-    assert "note.txt" in windlass(shared_server, "files", "show", match[1]).stdout
-    assert "READY  100 %" in windlass(shared_server, "files", "status", match[1]).stdout
-    assert windlass(shared_server, "files", "reprocess", match[1]).returncode == 0
-    assert windlass(shared_server, "files", "wait", match[1]).returncode == 0
-    assert windlass(shared_server, "files", "delete", match[1]).returncode == 0
-    missing = windlass(shared_server, "files", "show", match[1])
-    assert missing.returncode == 1
-    assert "There is no file" in missing.stderr
+    notes = [tmp_path / f"note-{number}.txt" for number in range(5)]
+    for note in notes:
+        note.write_text(f"{note.name}\n" * 100)
+    sources = [*notes[:2], tmp_path / "missing.txt", *notes[2:]]
+    progress: dict[object, int] = {}
+    reference = uuid.uuid4().hex
+
+    def check(outcomes: list[UploadOutcome]) -> None:
+        assert [outcome.source for outcome in outcomes] == sources
+        assert [outcome.file.original_filename for outcome in outcomes if outcome.file] == [note.name for note in notes]
+        assert [type(outcome.error) for outcome in outcomes if outcome.error] == [FileNotFoundError]
+
+    with Client(shared_server.url) as client:
+        check(
+            client.upload_many(
+                sources,
+                reference=reference,
+                on_source_progress=lambda source, sent, _: progress.__setitem__(source, sent),
+            )
+        )
+    assert progress == {note: note.stat().st_size for note in notes}
+
+    async def send() -> list[UploadOutcome]:
+        async with AsyncClient(shared_server.url) as client:
+            return await client.upload_many(sources, reference=reference, concurrency=2)
+
+    check(asyncio.run(send()))
+    with Client(shared_server.url) as client:
+        assert len(list(client.files(reference=reference))) == 10
 
 
-def test_a_failed_file_does_not_stop_the_others(shared_server: ServerProcess, tmp_path: Path) -> None:
-    page, note = tmp_path / "picture.jpg", tmp_path / "note.txt"
-    page.write_bytes(HTML)
-    note.write_text("A note.\n")
-    sent = windlass(shared_server, "upload", page, note)
-    assert sent.returncode == 1
-    assert re.search(r"^note\.txt: READY", sent.stdout, re.MULTILINE)
-    refused = re.search(r"^picture\.jpg: REJECTED \S+: (.+)$", sent.stdout, re.MULTILINE)
-    assert refused, sent.stdout
-    assert "html" in refused[1].lower()
-
-
-def test_usage_errors_and_failures_have_different_exit_codes(shared_server: ServerProcess, tmp_path: Path) -> None:
+def test_events_are_iterated_from_the_first_one_of_a_file(shared_server: ServerProcess, tmp_path: Path) -> None:
     note = tmp_path / "note.txt"
     note.write_text("A note.\n")
-    assert windlass(shared_server, "upload", tmp_path / "missing").returncode == 2
-    assert windlass(shared_server, "upload", note, "--server", "nonsense").returncode == 2
-    unknown = windlass(shared_server, "upload", note, "--profile", "nonsense")
-    assert unknown.returncode == 1
-    assert "nonsense" in unknown.stderr
+
+    async def follow(file_id: str) -> list[str]:
+        async with AsyncClient(shared_server.url) as client:
+            events = client.events(file_id)
+            types = []
+            async for event in events:
+                types.append(event.type)
+                if event.type == "file.ready":
+                    return types
+        raise AssertionError
+
+    with Client(shared_server.url) as client:
+        file = client.upload(note)
+        types = []
+        for event in client.events(file.id):
+            assert event.file_id == file.id
+            if event.id is not None:
+                types.append(event.type)
+            if event.type == "file.ready":
+                break
+        assert types.count("file.created") == 1
+        assert "file.step" in types
+        again = [kind for kind in asyncio.run(follow(file.id)) if kind != "file.progress"]
+        assert again == [kind for kind in types if kind != "file.progress"]
+        with pytest.raises(NotFound):
+            next(iter(client.events(str(uuid.uuid4()))))
 
 
 def test_a_token_is_required_and_accepted(make_server: Callable[..., ServerProcess], tmp_path: Path) -> None:
@@ -253,31 +309,23 @@ def test_a_token_is_required_and_accepted(make_server: Callable[..., ServerProce
     listed = windlass(server, "files", "list", "--json", WINDLASS_TOKEN_FILE=str(kept))
     assert [json.loads(line)["original_filename"] for line in listed.stdout.splitlines()] == ["note.txt"]
 
+    result = server.command("user", "add", "ben", "--password-file", str(written(tmp_path / "password", "seven-ells")))
+    assert result.returncode == 0, result.stderr
+    refresh: list[str] = []
+    with Client(server.url, Password("ben", "seven-ells")) as client:
+        file = client.wait(client.upload(note).id, timeout=60)
+        signed_in = client._calls.server._credential.current()
+        signed = httpx.post(f"{server.url}/api/v1/auth/token", json={"username": "ben", "password": "seven-ells"})
+    with Client(server.url, signed_in) as client, pytest.raises(Unauthenticated):
+        client.file(file.id)  # closing the client ended its sign-in
+    with Client(server.url, RefreshToken(signed.json()["refresh"], refresh.append)) as client:
+        assert [each.id for each in client.files()] == [file.id]
+    with Client(server.url, RefreshToken(refresh[-1])) as client:
+        assert client.file(file.id).status == "READY"
+    with Client(server.url, Password("ben", "wrong")) as client, pytest.raises(Unauthenticated):
+        client.file(file.id)
 
-def test_profiles_and_plan_need_no_server(tmp_path: Path) -> None:
-    plain = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
 
-    def here(*arguments: str | Path) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "windlass", *map(str, arguments)],
-            env=plain | {"WINDLASS_HOME": str(tmp_path / "home"), "ALLOWED_MIME_TYPES": "text/*,image/*"},
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    assert "text/*, image/*" in here("profiles")
-    names = [json.loads(line)["name"] for line in here("profiles", "--json").splitlines()]
-    assert names == ["default", "media"]
-
-    page = tmp_path / "page.jpg"
-    page.write_bytes(HTML)
-    planned = json.loads(here("plan", page, "--json"))
-    assert planned["mime_type"] == "text/html", "by content, not by name"
-    assert {"checksum", "type"} <= {step["name"] for step in planned["steps"]}
-    reasons = {step["name"]: step["reason"] for step in planned["left_out"]}
-    assert "application/pdf" in reasons["pdf_facts"]
-    assert {step["reason"] for step in planned["steps"] if step["stage"] == "intake"} == {"every file"}
-    assert "left out:" in here("plan", page)
+def written(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path

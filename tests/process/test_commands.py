@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.process.serving import run
+from tests.process.serving import new_home, run
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     made = tmp_path / "home"
-    assert run("migrate", "--quiet", home=made).returncode == 0
+    new_home(made)
     return made
 
 

@@ -20,7 +20,7 @@ from tests.process import step_package
 from tests.process.conftest import ServerProcess
 from tests.process.cutting_proxy import Proxy
 from tests.process.redis_process import Redis
-from tests.process.serving import Running, free_port, run, until
+from tests.process.serving import Running, free_port, new_home, until
 from tests.process.wire import StoredData, connect, eventually
 
 #: A reader sees a component fail within this time of its death.
@@ -164,7 +164,7 @@ def test_each_service_is_seen_to_fail_and_to_be_back(
 def test_a_stage_without_a_live_worker_is_seen(tmp_path: Path) -> None:
     """Workers of single stages, a killed one, a stopped one, and a stopped scheduler, on the embedded broker."""
     home, port = tmp_path / "home", free_port()
-    assert run("migrate", "--quiet", home=home).returncode == 0
+    new_home(home)
     with (
         Running("web", "--port", str(port), home=home),
         httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as http,

@@ -20,12 +20,14 @@ from tests import services
 from tests.conftest import require
 from tests.process import step_package
 from tests.process.conftest import ServerProcess
-from tests.process.consistency import violations
-from tests.process.wire import StoredData, connect, eventually
+from tests.process.consistency import count, total, violations
+from tests.process.wire import connect, eventually
 
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
 #: Six kills in a test run, twenty in each round of `make chaos`.
 KILLS = 20 * int(os.environ["CHAOS_ROUNDS"]) if "CHAOS_ROUNDS" in os.environ else 6
+#: The kind of database; ``make chaos DATABASE=postgresql``.
+DATABASE = os.environ.get("CHAOS_DATABASE", "sqlite")
 ROLES = ("web", "worker", "scheduler")
 #: Files that are uploaded one after the other.
 BURST = 3
@@ -47,6 +49,13 @@ def s3() -> Iterator[services.S3Server]:
     program = require(services.find_s3(), "versitygw is not built and go is not on PATH")
     with services.s3(program) as running:
         yield running
+
+
+@pytest.fixture
+def database(request: pytest.FixtureRequest) -> dict[str, str]:
+    """The setting of a new database of the kind that was asked for."""
+    assert DATABASE in ("sqlite", "postgresql"), f"there is no kind of database {DATABASE!r}"
+    return {"DATABASE_URL": request.getfixturevalue("postgres")} if DATABASE == "postgresql" else {}
 
 
 class Chaos:
@@ -128,13 +137,16 @@ class Chaos:
     def is_drained(self, http: httpx.Client) -> bool:
         """Retry what is dead; whether nothing is dead or open any more."""
         self.retry(http)
-        open_jobs = "SELECT count(*) FROM windlass_jobs_job WHERE state IN ('queued', 'running', 'dead')"
-        return StoredData(self.server).scalar(open_jobs) == 0
+        return count(self.server, "windlass_jobs_job WHERE state IN ('queued', 'running', 'dead')") == 0
 
 
 @pytest.mark.slow
 def test_breakers_level_and_dead_letters_are_consistent_whatever_is_killed(
-    make_server: Callable[..., ServerProcess], clamd: services.Clamd, s3: services.S3Server, tmp_path: Path
+    make_server: Callable[..., ServerProcess],
+    database: dict[str, str],
+    clamd: services.Clamd,
+    s3: services.S3Server,
+    tmp_path: Path,
 ) -> None:
     mended = tmp_path / "mended"
     server = make_server(
@@ -146,47 +158,47 @@ def test_breakers_level_and_dead_letters_are_consistent_whatever_is_killed(
         BREAKER_FAILURE_THRESHOLD="2",
         BREAKER_RECOVERY_SECONDS="1",
         HAWSER_MENDED=str(mended),
+        **database,
         **s3.settings(s3.new_bucket()),
         **step_package.install(tmp_path / "plugins", step_package.STUBBORN),
     )
     chaos = Chaos(server, clamd, s3, mended, SEED)
     with connect(server) as http:
         chaos.upload_bad(http)
-        dead = "SELECT count(*) FROM windlass_jobs_job WHERE state = 'dead'"
-        eventually(lambda: StoredData(server).scalar(dead) == BURST, within=60)
+        eventually(lambda: count(server, "windlass_jobs_job WHERE state = 'dead'") == BURST, within=60)
         chaos.flap(http)
         chaos.upload(http)
         for number in range(KILLS):
             for _ in range(chaos.chance.randrange(2, 6)):
                 chaos.act(http)
             chaos.kill_one()
-            assert violations(server.home) == [], f"after kill {number + 1}"
+            assert violations(server) == [], f"after kill {number + 1}"
 
         chaos.mend(http)
         eventually(lambda: chaos.is_drained(http), within=90, every=0.5)
-        assert violations(server.home) == []
+        assert violations(server) == []
         for file, sha256 in chaos.acknowledged.items():
             record: dict[str, Any] = http.get(f"/files/{file}/").json()
             assert (record["status"], record["checksum"]) == ("READY", sha256), record
         eventually(lambda: are_closed(http, chaos), within=60, every=0.5)
         eventually(lambda: http.get("/error-handling/service-level").json()["level"] == "full", within=60, every=0.5)
-        assert violations(server.home) == []
-        print(summary(StoredData(server)))  # shown by pytest -s
+        assert violations(server) == []
+        print(summary(server))  # shown by pytest -s
 
 
-def summary(stored_data: StoredData) -> dict[str, int]:
+def summary(server: ServerProcess) -> dict[str, int]:
     """How much has happened."""
     counts = {
-        "files": "SELECT count(*) FROM windlass_files_fileasset",
-        "attempts": "SELECT count(*) FROM windlass_jobs_attempt",
-        "lost": "SELECT count(*) FROM windlass_jobs_attempt WHERE outcome = 'lost'",
-        "postponed": "SELECT count(*) FROM windlass_jobs_attempt WHERE outcome = 'postponed'",
-        "dead letters": "SELECT count(*) FROM windlass_events_event WHERE type = 'job.dead'",
-        "retries": "SELECT total(retries) FROM windlass_jobs_job",
-        "changes of breakers": "SELECT count(*) FROM windlass_events_event WHERE type = 'system.breaker'",
-        "changes of the level": "SELECT count(*) FROM windlass_events_event WHERE type = 'system.level'",
+        "files": "windlass_files_fileasset",
+        "attempts": "windlass_jobs_attempt",
+        "lost": "windlass_jobs_attempt WHERE outcome = 'lost'",
+        "postponed": "windlass_jobs_attempt WHERE outcome = 'postponed'",
+        "dead letters": "windlass_events_event WHERE type = 'job.dead'",
+        "changes of breakers": "windlass_events_event WHERE type = 'system.breaker'",
+        "changes of the level": "windlass_events_event WHERE type = 'system.level'",
     }
-    return {name: int(stored_data.scalar(query)) for name, query in counts.items()}
+    found = {name: count(server, rows) for name, rows in counts.items()}
+    return found | {"retries": total(server, "sum(retries)", "windlass_jobs_job")}
 
 
 def are_closed(http: httpx.Client, chaos: Chaos) -> bool:

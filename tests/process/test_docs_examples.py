@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import getpass
 import hashlib
+import json
 import os
 import random
 import re
@@ -24,6 +25,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from websockets.sync.client import connect
 
 from tests import markdown_pages, samples, services
 from tests.conftest import require
@@ -37,6 +39,7 @@ INTEROP = ROOT / "tests" / "interop" / "node_modules"
 HOW_TO = DOCS / "how-to"
 CREDENTIALS = HOW_TO / "set-up-credentials.md"
 DJANGO = HOW_TO / "use-in-your-django-project.md"
+MODELS = HOW_TO / "add-files-to-your-models.md"
 NGINX = HOW_TO / "put-nginx-in-front.md"
 BUCKET = HOW_TO / "store-in-s3.md"
 MOVE = HOW_TO / "move-files.md"
@@ -59,7 +62,7 @@ def has_examples(page: Path) -> bool:
     return any(fence.language in RUN for fence in fences(page))
 
 
-OWN = {BUCKET, CREDENTIALS, DJANGO, ENCRYPTION, MOVE, SCANNER, SERVICES, STEP, STORAGE, TRASH, WEBHOOKS}
+OWN = {BUCKET, CREDENTIALS, DJANGO, ENCRYPTION, MODELS, MOVE, SCANNER, SERVICES, STEP, STORAGE, TRASH, WEBHOOKS}
 #: Pages that any server can play; the others need one of their own, and have a test of their own.
 PLAIN = [page for page in markdown_pages.pages() if has_examples(page) and page not in OWN]
 
@@ -91,6 +94,10 @@ def test_credentials(make_server: Callable[..., ServerProcess], directory: Path)
 def test_django_project(directory: Path) -> None:
     port = str(free_port())
     run(DJANGO, directory, None, {ADDRESS: f"127.0.0.1:{port}", "--port 8000": f"--port {port}"})
+
+
+def test_files_in_models(directory: Path) -> None:
+    run(MODELS, directory, None, {ADDRESS: "unused"})
 
 
 def test_postgresql_and_redis(postgres: str, redis: str, directory: Path) -> None:
@@ -243,6 +250,8 @@ def test_nginx(shared_server: ServerProcess, documented_nginx: str) -> None:
         assert created.status_code == 201, created.text
         path = urlsplit(created.headers["Location"]).path
         assert len(httpx.head(f"{url}{path}", headers=fields).headers["Upload-Metadata"]) > 48_000
+        with connect(url.replace("http", "ws", 1) + "/ws/events?since=0", proxy=None) as events:
+            assert json.loads(events.recv(30))["id"]
 
 
 def run(page: Path, directory: Path, home: Path | None, replacements: Replacements) -> None:

@@ -25,7 +25,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests import samples
+from tests import migrated_home, samples
 from tests.process.chunk_client import ChunkUpload
 from tests.process.serving import WINDLASS, environment, until
 from tests.process.wire import MB, PATCH, TUS, Wire, database_id, metadata, wait_until_processed
@@ -52,7 +52,7 @@ class Installation:
         self.home = home
         home.mkdir()
         self.environment = environment(home, **SETTINGS)
-        self.run("migrate", "--quiet")
+        migrated_home.prepare(home)
         self.token = self.run("token", "create", "--user", "shop").strip()
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.listener.set_inheritable(True)

@@ -10,9 +10,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
+import psycopg
 
 from tests import samples
+from tests.integration.websocket_client import opened
 from tests.process.conftest import ServerProcess
+from tests.process.consistency import violations
 from tests.process.wire import (
     MB,
     PATCH,
@@ -55,8 +58,23 @@ def test_an_upload_becomes_ready(make_server: Callable[..., ServerProcess], post
         assert (record["status"], record["width"], record["height"]) == ("READY", 320, 200)
         assert http.get(record["thumbnail_url"]).status_code == 200
         assert len(http.get("/files/").json()["results"]) == 3
+        assert violations(server) == [], "the rules for databases of killed servers are SQL of PostgreSQL too"
         _text_that_it_cannot_hold(http, picture["id"])
+        _readers_are_notified_by_the_database(http, postgres)
         _webhooks_created_at_once(http)
+
+
+def _readers_are_notified_by_the_database(http: httpx.Client, database: str) -> None:
+    """The web process waits for the channel while somebody follows events, and each transaction with events notifies
+    it."""
+    with opened(str(http.base_url).rstrip("/"), "/ws/events"), psycopg.connect(database, autocommit=True) as own:
+        waits = (
+            "SELECT count(*) FROM pg_stat_activity WHERE query = 'LISTEN windlass_journal' AND pid != pg_backend_pid()"
+        )
+        eventually(lambda: own.execute(waits).fetchone() == (1,))
+        own.execute("LISTEN windlass_journal")
+        http.put("/files/notified.txt", content=b"notified")
+        assert list(own.notifies(timeout=30, stop_after=1))
 
 
 def _webhooks_created_at_once(http: httpx.Client) -> None:

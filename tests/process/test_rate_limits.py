@@ -14,7 +14,7 @@ import pytest
 from tests import services
 from tests.conftest import require
 from tests.process.redis_process import Redis
-from tests.process.serving import Running, free_port, run, until
+from tests.process.serving import Running, free_port, new_home, run, until
 
 pytestmark = pytest.mark.slow
 
@@ -33,7 +33,7 @@ def answers(url: str) -> bool:
 
 def web_processes(stack: ExitStack, home: Path, number: int, **settings: str) -> list[str]:
     """The URLs of web processes that share a home, and have no worker."""
-    assert run("migrate", "--quiet", home=home, **settings).returncode == 0
+    new_home(home, **settings)
     ports = [free_port() for _ in range(number)]
     for port in ports:
         stack.enter_context(Running("web", "--port", str(port), home=home, **settings))

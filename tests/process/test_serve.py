@@ -17,7 +17,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.process.serving import TIMEOUT, Running, Serve, free_port, run, until
+from tests.process.serving import TIMEOUT, Running, Serve, free_port, new_home, run, until
 from windlass.cli.supervisor import DRAIN_SECONDS
 
 #: As windlass.cli.web_server has it, which needs Django to be set up.
@@ -257,7 +257,7 @@ def test_an_unreachable_database_ends_serve_with_the_reason(tmp_path: Path) -> N
 @pytest.mark.parametrize("command", ["web", "worker", "scheduler"])
 def test_each_process_runs_and_stops_on_its_own(tmp_path: Path, command: str) -> None:
     home = tmp_path / "home"
-    assert run("migrate", "--quiet", home=home).returncode == 0
+    new_home(home)
     port = free_port()
     with Running(command, home=home, PORT=str(port)) as process:
         started = {"web": "Application startup complete", "worker": "Connected to", "scheduler": "scheduler.started"}

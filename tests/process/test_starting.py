@@ -13,7 +13,7 @@ import pytest
 
 from tests import services
 from tests.conftest import require
-from tests.process.serving import TIMEOUT, WINDLASS, Running, Serve, environment, free_port, run, until
+from tests.process.serving import TIMEOUT, WINDLASS, Running, Serve, environment, free_port, new_home, run, until
 
 
 class Postgres:
@@ -222,7 +222,7 @@ def test_a_command_creates_nothing_where_no_server_has_run(tmp_path: Path, comma
 @pytest.fixture(scope="module")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("migrated") / "home"
-    assert run("migrate", "--quiet", home=home).returncode == 0
+    new_home(home)
     return home
 
 

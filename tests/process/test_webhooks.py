@@ -78,7 +78,25 @@ def test_the_commands(server: Serve) -> None:
         until(lambda: len(receiver.received) == 4, "the replay of all")
         assert len({each.headers["webhook-id"] for each in receiver.received[1:]}) == 1
 
+        updated = run("webhook", "update", made["id"], "--type", "file.deleted", "--disable", "--json", home=home)
+        changed = {"types": ["file.deleted"], "enabled": False, "disabled_reason": "It was disabled by its owner."}
+        expected = {name: value for name, value in made.items() if name != "secret"} | changed
+        assert json.loads(updated.stdout) == expected, updated.stderr
+        target = receiver.url.replace("hook", "moved")
+        moved = run("webhook", "update", made["id"], "--url", target, "--enable", home=home, **networks)
+        assert f"enabled  {target}  file.deleted" in moved.stdout, moved.stderr
+        rotated = json.loads(run("webhook", "rotate-secret", made["id"], "--json", home=home).stdout)
+        assert rotated["old_secret_until"]
+        run("webhook", "test", made["id"], home=home)
+        newest = receiver.received[-1]
+        assert newest.path == "/moved"
+        for secret in (made["secret"], rotated["secret"]):
+            assert Webhook(secret).verify(newest.body, dict(newest.headers))
+
     for arguments, told in (
+        (("update", made["id"]), "--url"),
+        (("update", made["id"], "--url", "https://10.1.1.1/"), "not public"),
+        (("update", made["id"], "--type", "file.redy"), "Did you mean file.ready?"),
         (("add", "https://10.1.1.1/", "--type", "file.ready"), "not public"),
         (("add", "https://8.8.8.8/", "--type", "file.ready", "--user", "nobody"), "no user 'nobody'"),
         (("replay", made["id"], "11111111-1111-4111-8111-111111111111"), "no delivery"),

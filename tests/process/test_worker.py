@@ -17,7 +17,7 @@ import pytest
 from tests import services
 from tests.conftest import require
 from tests.process.redis_process import Redis
-from tests.process.serving import TIMEOUT, Running, environment, run, until
+from tests.process.serving import TIMEOUT, Running, environment, new_home, until
 
 #: Jobs of files that do not exist: the runner has nothing to do for them, and they end at once.
 ENQUEUE = """
@@ -39,7 +39,7 @@ class Site:
 
     def __init__(self, home: Path, **settings: str) -> None:
         self.home, self.settings = home, settings
-        assert run("migrate", "--quiet", home=home, **settings).returncode == 0
+        new_home(home, **settings)
 
     def run(self, *arguments: str) -> Running:
         return Running(*arguments, home=self.home, **self.settings)

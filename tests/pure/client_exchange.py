@@ -6,14 +6,31 @@ import hashlib
 import io
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from windlass.client.effects import Call, ConnectionFailure, Effect, Flow, Outcome, Request, Response, Sleep
+from windlass.client.calls import Calls, upload_plan
+from windlass.client.effects import (
+    Call,
+    ConnectionFailure,
+    Effect,
+    Emit,
+    Flow,
+    OneAtATime,
+    Outcome,
+    Read,
+    Request,
+    Response,
+    Sleep,
+    Stream,
+)
+from windlass.client.models import File
 from windlass.client.resume_state import ResumeState
 from windlass.client.retries import RetryBudget
 from windlass.client.server import Server
-from windlass.client.upload import Upload, UploadSettings
-from windlass.client.upload_source import ObjectSource
+from windlass.client.upload import Upload
+from windlass.client.upload_settings import UploadSettings
+from windlass.client.upload_source import Source, open_source
 
 T = TypeVar("T")
 
@@ -57,27 +74,49 @@ class Exchange(Generic[T]):
 
     def __init__(self, flow: Flow[T]) -> None:
         self._flow = flow
+        self._flows: list[Flow[Any]] = [flow]
         self.pauses: list[float] = []
         self.result: T | None = None
         self.ended = False
+        self.emitted: list[Any] = []
         self.request = self._next(lambda: next(flow))
 
-    def answer(self, outcome: Outcome) -> Request | None:
-        """Answer the current request; return the next one."""
-        self.request = self._next(lambda: self._flow.send(outcome))
+    def answer(self, outcome: Outcome | Stream | bytes) -> Request | None:
+        """Answer the current request, or the read of a stream; return the next one."""
+        self.request = self._next(lambda: self._send(outcome))
         return self.request
 
     def _next(self, step: Callable[[], Effect]) -> Any:
         try:
             effect = step()
-            while not isinstance(effect, Request):
-                if isinstance(effect, Sleep):
-                    self.pauses.append(effect.seconds)
-                effect = self._flow.send(effect.function() if isinstance(effect, Call) else None)
+            while not isinstance(effect, Request | Read):
+                effect = self._send(self._perform(effect))
         except StopIteration as end:
             self.result, self.ended = end.value, True
             return None
-        return effect
+        return effect if isinstance(effect, Request) else None
+
+    def _send(self, result: Any) -> Effect:
+        """Continue the innermost flow that runs one at a time; when it ends, the flow that asked for it."""
+        while len(self._flows) > 1:
+            try:
+                return self._flows[-1].send(result)
+            except StopIteration as end:
+                self._flows.pop()
+                result = end.value
+        return self._flows[0].send(result)
+
+    def _perform(self, effect: Effect) -> Any:
+        match effect:
+            case Sleep(seconds):
+                self.pauses.append(seconds)
+            case Emit(value):
+                self.emitted.append(value)
+            case Call(function):
+                return function()
+            case OneAtATime(flow):
+                self._flows.append(flow)
+        return None
 
 
 class StoredUrl(ResumeState):
@@ -101,11 +140,26 @@ def retry_budget(limit: float = 60.0) -> RetryBudget:
 
 
 def upload(
-    resume_state: ResumeState | None = None, data: bytes = BYTES, limit: float = 60.0, **options: Any
-) -> Exchange[str]:
-    source = ObjectSource(io.BytesIO(data))
-    exchange = Upload(SERVER, source, UploadSettings(**options), resume_state or StoredUrl(), retry_budget(limit)).run()
-    return Exchange(exchange)
+    resume_state: ResumeState | None = None,
+    data: bytes = BYTES,
+    limit: float = 60.0,
+    source: Source | None = None,
+    **options: Any,
+) -> Exchange[str | None]:
+    """An upload of ``data``, unless there is a ``source``. Its result is the file's id."""
+    source = source or open_source(io.BytesIO(data))
+    plan = upload_plan(source, UploadSettings(**options))
+    return Exchange(_file_id(Upload(SERVER, source, plan, resume_state or StoredUrl(), retry_budget(limit))))
+
+
+def _file_id(sent: Upload) -> Flow[str | None]:
+    return (yield from sent.run()).file_id
+
+
+def client_upload(directory: Path, source: Any = None, **options: Any) -> Exchange[File]:
+    """The client's whole call: the upload, the record, and the comparison of the digests."""
+    calls = Calls("http://windlass.test", "wl_secret", 60.0, None, directory)
+    return Exchange(calls.upload(source or io.BytesIO(BYTES), **options))
 
 
 SERVER = Server("http://windlass.test", "wl_secret")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime
+
 import pytest
 
 from tests.pure.client_exchange import (
@@ -147,3 +149,23 @@ def test_waiting_ends_at_its_timeout() -> None:
 def test_patience_is_a_deprecated_alias_of_retry_seconds() -> None:
     with pytest.warns(DeprecationWarning, match="retry_seconds"), Client(patience=0.0):
         pass
+
+
+def test_filters_become_the_query_of_the_list() -> None:
+    url = api_calls.list_url(
+        SERVER,
+        {
+            "status": ["READY", "FAILED"],
+            "from_": date(2026, 1, 2),
+            "to": datetime(2026, 2, 3, 4, 5, tzinfo=UTC),
+            "trashed": True,
+            "q": "a b",
+            "owner": None,
+        },
+    )
+    assert url == (
+        "http://windlass.test/files/?status=READY&status=FAILED&from=2026-01-02&to=2026-02-03T04%3A05%3A00%2B00%3A00"
+        "&trashed=true&q=a+b"
+    )
+    assert api_calls.list_url(SERVER, {"status": "READY"}) == "http://windlass.test/files/?status=READY"
+    assert api_calls.list_url(SERVER, {}) == "http://windlass.test/files/"

@@ -16,17 +16,15 @@ from tests.pure.client_exchange import (
     CONNECTION_BROKE,
     CREATED,
     FILE,
-    SERVER,
     SIZE,
     UPLOAD,
-    Exchange,
     StoredUrl,
     answer_for_ever,
     appended,
     body_of,
+    client_upload,
     offset_is,
     problem,
-    retry_budget,
     send_part,
     upload,
 )
@@ -43,8 +41,8 @@ from windlass.client import (
     Unauthenticated,
 )
 from windlass.client.effects import ConnectionFailure, Outcome, Response
-from windlass.client.upload import Upload, UploadSettings
-from windlass.client.upload_source import ObjectSource, PathSource
+from windlass.client.upload_settings import UploadSettings
+from windlass.client.upload_source import ObjectSource, PathSource, open_source
 
 
 def test_a_file_is_created_and_sent_in_one_request() -> None:
@@ -69,9 +67,9 @@ def test_a_file_is_created_and_sent_in_one_request() -> None:
     assert progress[-1] == (SIZE, SIZE)
 
 
-def test_upload_options_are_sent_as_tus_metadata() -> None:
-    exchange = upload(
-        filename="a.pdf", profile="media", reference="r 1", metadata={"page": 3, "who": "Zoë"}, sha256=True
+def test_upload_options_are_sent_as_tus_metadata(tmp_path: Path) -> None:
+    exchange = client_upload(
+        tmp_path, filename="a.pdf", profile="media", reference="r 1", metadata={"page": 3, "who": "Zoë"}, sha256=True
     )
     pairs = dict(pair.split(" ") for pair in exchange.request.headers["Upload-Metadata"].split(","))
     values = {key: base64.b64decode(value).decode() for key, value in pairs.items()}
@@ -376,9 +374,7 @@ def test_the_token_is_sent_to_its_server_only() -> None:
 def test_a_file_that_changes_while_it_is_sent_is_noticed(tmp_path: Path) -> None:
     path = tmp_path / "growing.log"
     path.write_bytes(BYTES)
-    exchange = Exchange(
-        Upload(SERVER, PathSource(path), UploadSettings(chunk_size=600), StoredUrl(), retry_budget()).run()
-    )
+    exchange = upload(source=PathSource(path), chunk_size=600)
     exchange.answer(CREATED)
     with path.open("ab") as file:
         file.write(b"more")
@@ -389,7 +385,7 @@ def test_a_file_that_changes_while_it_is_sent_is_noticed(tmp_path: Path) -> None
 def test_a_file_object_is_sent_from_its_current_position(tmp_path: Path) -> None:
     file = io.BytesIO(b"skip" + BYTES)
     file.seek(4)
-    exchange = Exchange(Upload(SERVER, ObjectSource(file), UploadSettings(), StoredUrl(), retry_budget()).run())
+    exchange = upload(source=ObjectSource(file))
     patch = exchange.answer(CREATED)
     assert patch is not None
     assert body_of(patch) == BYTES
@@ -400,4 +396,4 @@ def test_only_regular_files_and_binary_objects_can_be_sent(tmp_path: Path) -> No
     with pytest.raises(ValueError, match="regular"):
         PathSource(tmp_path / "pipe")
     with (tmp_path / "text").open("w+") as text, pytest.raises(TypeError, match="binary"):
-        ObjectSource(text)  # type: ignore[arg-type]
+        open_source(text)  # type: ignore[arg-type]

@@ -14,11 +14,11 @@ from windlass.files.profiles import Profile, profile
 from windlass.processing.contract import About, Rejection, StepContext
 from windlass.processing.plan import make_plan, passes_gate
 from windlass.processing.registry import installed
-from windlass.processing.steps.content_and_archive_rules import ArchiveRules, ContentRules
+from windlass.processing.steps.content_and_archive_rules import ArchiveRules, ContentRules, PixelRules
 
 ABOUTS = [step.about for step in installed().values()]
 MB = 1024 * 1024
-BARE = Profile("bare", max_archive_entries=0, max_unpacked_size=0, max_archive_ratio=0)
+BARE = Profile("bare", max_pixels=0, max_archive_entries=0, max_unpacked_size=0, max_archive_ratio=0, unsafe_names=True)
 
 
 def verdict(step: Any, limits: dict[str, Any], **facts: Any) -> Rejection | None:
@@ -106,11 +106,12 @@ def test_zip_bombs_are_refused_by_default(facts: dict[str, Any], rule: str | Non
         ({}, "archive-not-measured"),
     ],
 )
-def test_archives_with_unsafe_names_are_refused_by_profiles_that_say_so(
+def test_archives_with_unsafe_names_are_refused_unless_the_profile_accepts_them(
     facts: dict[str, Any], rule: str | None
 ) -> None:
     free = {"max_archive_entries": 0, "max_unpacked_size": 0, "max_archive_ratio": 0}
-    refused = verdict(ArchiveRules, free | {"unsafe_names": False}, mime_type="application/zip", **facts)
+    by_default = {"unsafe_names": Profile("ours").unsafe_names}
+    refused = verdict(ArchiveRules, free | by_default, mime_type="application/zip", **facts)
     assert (refused and refused.rule) == rule
     assert verdict(ArchiveRules, free, mime_type="application/zip", **facts) is None
     assert "archive_rules" in steps_of(replace(BARE, unsafe_names=False), "application/zip")
@@ -126,9 +127,31 @@ def test_more_pixels_than_can_be_stored_are_refused() -> None:
     assert (rejection.rule, rejection.actual) == ("pixels", 2**53 - 1)
 
 
+@pytest.mark.parametrize(
+    ("facts", "refused"),
+    [
+        ({"width": 24_495, "height": 24_495}, True),
+        ({"width": 24_494, "height": 24_494}, False),
+        ({"width": 600_000_001, "height": 1}, True),
+        ({}, False),
+    ],
+)
+def test_images_of_too_many_pixels_are_refused_by_default(facts: dict[str, Any], refused: bool) -> None:
+    """An image whose size is not known is not: the limit is nobody's choice."""
+    limits = {"max_pixels": Profile("ours").max_pixels}
+    for also in ({}, {"max_pages": 5}):
+        rejection = verdict(PixelRules, limits | also, **facts)
+        assert (rejection is not None and rejection.rule == "pixels") == refused
+
+
 def test_the_rule_steps_are_planned_only_for_profiles_with_rules() -> None:
     ours = Profile("ours")
-    assert not {"content_rules", "archive_rules"} & steps_of(ours, "image/png")
+    rules = {"content_rules", "archive_rules", "pixel_rules"}
+    assert rules & steps_of(ours, "image/png") == {"pixel_rules"}
+    assert rules & steps_of(ours, "text/plain") == set()
+    assert rules & steps_of(replace(ours, max_pages=1), "image/png") == {"content_rules"}
+    assert rules & steps_of(replace(ours, max_pixels=7), "image/png") == {"content_rules"}
+    assert rules & steps_of(replace(ours, max_pixels=0), "image/png") == set()
     assert {"content_rules", "archive_rules"} & steps_of(ours, "application/zip") == {"archive_rules"}
     assert "archive_rules" in steps_of(ours, "application/vnd.openxmlformats-officedocument.wordprocessingml.document")
     assert "archive_rules" not in steps_of(BARE, "application/zip")

@@ -36,7 +36,7 @@ NOT_RUN = {"console", "json", "nginx", "output", "text", "toml"}
 #: Every Python file of the repository, as ``/path``.
 MODULES = [
     f"/{path.relative_to(ROOT)}"
-    for top in ("src", "tests", "benchmarks", "docs")
+    for top in ("src", "tests", "benchmarks", "docs", "examples")
     for path in (ROOT / top).rglob("*.py")
     if "node_modules" not in path.parts
 ]

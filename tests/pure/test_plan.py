@@ -14,7 +14,7 @@ from windlass.processing.registry import installed
 OURS = [step.about for name, step in installed().items() if type(step).__module__.startswith("windlass.")]
 INTAKE = ["size", "checksum", "duplicate", "type", "type_rules"]
 #: They compare facts with the profile and read nothing.
-RULES = ["content_rules", "archive_rules", "malware_limits"]
+RULES = ["content_rules", "pixel_rules", "archive_rules", "malware_limits"]
 
 
 def names(mime_type: str | None, **profile: object) -> list[str]:

@@ -6,14 +6,17 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
 from windlass.accounts import users
 from windlass.accounts.models import ApiToken, Grant, SignIn, Ticket
 from windlass.accounts.scopes import parse_scopes, scopes_text
-from windlass.accounts.tokens import save_with_new_secret
+from windlass.accounts.tokens import revoke_token, save_with_new_secret
 from windlass.database.read_only_admin import ReadOnly
+from windlass.database.record_admin import RecordAdmin, user_names
+from windlass.kernel.clock import now
 from windlass.kernel.principals import Scope
 
 
@@ -46,19 +49,49 @@ class NewTokenForm(forms.ModelForm):  # type: ignore[type-arg]  # takes no param
         return scopes
 
 
-@admin.register(ApiToken)
-class ApiTokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
-    """List, create and revoke tokens. The token is shown once, in the reply to its creation."""
+class _OfUsers(RecordAdmin):
+    """A list whose rows belong to users, whose names one query reads."""
 
-    list_display = ["name", "owner", "scopes", "created_at", "last_used_at", "expires_at"]
-    list_filter = ["created_at", "expires_at"]
-    search_fields = ["name"]
-    fields = ["owner", "name", "scopes", "created_at", "last_used_at", "expires_at"]
-    readonly_fields = ["owner", "scopes", "created_at", "last_used_at"]
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        changelist = super().get_changelist_instance(request)
+        names = user_names({row.user_id for row in changelist.result_list})
+        for row in changelist.result_list:
+            row.user_name = names.get(row.user_id, "deleted")
+        return changelist
 
     @admin.display(description="user")
-    def owner(self, token: ApiToken) -> str:
-        return _name_of(token.user_id)
+    def user_name(self, row: Any) -> str:
+        known = getattr(row, "user_name", None)
+        return known if known is not None else user_names([row.user_id]).get(row.user_id, "deleted")
+
+
+@admin.register(ApiToken)
+class ApiTokenAdmin(_OfUsers):
+    """List, create and revoke tokens. The token is shown once, in the reply to its creation."""
+
+    list_display = ["__str__", "user_name", "scopes", "created_at", "last_used_at", "expires_at", "state"]
+    list_filter = ["created_at", "expires_at"]
+    search_fields = ["name"]
+    id_fields = ()
+    actions = ["revoke_selected"]
+    fields = ["user_name", "name", "scopes", "created_at", "last_used_at", "expires_at"]
+    readonly_fields = ["user_name", "scopes", "created_at", "last_used_at"]
+
+    @admin.display(description="state")
+    def state(self, token: ApiToken) -> str:
+        return "expired" if token.expires_at is not None and token.expires_at <= now() else "valid"
+
+    @admin.action(description="Revoke selected tokens: they are invalid at once", permissions=["delete"])
+    def revoke_selected(self, request: HttpRequest, selected: QuerySet[ApiToken]) -> None:
+        revoked = sum(revoke_token(number) for number in selected.values_list("pk", flat=True))
+        self.message_user(request, f"{revoked} {'token is' if revoked == 1 else 'tokens are'} revoked.")
+
+    def get_actions(self, request: HttpRequest) -> Any:
+        """Without Django's action, which would delete tokens without an entry in the audit log."""
+        return {name: action for name, action in super().get_actions(request).items() if name != "delete_selected"}
+
+    def delete_model(self, request: HttpRequest, obj: ApiToken) -> None:
+        revoke_token(obj.pk)
 
     def get_fields(self, request: HttpRequest, obj: ApiToken | None = None) -> Any:
         return self.fields if obj else ["username", "name", "scopes", "expires_at"]
@@ -87,42 +120,35 @@ class ApiTokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # takes no par
 
 
 @admin.register(SignIn)
-class SignInAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
+class SignInAdmin(_OfUsers):
     """List the sign-ins; deleting one ends it."""
 
-    list_display = ["id", "owner", "created_at", "refreshed_at", "expires_at"]
+    list_display = ["id", "user_name", "created_at", "refreshed_at", "expires_at"]
     list_filter = ["created_at"]
-    fields = ["owner", "created_at", "refreshed_at", "expires_at"]
-    readonly_fields = ["owner", "created_at", "refreshed_at", "expires_at"]
-
-    @admin.display(description="user")
-    def owner(self, sign_in: SignIn) -> str:
-        return _name_of(sign_in.user_id)
+    fields = ["user_name", "created_at", "refreshed_at", "expires_at"]
+    readonly_fields = ["user_name", "created_at", "refreshed_at", "expires_at"]
 
     def has_add_permission(self, request: HttpRequest, obj: SignIn | None = None) -> bool:
         return False
 
 
 @admin.register(Ticket)
-class TicketAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
+class TicketAdmin(ReadOnly, RecordAdmin):
     """Tickets that have not been used; those that have are deleted."""
 
-    list_display = ["owner", "staff", "expires_at"]
+    list_display = ["owner_link", "staff", "expires_at"]
+    id_fields = ()
     fields = ["owner", "staff", "expires_at"]
 
 
-def _name_of(user_id: Any) -> str:
-    user = users.get_user(user_id)
-    return user.get_username() if user else "deleted"
-
-
 @admin.register(Grant)
-class GrantAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
-    """Grants are created by `POST /uploads/grants/`."""
+class GrantAdmin(RecordAdmin):
+    """Grants are created by `POST /uploads/grants/`; deleting one revokes it."""
 
-    list_display = ["id", "owner", "profile", "reference", "upload_id", "created_at", "expires_at"]
-    list_filter = ["profile", "expires_at"]
-    search_fields = ["id", "owner", "reference", "upload_id"]
+    list_display = ["id", "owner_link", "profile", "reference", "upload_id", "created_at", "expires_at"]
+    list_filter = [("upload_id", admin.EmptyFieldListFilter), "expires_at"]
+    id_fields = ("id", "upload_id")
+    search_fields = ["owner", "reference", "profile"]
     fields = ["owner", "profile", "max_size", "reference", "origin", "upload_id", "created_at", "expires_at"]
     readonly_fields = ["owner", "profile", "max_size", "reference", "origin", "upload_id", "created_at", "expires_at"]
 

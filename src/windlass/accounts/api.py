@@ -43,6 +43,7 @@ from windlass.accounts.owner_data import (
     sessions_of,
     user_of,
 )
+from windlass.accounts.page_users import principal_of_user
 from windlass.accounts.permission_rule import readable_by_owner
 from windlass.accounts.revocation import listen_for_revocations
 from windlass.accounts.sessions import begin_for_user, begin_with_password, begin_with_token, end_session, has_token
@@ -61,6 +62,7 @@ from windlass.accounts.users import (
     is_staff_owner,
     list_users,
     may_sign_in,
+    name_of_owner,
     set_active,
     user_name,
 )
@@ -123,10 +125,12 @@ __all__ = [
     "list_users",
     "listen_for_revocations",
     "may_sign_in",
+    "name_of_owner",
     "needs_no_database",
     "owner_named",
     "owner_rows",
     "presented_credential",
+    "principal_of_user",
     "prune_grants",
     "prune_sign_ins",
     "prune_tickets",

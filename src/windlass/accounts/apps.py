@@ -11,7 +11,7 @@ class AccountsConfig(AppConfig):
         from django.contrib.auth import get_user_model
         from django.db.models.signals import pre_delete
 
-        from windlass.accounts import audited_sign_ins, permission_rule, revocation
+        from windlass.accounts import audited_sign_ins, audited_users, permission_rule, revocation
         from windlass.accounts.tokens import delete_tokens_of_user
 
         pre_delete.connect(
@@ -21,4 +21,5 @@ class AccountsConfig(AppConfig):
         )
         revocation.connect()
         audited_sign_ins.connect()
+        audited_users.connect()
         permission_rule.check_rule()

@@ -12,7 +12,7 @@ from django.contrib.auth import SESSION_KEY, get_user_model
 from django.db.models import Q, QuerySet
 from django.utils.module_loading import import_string
 
-from windlass.accounts import users
+from windlass.accounts import audited_users, users
 from windlass.accounts.models import ApiToken, Grant, SignIn, Ticket
 from windlass.accounts.proofs import TOKEN_OF_SESSION
 from windlass.kernel.principals import USER_PREFIX, owner_of_user
@@ -69,7 +69,8 @@ def delete_user(owner: str) -> bool:
         return False
     for entries in _history_of(user):
         entries.delete()
-    user.delete()
+    with audited_users.unrecorded():
+        user.delete()
     return True
 
 

@@ -81,8 +81,12 @@ def begin_with_token(request: HttpRequest, token: str) -> Principal:
 
 def end_session(request: HttpRequest) -> None:
     """Sign the browser out. Nothing happens where nobody is signed in. Blocks on the database."""
-    if hasattr(request, "session"):
-        logout(request)
+    if not hasattr(request, "session"):
+        return
+    of_token = principal_of_session(request) if has_token(request) else None
+    logout(request)
+    if of_token is not None:
+        _audit(AuditAction.SIGN_IN_ENDED, of_token.owner)
 
 
 def has_token(request: HttpRequest) -> bool:

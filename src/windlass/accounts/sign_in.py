@@ -18,11 +18,14 @@ from django.http import HttpRequest
 
 from windlass import conf
 from windlass.accounts import users
+from windlass.accounts.audited_sign_ins import REFRESH_TOKEN, record_for_user
 from windlass.accounts.json_web_tokens import access_tokens
 from windlass.accounts.json_web_tokens.verification import Header
 from windlass.accounts.models import SignIn
 from windlass.accounts.password_backend import authenticate_limited
 from windlass.accounts.proofs import proof_of_sign_in
+from windlass.database.connection import atomic
+from windlass.events.api import AuditAction
 from windlass.kernel.clock import now
 from windlass.kernel.principals import CredentialKind, Principal, owner_of_user
 from windlass.kernel.problem_types import InvalidToken, Unauthenticated
@@ -63,11 +66,16 @@ def refresh(token: str) -> SignInTokens:
     if row is None or user is None:
         raise InvalidToken("This refresh token is unknown, its sign-in has ended, or its user may not sign in.")
     new_secret, moment = secrets.token_urlsafe(32), now()
-    changed = SignIn.objects.filter(pk=row.pk, digest=_digest(secret)).update(
-        digest=_digest(new_secret), refreshed_at=moment, expires_at=moment + _lifetime()
-    )
+    with atomic():
+        changed = SignIn.objects.filter(pk=row.pk, digest=_digest(secret)).update(
+            digest=_digest(new_secret), refreshed_at=moment, expires_at=moment + _lifetime()
+        )
+        if changed:
+            record_for_user(AuditAction.SIGN_IN_REFRESHED, user, credential=REFRESH_TOKEN)
+        else:
+            row.delete()
+            record_for_user(AuditAction.SIGN_IN_REUSED, user)
     if not changed:
-        row.delete()
         raise InvalidToken("This refresh token has been used before: the sign-in has ended. Sign in again.")
     return _tokens(row, user, new_secret)
 
@@ -76,7 +84,11 @@ def end_sign_in(token: str) -> None:
     """End the sign-in of this refresh token; nothing happens if there is none (RFC 7009, 2.2)."""
     row, _ = _find(token)
     if row is not None:
-        row.delete()
+        with atomic():
+            row.delete()
+            user = users.get_user(row.user_id)
+            if user is not None:
+                record_for_user(AuditAction.SIGN_IN_ENDED, user, credential=REFRESH_TOKEN)
 
 
 def principal_of_access_token(token: str, header: Header) -> Principal:

@@ -79,8 +79,9 @@ def set_active(user: Any, *, active: bool) -> None:
     Raises UserError where the model does not allow it.
     """
     try:
-        user.is_active = active
-        user.save()
+        with transaction.atomic(using=router.db_for_write(get_user_model())):
+            user.is_active = active
+            user.save()
     except (AttributeError, TypeError):
         pass  # a read-only property of the project's model: the check below reports it
     stored = get_user(user.pk)
@@ -96,6 +97,12 @@ def is_staff(user: Any) -> bool:
 def user_name(key: Any) -> str | None:
     """The name that the user of this primary key signs in with; None if there is no such user, or for the key None."""
     user = None if key is None else get_user(key)
+    return None if user is None else str(user.get_username())
+
+
+def name_of_owner(owner: str) -> str | None:
+    """The name that the owner (``kernel.principals``) signs in with; None if it is no user, or the user was deleted."""
+    user = find_by_key(owner.removeprefix(USER_PREFIX)) if owner.startswith(USER_PREFIX) else None
     return None if user is None else str(user.get_username())
 
 

@@ -13,8 +13,10 @@ from windlass.cli.backup import backup, backups_group, restore
 from windlass.cli.circuit_breakers import breaker_group
 from windlass.cli.dead_letters import dead_group
 from windlass.cli.doctor import doctor
+from windlass.cli.download import download
 from windlass.cli.files import files_group, trash_group
 from windlass.cli.move import move
+from windlass.cli.open_page import open_page
 from windlass.cli.owner import owner_group
 from windlass.cli.processes import scheduler, web, worker
 from windlass.cli.profiles_and_plan import plan, profiles
@@ -23,15 +25,15 @@ from windlass.cli.serve import serve
 from windlass.cli.server_setup import check, encryption_key, migrate
 from windlass.cli.service_level import level_group
 from windlass.cli.sweep import sweep
-from windlass.cli.transfers import download, upload
+from windlass.cli.upload import upload
 from windlass.cli.verify import verify
+from windlass.cli.watch import watch
 from windlass.cli.webhooks import webhook_group
 
 app = typer.Typer(
     name="windlass",
     help="Receives files of any size over any network, verifies their type by content, and serves them safely.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
@@ -54,9 +56,10 @@ def windlass(
 # In the order in which ``windlass --help`` lists them.
 for command in (
     *(serve, web, worker, scheduler, migrate, check, encryption_key),
-    *(upload, download, move, plan, profiles, sweep, verify, backup, restore, doctor),
+    *(upload, download, watch, move, plan, profiles, sweep, verify, backup, restore, doctor),
 ):
     app.command()(command)
+app.command("open")(open_page)
 app.add_typer(user_group, name="user")
 app.add_typer(token_group, name="token")
 app.add_typer(files_group, name="files")

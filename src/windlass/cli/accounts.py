@@ -35,6 +35,7 @@ def add_user(name: Name, staff: Staff = False, password_file: PasswordFile = Non
     """Create a user who can sign in at /admin/ and on the page. For an existing user only --staff is applied."""
     with existing_server(home):
         from windlass.accounts import api as accounts
+        from windlass.database.connection import atomic
 
         is_new = accounts.find_user(name) is None
         password = _read_password(password_file) if is_new else ""
@@ -46,7 +47,8 @@ def add_user(name: Name, staff: Staff = False, password_file: PasswordFile = Non
             user.set_password(password)
         if staff and getattr(user, "is_superuser", True) is False:
             user.is_superuser = True  # without it Django's admin shows staff nothing
-        user.save()
+        with atomic():
+            user.save()
     typer.echo(f"user {name} {'made' if is_new else 'was there already'}{', staff' * accounts.is_staff(user)}")
 
 
@@ -54,9 +56,12 @@ def add_user(name: Name, staff: Staff = False, password_file: PasswordFile = Non
 def change_password(name: Name, password_file: PasswordFile = None, home: Home = None) -> None:
     """Change a user's password. The user's sessions and sign-ins end; API tokens stay."""
     with existing_server(home):
+        from windlass.database.connection import atomic
+
         user = _find_user(name)
         user.set_password(_read_password(password_file))
-        user.save()
+        with atomic():
+            user.save()
 
 
 @user_group.command("disable")

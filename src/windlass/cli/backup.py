@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from windlass import conf
-from windlass.cli.environment import Home, existing_server, set_up_django, use_home
+from windlass.cli.environment import Home, act_as_command, existing_server, set_up_django, use_home
 from windlass.cli.errors import CommandError, database_errors
 from windlass.cli.output import JsonOption, json_line, printable, size_text
 from windlass.cli.signals import INTERRUPTED, stop_event
@@ -142,6 +142,7 @@ def restore(
         with locked(source, shared=True):
             chosen = manifest.find_backup(location, backup_id or (mark.backup if mark else None))
             set_up_django()
+            act_as_command()
             with database_errors():
                 from windlass.cli.progress import transfer
                 from windlass.operations.backup import restore as restoring

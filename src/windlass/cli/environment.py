@@ -57,12 +57,17 @@ def existing_server(home: Path | None) -> Iterator[conf.Settings]:
     """
     settings = use_home(home, create=False)
     set_up_django()
-    set_acting_caller(ActingCaller(f"os:{_user_of_this_machine()}", credential=COMMAND))
+    act_as_command()
     from windlass.cli.wait_for_services import wait_for_database
 
     wait_for_database()
     with database_errors():
         yield settings
+
+
+def act_as_command() -> None:
+    """From now on this process acts for the person who runs it."""
+    set_acting_caller(ActingCaller(f"os:{_user_of_this_machine()}", credential=COMMAND))
 
 
 def _user_of_this_machine() -> str:

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
+from windlass.cli.exit_codes import ExitCode
+
 #: Exit code for bad settings, bad arguments, and services that cannot be reached. It is the code that Typer uses.
-USAGE_ERROR = 2
+USAGE_ERROR = int(ExitCode.USAGE)
 
 
 class CommandError(Exception):

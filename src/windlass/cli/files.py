@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from windlass.cli.exit_codes import ExitCode
 from windlass.cli.output import JsonOption, has_failed, json_line, outcome_line, printable, size_text
 from windlass.cli.server_connection import FileId, FileIds, ServerOption, TokenOption, connected_client
 
@@ -19,19 +20,43 @@ trash_group = typer.Typer(no_args_is_help=True, help="The trash of a server: lis
 
 @files_group.command("list")
 def list_files(
-    status: Annotated[str | None, typer.Option(help="Only files in this status, such as READY.")] = None,
+    status: Annotated[
+        list[str] | None, typer.Option(help="Only files in this status, such as READY. Repeatable.")
+    ] = None,
+    kind: Annotated[str | None, typer.Option(help="Only this kind, such as image, video, pdf or archive.")] = None,
     mime_type: Annotated[str | None, typer.Option("--type", help="Only this type; image/* works.")] = None,
     reference: Annotated[str | None, typer.Option(help="Only files with this reference.")] = None,
-    search: Annotated[str | None, typer.Option(help="Only files whose name contains this.")] = None,
+    search: Annotated[
+        str | None, typer.Option(help="Only files whose name, title, author or tags contain this.")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option("--from", metavar="DAY", help="Only files of this day (UTC) or later.")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--to", metavar="DAY", help="Only files of this day (UTC) or earlier.")
+    ] = None,
+    owner: Annotated[str | None, typer.Option(help="Only the files of this owner, such as user:7.")] = None,
+    sort: Annotated[
+        str | None, typer.Option(metavar="ORDER", help="Such as name or -size; - is descending. Default: -created.")
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, help="Maximum number of files.")] = 50,
     as_json: JsonOption = False,
     server: ServerOption = None,
     token: TokenOption = None,
 ) -> None:
-    """Newest first, one file per line: id, status, size, type, name."""
+    """One file per line, newest first: id, status, size, type, name."""
     with connected_client(server, token) as client:
         matching = client.files(
-            status=status, mime_type=mime_type, reference=reference, q=search, limit=min(limit, 200)
+            status=status,
+            kind=kind,
+            mime_type=mime_type,
+            reference=reference,
+            q=search,
+            from_=since,
+            to=until,
+            owner=owner,
+            sort=sort,
+            limit=min(limit, 200),
         )
         for file in islice(matching, limit):
             name = printable(file.original_filename)
@@ -72,12 +97,12 @@ def wait(
     server: ServerOption = None,
     token: TokenOption = None,
 ) -> None:
-    """Wait until processing has ended. Exit code 0 if the file is READY (or was released), else 1."""
+    """Wait until it is processed. Exit code 0 if the file is READY or was released, 3 after the timeout, else 1."""
     with connected_client(server, token) as client:
         file = client.wait(file_id, timeout)
         typer.echo(json_line(file.raw) if as_json else outcome_line(file))
         if has_failed(file):
-            raise typer.Exit(1)
+            raise typer.Exit(ExitCode.REFUSED)
 
 
 @files_group.command("text")

@@ -20,6 +20,11 @@ def json_line(document: Mapping[str, Any]) -> str:
     return json.dumps(document)
 
 
+def error_document(error: Exception) -> dict[str, Any]:
+    """The problem that the server answered with; ``detail`` alone where the error is not the server's."""
+    return dict(getattr(error, "problem", {})) or {"detail": str(error)}
+
+
 def printable(text: str) -> str:
     """Replace characters that could control a terminal: names come from whoever uploaded the file."""
     return "".join(each if each.isprintable() else " " for each in text)

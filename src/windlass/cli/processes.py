@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -114,9 +116,20 @@ def scheduler(home: Home = None, supervisor_pipe: SupervisorPipe = None) -> None
     stop = stop_requests.requested
     stop_requests.action = drain_action(stop.set, within=2 * scheduling.STOP_SECONDS)
     try:
-        scheduling.run(stop)
+        scheduling.run(stop, _tasks_of_project())
     finally:
         telemetry.stop()
+
+
+def _tasks_of_project() -> list[Callable[[threading.Event], None]]:
+    """What the scheduler does for the project that Windlass is an app of."""
+    from django.apps import apps
+
+    if not apps.is_installed("windlass.django"):
+        return []
+    from windlass.django import signals
+
+    return [signals.run]
 
 
 def _stages(queues: str) -> list[Stage]:

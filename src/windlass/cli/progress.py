@@ -53,29 +53,50 @@ class FiguresColumn(ProgressColumn):
     def render(self, task: Task) -> Text:
         if task.fields["doing"]:
             return Text(task.fields["doing"])
-        figures = f"{size_text(task.completed)} of {size_text(task.total or 0)}"
+        total = "" if task.total is None else f" of {size_text(task.total)}"
+        figures = f"{size_text(task.completed)}{total}"
         if task.speed:
             figures += f"  {size_text(task.speed)}/s"
         if task.time_remaining:
-            figures += f"  {int(task.time_remaining)} s left"
+            figures += f"  {time_text(task.time_remaining)} left"
         return Text(figures)
 
 
+def time_text(seconds: float) -> str:
+    """``40 s``, ``3 min 05 s`` or ``2 h 10 min``."""
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+
+
 class Bars:
-    """Rich's progress bars."""
+    """Rich's progress bars: one for each file in transfer, and the last one for all of them."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._tasks: dict[str, TaskID] = {}
         self._sent: dict[str, int] = {}
+        self._total: TaskID | None = None
+        self._files = self._done = 0
+
+    def expect(self, files: int, size: int) -> None:
+        """Show the progress of all files together, if there are several. ``size`` is 0 where it is not known."""
+        if files > 1:
+            self._files = files
+            self._total = self._progress.add_task(f"0 of {files} files", total=size or None, doing="")
 
     def sent(self, name: str, sent: int, total: int) -> None:
         task, before = self._task(name), self._sent.get(name, 0)
         if 0 <= sent - before < RESUMED_STEP:
-            self._progress.update(task, completed=sent, total=total)
+            self._progress.update(task, completed=sent, total=total or None)
         else:
-            self._progress.reset(task, completed=sent, total=total)
+            self._progress.reset(task, completed=sent, total=total or None)
         self._sent[name] = sent
+        if self._total is not None:
+            self._progress.update(self._total, advance=sent - before)
 
     def working(self, name: str, status: Status) -> None:
         running = [step.name for step in status.steps if step.state == "running"]
@@ -93,7 +114,15 @@ class Bars:
             typer.echo(text)
 
     def remove(self, name: str) -> None:
-        self._progress.remove_task(self._task(name))
+        if name in self._tasks:
+            self._progress.remove_task(self._tasks.pop(name))
+        if self._total is not None:
+            self._done += 1
+            self._progress.update(self._total, description=f"{self._done} of {self._files} files")
+
+    def summary(self, text: str | None) -> None:
+        if text is not None:
+            self._progress.console.print(text, markup=False)
 
     def _task(self, name: str) -> TaskID:
         if name not in self._tasks:
@@ -109,11 +138,13 @@ class Lines:
         self._printed: dict[str, tuple[int, float]] = {}
         self._stage: dict[str, str] = {}
 
+    def expect(self, files: int, size: int) -> None:
+        """Lines say nothing of what is to come."""
+
     def sent(self, name: str, sent: int, total: int) -> None:
         printed, at = self._printed.setdefault(name, (-1, self._clock()))
         if sent != printed and (sent == total or self._clock() - at >= LINE_INTERVAL_SECONDS):
-            percent = 100 * sent // total if total else 100
-            self.notice(name, f"{percent} % ({size_text(sent)} of {size_text(total)})")
+            self.notice(name, _share(sent, total))
             self._printed[name] = sent, self._clock()
 
     def working(self, name: str, status: Status) -> None:
@@ -130,9 +161,20 @@ class Lines:
     def remove(self, name: str) -> None:
         """Lines stay."""
 
+    def summary(self, text: str | None) -> None:
+        if text is not None:
+            self._console.print(text, markup=False)
+
 
 #: Shows several transfers, each identified by its name.
 Display = Bars | Lines
+
+
+def _share(sent: int, total: int) -> str:
+    """What was sent; of a stream whose end is not known, the bytes alone."""
+    if not total:
+        return size_text(sent)
+    return f"{100 * sent // total} % ({size_text(sent)} of {size_text(total)})"
 
 
 def _label(name: str) -> str:

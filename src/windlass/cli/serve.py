@@ -14,6 +14,7 @@ from windlass.cli.environment import Home, use_home
 from windlass.cli.errors import CommandError
 from windlass.cli.listening_socket import browser_url, listen, require_loopback_in_open_mode
 from windlass.cli.processes import Host, Port, require_sandbox
+from windlass.cli.running_server import publish_address
 from windlass.cli.signals import StopRequests, exit_at_once
 from windlass.cli.supervisor import DRAIN_SECONDS, Program, Supervisor
 from windlass.conf import first_run_key
@@ -38,6 +39,7 @@ def serve(host: Host = "127.0.0.1", port: Port = 8000, home: Home = None) -> Non
     require_no_mark(settings.windlass_home)
     listener = listen(host, port)
     port = listener.getsockname()[1]
+    publish_address(settings.windlass_home, browser_url(host, port))
     # The same name at each start of this home: a process frees what an earlier process of its name still held.
     name_suffix = hashlib.sha256(os.fsencode(settings.windlass_home.resolve())).hexdigest()[:12]
     supervisor = Supervisor(

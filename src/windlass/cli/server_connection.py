@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from windlass.cli.exit_codes import ExitCode
 from windlass.cli.output import printable
 from windlass.conf import BadSetting, reader
 
@@ -53,7 +54,7 @@ def server_and_token(server: str | None, token: str | None) -> tuple[str, str | 
 
 @contextmanager
 def connected_client(server: str | None, token: str | None) -> Iterator[Client]:
-    """Yield a client. An error of the client ends the command with its message and exit code 1."""
+    """Yield a client. An error of the client ends the command with its message, and REFUSED or TRY_AGAIN."""
     from windlass.client import Client, WindlassError
 
     try:
@@ -65,7 +66,17 @@ def connected_client(server: str | None, token: str | None) -> Iterator[Client]:
             yield client
         except (WindlassError, OSError) as error:
             typer.echo(f"windlass: {error_text(error)}", err=True)
-            raise typer.Exit(1) from error
+            raise typer.Exit(exit_code_of(error)) from error
+
+
+def exit_code_of(error: Exception) -> ExitCode:
+    """TRY_AGAIN where the same command may succeed later."""
+    from windlass.client import GaveUp, ServerFailed, WaitTimeout, WindlassError
+
+    if isinstance(error, GaveUp | WaitTimeout | ServerFailed):
+        return ExitCode.TRY_AGAIN
+    is_busy = isinstance(error, WindlassError) and error.status in (408, 423, 429)
+    return ExitCode.TRY_AGAIN if is_busy else ExitCode.REFUSED
 
 
 def error_text(error: Exception) -> str:

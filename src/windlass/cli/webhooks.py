@@ -67,6 +67,60 @@ def add(
             typer.echo(f"{endpoint.id}\n{endpoint.secret}")
 
 
+@webhook_group.command("update")
+def update(
+    webhook_id: WebhookId,
+    url: Annotated[str | None, typer.Option(metavar="URL", help="Where events are sent from now on.")] = None,
+    types: Annotated[
+        list[str] | None,
+        typer.Option("--type", metavar="TYPE", help="An event type, instead of those before; may be repeated."),
+    ] = None,
+    enabled: Annotated[
+        bool | None,
+        typer.Option("--enable/--disable", help="Whether it is sent anything. A disabled one misses the events."),
+    ] = None,
+    as_json: JsonOption = False,
+    home: Home = None,
+) -> None:
+    """Change the URL or the event types of a webhook, disable it, or enable it again; print it."""
+    if url is None and not types and enabled is None:
+        raise typer.BadParameter("name what to change: --url, --type, --enable or --disable")
+    with existing_server(home) as settings:
+        from windlass.accounts.api import MayNotFollow, require_may_follow
+        from windlass.database.connection import atomic
+        from windlass.events import api as events
+
+        endpoint = _find(webhook_id)
+        try:
+            checked = events.checked_types(types) if types else None
+            if checked is not None:
+                require_may_follow(endpoint.owner, checked, all_owners=endpoint.all_owners)
+            if url is not None:
+                events.check_target(url, settings.webhook_allowed_networks)
+            with atomic():
+                endpoint = events.change_endpoint(endpoint, url=url, types=checked, enabled=enabled)
+        except (MayNotFollow, events.TypesRefused, events.TargetRefused) as refused:
+            raise CommandError(str(refused)) from refused
+        typer.echo(json_line(_document(endpoint)) if as_json else _line(endpoint))
+
+
+@webhook_group.command("rotate-secret")
+def rotate_secret(webhook_id: WebhookId, as_json: JsonOption = False, home: Home = None) -> None:
+    """Make a new secret, and print it. It is not shown again; for a while the one before signs as well."""
+    with existing_server(home):
+        from windlass.database.connection import atomic
+        from windlass.events import api as events
+        from windlass.kernel.clock import rfc3339
+
+        with atomic():
+            endpoint = events.rotate_secret(_find(webhook_id))
+        if as_json:
+            secrets = {"secret": endpoint.secret, "old_secret_until": rfc3339(endpoint.old_secret_until)}
+            typer.echo(json_line(_document(endpoint) | secrets))
+        else:
+            typer.echo(endpoint.secret)
+
+
 @webhook_group.command("remove")
 def remove(webhook_id: WebhookId, home: Home = None) -> None:
     """Delete a webhook and the record of its deliveries."""

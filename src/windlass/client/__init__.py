@@ -1,11 +1,15 @@
-"""The Python client of Windlass: resumable uploads, verified downloads, records. It needs httpx and no server settings.
+"""The Python client of Windlass: resumable uploads, verified downloads, records, events.
+
+It needs httpx and no server settings.
 
 with Client("http://127.0.0.1:8000") as client:
     file = client.upload("report.pdf")
     print(client.wait(file.id).status)
 """
 
-from windlass.client.clients import DEFAULT_SERVER, AsyncClient, Client
+from windlass.client.api_calls import FileFilters
+from windlass.client.async_client import AsyncClient
+from windlass.client.credentials import Password, RefreshToken
 from windlass.client.errors import (
     BadAnswer,
     ChecksumMismatch,
@@ -22,8 +26,21 @@ from windlass.client.errors import (
     WaitTimeout,
     WindlassError,
 )
-from windlass.client.models import END_STATES, Check, File, Rejection, Rendition, SignedUrl, Status, Step
-from windlass.client.upload import UploadOptions
+from windlass.client.http_exchange import DEFAULT_SERVER
+from windlass.client.models import (
+    END_STATES,
+    Check,
+    Event,
+    File,
+    Rejection,
+    Rendition,
+    SignedUrl,
+    Status,
+    Step,
+    UploadOutcome,
+)
+from windlass.client.sync_client import Client
+from windlass.client.upload_settings import UploadOptions, UploadSettings
 
 __all__ = [
     "DEFAULT_SERVER",
@@ -34,11 +51,15 @@ __all__ = [
     "ChecksumMismatch",
     "Client",
     "Conflict",
+    "Event",
     "File",
+    "FileFilters",
     "GaveUp",
     "Gone",
     "Invalid",
     "NotFound",
+    "Password",
+    "RefreshToken",
     "Refused",
     "Rejection",
     "Rendition",
@@ -50,6 +71,8 @@ __all__ = [
     "TooLarge",
     "Unauthenticated",
     "UploadOptions",
+    "UploadOutcome",
+    "UploadSettings",
     "WaitTimeout",
     "WindlassError",
 ]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
+from typing import Any, TypedDict, TypeVar
 from urllib.parse import urlencode
 
 from windlass.client.effects import Flow, Response, Sleep
@@ -29,11 +30,40 @@ def get_status(server: Server, file_id: str, retry_budget: RetryBudget) -> Flow[
     return parse(status_of, response)
 
 
-def list_url(server: Server, filters: Mapping[str, Any]) -> str:
-    """Return the URL of a list's first page. Filters that are None are left out."""
-    given = {name: value for name, value in filters.items() if value is not None}
-    query = urlencode({name: str(value).lower() if isinstance(value, bool) else value for name, value in given.items()})
+class FileFilters(TypedDict, total=False):
+    """The keyword arguments of ``files``. A filter that is None is left out.
+
+    ``status``: one or several. ``kind``: such as ``image`` or ``spreadsheet``. ``mime_type``: the detected type;
+    ``image/*`` matches all images. ``q``: a part of the name, title, author or tags. ``from_`` and ``to``: files
+    created then or later, and earlier; a day is meant in UTC, and ``to`` includes it. ``owner``: only the files of one
+    owner, such as ``user:7``. ``trashed``: True lists the trash. ``sort``: such as ``name`` or ``-size``; default
+    ``-created``, newest first. ``limit``: files that one request returns.
+    """
+
+    status: str | Sequence[str] | None
+    kind: str | None
+    mime_type: str | None
+    reference: str | None
+    q: str | None
+    from_: date | str | None
+    to: date | str | None
+    owner: str | None
+    trashed: bool | None
+    sort: str | None
+    limit: int | None
+
+
+def list_url(server: Server, filters: FileFilters) -> str:
+    """Return the URL of a list's first page."""
+    given = {name.rstrip("_"): _query_value(value) for name, value in filters.items() if value is not None}
+    query = urlencode(given, doseq=True)
     return server.url("files") + (f"?{query}" if query else "")
+
+
+def _query_value(value: object) -> object:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return value.isoformat() if isinstance(value, date) else value
 
 
 def get_page(server: Server, url: str, retry_budget: RetryBudget) -> Flow[Page]:

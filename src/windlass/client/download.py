@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from windlass.client.api_calls import get_file
-from windlass.client.effects import BLOCK_SIZE, ConnectionFailure, Flow, Outcome, Request, Response, Sleep, call, send
+from windlass.client.effects import BLOCK_SIZE, ConnectionFailure, Flow, Outcome, Request, Response, Sleep, call
 from windlass.client.errors import BadAnswer, ChecksumMismatch, error_of
 from windlass.client.models import File
 from windlass.client.retries import RetryBudget, failure
@@ -118,7 +118,8 @@ class Download:
 
     def _fetch(self, partial: PartialFile, file: File) -> Flow[None]:
         before = partial.received_size
-        outcome = yield from send(Request("GET", self._url, self._headers(partial, file), sink=partial))
+        request = Request("GET", self._url, self._headers(partial, file), sink=partial)
+        outcome = yield from self._server.send(request)
         if partial.received_size > before:
             self._retry_budget.note_progress()
         if isinstance(outcome, Response):
@@ -141,7 +142,7 @@ class Download:
             headers["Range"] = f"bytes={partial.received_size}-"
         if partial.received_size and file.checksum and self._url == self._download_url:
             headers["If-Range"] = f'"{file.checksum}"'
-        return self._server.headers(self._url, headers)
+        return headers
 
     def _check_length(self, partial: PartialFile, file: File) -> None:
         if partial.received_size > file.size:

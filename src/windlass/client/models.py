@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, TypeVar
 
+from windlass.client.upload_source import Readable
+
 T = TypeVar("T")
 
 #: Statuses in which no processing is pending or running.
@@ -114,6 +116,28 @@ class Status:
 
 
 @dataclass(frozen=True, slots=True)
+class Event:
+    """A change of state; reference/events.md lists the types. Progress has no ``id``: it is not recorded."""
+
+    id: int | None
+    type: str
+    file_id: str | None
+    upload_id: str | None
+    at: datetime
+    data: Mapping[str, Any]
+    raw: Mapping[str, Any] = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class UploadOutcome:
+    """What became of one source of ``upload_many``: the file, or the error that it failed with."""
+
+    source: Readable
+    file: File | None = None
+    error: Exception | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SignedUrl:
     """A download URL that needs no other credential until ``expires_at``."""
 
@@ -149,6 +173,10 @@ def file_of(data: Mapping[str, Any]) -> File:
 def status_of(data: Mapping[str, Any]) -> Status:
     steps = tuple(_build(Step, item) for item in data["steps"])
     return _build(Status, data, steps=steps, owed=tuple(data["owed"]), raw=data)
+
+
+def event_of(data: Mapping[str, Any]) -> Event:
+    return _build(Event, data, at=datetime.fromisoformat(data["at"]), raw=data)
 
 
 def signed_url_of(data: Mapping[str, Any]) -> SignedUrl:

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from windlass.client.effects import ConnectionFailure, Flow, Outcome, Request, Response, Sleep, send
+from windlass.client.effects import ConnectionFailure, Flow, Outcome, Request, Response, Sleep
 from windlass.client.errors import GaveUp, WindlassError, error_of, is_in_progress
 from windlass.client.server import Server
 
@@ -73,9 +73,9 @@ def send_with_retries(
     body = b"" if payload is None else json.dumps(payload).encode()
     kind = {"Content-Type": "application/json"} if body else {}
     key = {"Idempotency-Key": quoted(str(uuid.uuid4()))} if method == "POST" else {}
-    headers = server.headers(url, kind | key)
+    request = Request(method, url, kind | key, body)
     while True:
-        outcome = yield from send(Request(method, url, headers, body))
+        outcome = yield from server.send(request)
         if isinstance(outcome, Response):
             retry_budget.note_response()
             if 200 <= outcome.status < 300:

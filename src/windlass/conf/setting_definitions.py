@@ -604,7 +604,8 @@ class Settings:
     # Reverse proxies and other origins
     cors_allowed_origins: tuple[str, ...] = setting(
         (),
-        "Origins whose pages may call this server, such as `https://app.example.org`. `*`: any.",
+        "Origins whose pages may call this server, such as `https://app.example.org`. `*`: any; `null`: pages opened "
+        "from disk.",
         check=valid.origins,
     )
     trusted_proxies: tuple[str, ...] = setting(

@@ -22,6 +22,7 @@ from windlass.conf.loading import is_standalone, load
 from windlass.conf.private_files import open_to_others
 from windlass.conf.reader import BadSetting
 from windlass.conf.setting_definitions import Settings
+from windlass.conf.validators import ANY_ORIGIN, NULL_ORIGIN
 
 
 def check_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
@@ -47,9 +48,10 @@ def _check_modes(settings: Settings) -> Iterator[CheckMessage]:
             hint="List the hosts, or set AUTH_MODE=required.",
             id="windlass.W001",
         )
-    if not settings.credentials_required and "*" in settings.cors_allowed_origins:
+    if not settings.credentials_required and {ANY_ORIGIN, NULL_ORIGIN} & set(settings.cors_allowed_origins):
         yield Warning(
-            "AUTH_MODE is open and CORS_ALLOWED_ORIGINS allows any origin: every web page can use this server.",
+            "AUTH_MODE is open and CORS_ALLOWED_ORIGINS allows any origin, or null, which every page can have in a "
+            "sandboxed frame: every web page can use this server.",
             hint="List the origins, or set AUTH_MODE=required.",
             id="windlass.W005",
         )

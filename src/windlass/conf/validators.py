@@ -61,8 +61,12 @@ def body_memory(value: int) -> str | None:
     return None if value >= 32 else "it must be at least 32: one chunk in JSON takes 24"
 
 
+#: Any page, and the pages without an origin of their own: those opened from disk, and sandboxed frames of any page.
+ANY_ORIGIN, NULL_ORIGIN = "*", "null"
+
+
 def origins(value: tuple[str, ...]) -> str | None:
-    wrong = [each for each in value if each != "*" and not _ORIGIN.fullmatch(each)]
+    wrong = [each for each in value if each not in (ANY_ORIGIN, NULL_ORIGIN) and not _ORIGIN.fullmatch(each)]
     return f"{wrong[0]!r} is not an origin: scheme://host or scheme://host:port, in lower case" if wrong else None
 
 

@@ -3,54 +3,70 @@ Django admin, read-only. A circuit breaker can be reset, and the service level p
 
 from __future__ import annotations
 
-from django.contrib import admin
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from windlass.database.connection import atomic
 from windlass.database.read_only_admin import ReadOnly
+from windlass.database.record_admin import RecordAdmin
 from windlass.events.audit.models import AuditChain, AuditEntry, AuditIdentity, PendingAuditEntry
 from windlass.events.circuit_breakers import reset_circuit
 from windlass.events.level_reader import pin_service_level, release_service_level
-from windlass.events.models import CircuitBreaker, Delivery, Event, ServiceLevelState, WebhookEndpoint
+from windlass.events.models import CircuitBreaker, Delivery, Event, ServiceLevelState, ThroughputMinute, WebhookEndpoint
+from windlass.events.webhooks.deliveries import NotReplayable, add_test_delivery, replay_delivery
+from windlass.events.webhooks.endpoints import change_endpoint
 from windlass.resilience.service_level import ServiceLevel
 
 
 @admin.register(Event)
-class EventAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
-    list_display = ["id", "type", "owner", "file_id", "upload_id", "at"]
+class EventAdmin(ReadOnly, RecordAdmin):
+    list_display = ["id", "type", "owner_link", "file_link", "upload_id", "at", "request_id"]
     list_filter = ["type", "at"]
-    search_fields = ["file_id", "upload_id", "owner"]
+    id_fields = ("file_id", "upload_id")
+    search_fields = ["owner"]
 
 
 @admin.register(AuditEntry)
-class AuditEntryAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
-    list_display = ["sequence", "at", "action", "actor", "credential", "owner", "file_id", "subject", "request_id"]
+class AuditEntryAdmin(ReadOnly, RecordAdmin):
+    list_display = ["sequence", "at", "action", "actor", "credential", "owner", "file_link", "subject", "request_id"]
     list_filter = ["action", "credential", "at"]
     list_select_related = ["actor", "owner"]
-    search_fields = ["file_id", "upload_id", "subject", "request_id", "actor__name", "actor__address", "owner__name"]
+    id_fields = ("file_id", "upload_id")
+    search_fields = ["subject", "request_id", "actor__name", "actor__address", "owner__name"]
 
 
 @admin.register(PendingAuditEntry)
-class PendingAuditEntryAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
+class PendingAuditEntryAdmin(ReadOnly, RecordAdmin):
     """Usually empty: the sweep moves them into the chain every few seconds."""
 
-    list_display = ["id", "at", "action", "actor", "owner", "file_id"]
+    list_display = ["id", "at", "action", "actor", "owner_link", "file_link"]
+    id_fields = ("file_id", "upload_id")
 
 
 @admin.register(AuditIdentity)
-class AuditIdentityAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
+class AuditIdentityAdmin(ReadOnly, RecordAdmin):
     list_display = ["id", "name", "address", "erased_at"]
     search_fields = ["id", "name", "address"]
+    id_fields = ()
     exclude = ["salt"]
 
 
 @admin.register(AuditChain)
-class AuditChainAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
+class AuditChainAdmin(ReadOnly, RecordAdmin):
     list_display = ["sequence", "hash", "base_sequence", "base_hash"]
 
 
+@admin.register(ThroughputMinute)
+class ThroughputMinuteAdmin(ReadOnly, RecordAdmin):
+    list_display = ["minute", "uploads", "bytes", "ready", "rejected", "failed"]
+
+
 @admin.register(CircuitBreaker)
-class CircuitBreakerAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
+class CircuitBreakerAdmin(ReadOnly, RecordAdmin):
     """A breaker that never opened has no row."""
 
     list_display = ["name", "state", "failures", "successes", "opened_at", "trial_holder", "updated_at"]
@@ -69,7 +85,7 @@ class CircuitBreakerAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 @admin.register(ServiceLevelState)
-class ServiceLevelAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
+class ServiceLevelAdmin(ReadOnly, RecordAdmin):
     """The one row is there once a scheduler or web process has evaluated the level."""
 
     list_display = ["level", "pinned_level", "reason", "since", "evaluated_at"]
@@ -105,18 +121,68 @@ class ServiceLevelAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  
 
 
 @admin.register(WebhookEndpoint)
-class WebhookEndpointAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
+class WebhookEndpointAdmin(ReadOnly, RecordAdmin):
     """Without the secrets: they are shown to the owner once."""
 
-    list_display = ["id", "owner", "url", "enabled", "disabled_reason", "created_at"]
-    list_filter = ["enabled"]
-    search_fields = ["id", "owner", "url"]
+    list_display = ["id", "owner_link", "url", "enabled", "disabled_reason", "created_at"]
+    list_filter = ["enabled", "all_owners"]
+    search_fields = ["owner", "url"]
     exclude = ["secret", "old_secret"]
+    actions = ["enable_selected", "disable_selected", "test_selected"]
+
+    def has_change_webhook_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("windlass_events.change_webhookendpoint")
+
+    @admin.action(
+        description="Enable selected webhooks: they get the events from now on", permissions=["change_webhook"]
+    )
+    def enable_selected(self, request: HttpRequest, selected: QuerySet[WebhookEndpoint]) -> None:
+        self._switch(request, selected.filter(enabled=False), enabled=True)
+
+    @admin.action(description="Disable selected webhooks: nothing more is sent", permissions=["change_webhook"])
+    def disable_selected(self, request: HttpRequest, selected: QuerySet[WebhookEndpoint]) -> None:
+        self._switch(request, selected.filter(enabled=True), enabled=False)
+
+    @admin.action(description="Send a test event to selected webhooks", permissions=["change_webhook"])
+    def test_selected(self, request: HttpRequest, selected: QuerySet[WebhookEndpoint]) -> None:
+        _send(self, request, selected, add_test_delivery)
+
+    def _switch(self, request: HttpRequest, selected: QuerySet[WebhookEndpoint], *, enabled: bool) -> None:
+        endpoints = list(selected)
+        for endpoint in endpoints:
+            with atomic():
+                change_endpoint(endpoint, enabled=enabled)
+        self.message_user(request, f"Webhooks {'enabled' if enabled else 'disabled'}: {len(endpoints)}.")
 
 
 @admin.register(Delivery)
-class DeliveryAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
-    list_display = ["id", "endpoint", "event_id", "event_type", "state", "attempts", "created_at", "finished_at"]
-    list_filter = ["state", "event_type"]
+class DeliveryAdmin(ReadOnly, RecordAdmin):
+    list_display = [
+        *("id", "endpoint", "event_id", "event_type", "file_link", "state", "attempts"),
+        *("due_at", "created_at", "finished_at"),
+    ]
+    list_filter = ["state", "event_type", "created_at"]
     list_select_related = ["endpoint"]
-    search_fields = ["id", "endpoint__id", "file_id", "upload_id"]
+    id_fields = ("id", "endpoint_id", "file_id", "upload_id")
+    search_fields = ["endpoint__url"]
+    actions = ["replay_selected"]
+
+    def has_replay_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("windlass_events.change_delivery")
+
+    @admin.action(description="Send selected deliveries again", permissions=["replay"])
+    def replay_selected(self, request: HttpRequest, selected: QuerySet[Delivery]) -> None:
+        _send(self, request, selected.select_related("endpoint"), replay_delivery)
+
+
+def _send(page: RecordAdmin, request: HttpRequest, selected: QuerySet[Any], send: Callable[[Any], object]) -> None:
+    """The scheduler sends what ``send`` records, within a second."""
+    sent = 0
+    for row in selected:
+        try:
+            send(row)
+        except NotReplayable as error:
+            page.message_user(request, f"{row}: {error}", messages.ERROR)
+        else:
+            sent += 1
+    page.message_user(request, f"Deliveries that are sent now: {sent}.")

@@ -11,7 +11,7 @@ from windlass.events.audit.actions import AuditAction
 from windlass.events.audit.chain import chain_pending, prune_audit_log, pseudonymize
 from windlass.events.audit.models import AuditEntry
 from windlass.events.audit.reading import audit_document, audit_entries
-from windlass.events.audit.recording import record_action
+from windlass.events.audit.recording import record_action, record_action_of_person
 from windlass.events.audit.verification import AuditHead, AuditReport, verify_audit_log
 from windlass.events.circuit_breakers import read_circuit, read_circuits, reset_circuit
 from windlass.events.documents import document
@@ -32,6 +32,7 @@ from windlass.events.service_level import (
     read_level,
     release_evaluation,
 )
+from windlass.events.throughput import Figures, Throughput, ThroughputWindow, count_ended_minutes, throughput
 from windlass.events.types import SYSTEM, EventType
 from windlass.events.webhooks.deliveries import (
     AttemptResult,
@@ -47,6 +48,7 @@ from windlass.events.webhooks.deliveries import (
     replay_delivery,
     replay_since,
 )
+from windlass.events.webhooks.delivery_status import DeliveryQueue, delivery_queue, failed_deliveries
 from windlass.events.webhooks.endpoints import (
     TooManyEndpoints,
     active_secrets,
@@ -84,9 +86,11 @@ __all__ = [
     "CircuitBreaker",
     "ClaimedDelivery",
     "Delivery",
+    "DeliveryQueue",
     "DeliveryState",
     "Event",
     "EventType",
+    "Figures",
     "JournalReader",
     "LevelStatus",
     "NotReplayable",
@@ -94,6 +98,8 @@ __all__ = [
     "Rights",
     "Target",
     "TargetRefused",
+    "Throughput",
+    "ThroughputWindow",
     "TooManyEndpoints",
     "TypesRefused",
     "WebhookEndpoint",
@@ -108,16 +114,19 @@ __all__ = [
     "checked_types",
     "claim_due",
     "claim_evaluation",
+    "count_ended_minutes",
     "create_endpoint",
     "current_service_level",
     "delete_endpoint",
     "delete_unused_breakers",
     "delivery_document",
+    "delivery_queue",
     "disable_endpoint",
     "document",
     "endpoints_with_due_deliveries",
     "erase_events",
     "events_after",
+    "failed_deliveries",
     "is_system_type",
     "kept_from",
     "last_id",
@@ -133,6 +142,7 @@ __all__ = [
     "read_circuits",
     "read_level",
     "record_action",
+    "record_action_of_person",
     "record_attempt",
     "record_evaluation",
     "recording",
@@ -146,6 +156,7 @@ __all__ = [
     "rotate_secret",
     "service_level",
     "signed_headers",
+    "throughput",
     "verify_audit_log",
     "visible_endpoints",
     "webhook_breaker_names",

@@ -7,9 +7,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from windlass.database import rows
+from windlass.events.audit.actions import AuditAction
+from windlass.events.audit.recording import record_action_of_person
 from windlass.events.journal import recording
 from windlass.events.models import CircuitBreaker
 from windlass.events.types import SYSTEM, EventType
+from windlass.events.webhooks.targets import BREAKER_PREFIX
 from windlass.kernel.clock import now
 from windlass.resilience import circuits
 from windlass.resilience.circuit_breaker import policy_of
@@ -65,8 +68,14 @@ def reset_circuit(name: str) -> Circuit:
     while True:
         before = read_circuit(name)
         after = circuits.closed(before)
-        if after is before or change_circuit(name, before, after, _RESET_MESSAGE):
+        if after is before:
             return after
+        with recording():
+            if change_circuit(name, before, after, _RESET_MESSAGE):
+                # The name of a webhook's breaker has a host, which is a text of an owner.
+                subject = BREAKER_PREFIX.rstrip(".") if name.startswith(BREAKER_PREFIX) else name
+                record_action_of_person(AuditAction.BREAKER_RESET, subject=subject)
+                return after
 
 
 def renew_trial(name: str, generation: int) -> bool:

@@ -16,6 +16,7 @@ __all__ = [
     "Delivery",
     "Event",
     "PendingAuditEntry",
+    "ThroughputMinute",
     "WebhookEndpoint",
 ]
 
@@ -43,6 +44,20 @@ class Event(models.Model):
 
     def __str__(self) -> str:
         return f"{self.id} {self.type}"
+
+
+class ThroughputMinute(models.Model):
+    """The figures of one minute (``events.throughput``). Minutes without any may have no row."""
+
+    minute = models.DateTimeField(primary_key=True)
+    uploads = models.BigIntegerField()
+    bytes = models.BigIntegerField()
+    ready = models.BigIntegerField()
+    rejected = models.BigIntegerField()
+    failed = models.BigIntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.minute:%Y-%m-%d %H:%M}"
 
 
 class CircuitBreaker(models.Model):

@@ -1,16 +1,26 @@
-"""Admin pages of files and uploads, read-only: changes there would leave jobs and bytes behind.
-
-Only the quotas of owners can be changed.
+"""Admin pages of files and uploads. Columns cannot be edited, because jobs and bytes belong to them: actions change
+files as the API does. Only the quotas of owners have a form.
 """
 
 from __future__ import annotations
 
-from django.contrib import admin
-from django.http import HttpRequest
+from collections.abc import Iterator
+from typing import Any
 
+from django.contrib import admin, messages
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils.html import format_html
+
+from windlass import conf
 from windlass.database.connection import atomic
 from windlass.database.read_only_admin import ReadOnly
+from windlass.database.record_admin import NOTHING, RecordAdmin, address_of
 from windlass.events.api import AuditAction, record_action
+from windlass.files.admin_actions import FileAction, file_actions
+from windlass.files.assets import IllegalTransition
+from windlass.files.deletion import end_upload
 from windlass.files.models import (
     BackupRun,
     Blob,
@@ -23,11 +33,30 @@ from windlass.files.models import (
     UploadChunk,
     UploadSession,
 )
+from windlass.files.profiles import profiles
+from windlass.files.states import UNFINISHED_UPLOADS, FileStatus, UploadStatus
+from windlass.kernel import urls
+from windlass.kernel.problem_types import Problem
+from windlass.kernel.sizes import human_size
+from windlass.storage.contract import StoreError
+
+#: Names that a page of confirmation lists.
+MOST_LISTED = 20
 
 
 class RenditionInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]  # takes no parameter at run time
     model = Rendition
-    fields = ["name", "kind", "mime_type", "size", "width", "height", "store", "key"]
+    fields = ["link", "kind", "mime_type", "human_size", "width", "height", "store", "key"]
+    readonly_fields = ["link", "human_size"]
+
+    @admin.display(description="name")
+    def link(self, rendition: Rendition) -> str:
+        address = _media_link(rendition.file_id, f"renditions/{rendition.name}/")
+        return format_html('<a href="{}">{}</a>', address, rendition.name)
+
+    @admin.display(description="size")
+    def human_size(self, rendition: Rendition) -> str:
+        return human_size(rendition.size)
 
 
 class StepRunInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]  # takes no parameter at run time
@@ -35,45 +64,198 @@ class StepRunInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]  #
     fields = ["run", "stage", "step", "state", "seconds", "detail"]
 
 
+class ProfileFilter(admin.SimpleListFilter):
+    """The profiles of the settings: asking the table for its values would read all of it."""
+
+    title, parameter_name = "profile", "profile"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterator[tuple[str, str]]:
+        return ((name, name) for name in profiles())
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset if self.value() is None else queryset.filter(profile=self.value())
+
+
 @admin.register(FileAsset)
-class FileAssetAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
-    list_display = ["original_filename", "owner", "status", "mime_type", "size", "profile", "created_at", "trash_until"]
-    list_filter = ["status", "profile", "created_at", ("trashed_at", admin.EmptyFieldListFilter)]
-    search_fields = ["id", "original_filename", "owner", "reference", "checksum"]
-    date_hierarchy = "created_at"
+class FileAssetAdmin(ReadOnly, RecordAdmin):
+    list_display = [
+        *("thumbnail", "original_filename", "owner_link", "status", "mime_type", "human_size", "profile"),
+        *("created_at", "trash_until", "links"),
+    ]
+    list_display_links = ["original_filename"]
+    list_filter = ["status", ProfileFilter, "created_at", ("trashed_at", admin.EmptyFieldListFilter)]
+    list_prefetch = ["renditions"]
+    id_fields = ("id", "upload_id")
+    search_fields = ["original_filename", "owner", "reference", "checksum"]
+    ordering = ["-created_at", "-id"]
+    readonly_fields = ["thumbnail", "links", "owner_link", "human_size"]
     inlines = [StepRunInline, RenditionInline]
+    actions = ["reprocess_selected", "release_selected", "delete_selected_files", "restore_selected"]
+
+    def get_fieldsets(self, request: HttpRequest, obj: FileAsset | None = None) -> Any:
+        shown = ["thumbnail", "links", "owner_link", "human_size"]
+        others = [field.name for field in FileAsset._meta.fields if field.name not in ("id", "search_name")]
+        return [(None, {"fields": ["id", *shown, *others]})]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: FileAsset | None = None) -> Any:
+        return ["id", *self.readonly_fields]
+
+    def has_process_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("windlass_files.change_fileasset")
+
+    def has_remove_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("windlass_files.delete_fileasset")
+
+    @admin.display(description="")
+    def thumbnail(self, file: FileAsset) -> str:
+        if not any(rendition.name == "thumbnail" for rendition in file.renditions.all()):
+            return ""
+        return format_html('<img src="{}" alt="" height="40" loading="lazy">', _media_link(file.id, "thumbnail/"))
+
+    @admin.display(description="open")
+    def links(self, file: FileAsset) -> str:
+        page = address_of("windlass-file", str(file.id))
+        parts = [format_html('<a href="{}">page</a>', page)] if page else []
+        if file.gate_passed and file.trashed_at is None and file.status in (FileStatus.READY, FileStatus.FAILED):
+            parts.append(format_html('<a href="{}">download</a>', _media_link(file.id, "download/")))
+        return format_html(" ".join("{}" for _ in parts), *parts) if parts else NOTHING
+
+    @admin.action(description="Process selected files again", permissions=["process"])
+    def reprocess_selected(self, request: HttpRequest, selected: QuerySet[FileAsset]) -> None:
+        self._apply(request, selected, file_actions().reprocess, "Processed again")
+
+    @admin.action(description="Release selected files: delete their bytes, keep their records", permissions=["remove"])
+    def release_selected(self, request: HttpRequest, selected: QuerySet[FileAsset]) -> HttpResponse | None:
+        if "confirmed" not in request.POST:
+            question = "The bytes of these files will be deleted for good. Their records stay."
+            return confirmation(self, request, selected, "release_selected", question, "Yes, release them")
+        self._apply(request, selected, file_actions().release, "Released")
+        return None
+
+    @admin.action(description="Delete selected files, into the trash if there is one", permissions=["remove"])
+    def delete_selected_files(self, request: HttpRequest, selected: QuerySet[FileAsset]) -> HttpResponse | None:
+        if "confirmed" not in request.POST:
+            question = "These files will be deleted: for good, or into the trash if their profile has one."
+            return confirmation(self, request, selected, "delete_selected_files", question, "Yes, delete them")
+        self._apply(request, selected, file_actions().delete_or_trash, "Deleted")
+        return None
+
+    @admin.action(description="Restore selected files from the trash", permissions=["process"])
+    def restore_selected(self, request: HttpRequest, selected: QuerySet[FileAsset]) -> None:
+        self._apply(request, selected.filter(trashed_at__isnull=False), file_actions().restore, "Restored")
+
+    def _apply(self, request: HttpRequest, selected: QuerySet[FileAsset], act: FileAction, done: str) -> None:
+        """Each file by itself: one that cannot be changed does not stop the others."""
+        changed = 0
+        for file in selected.select_related("blob"):
+            try:
+                act(file)
+            except Problem as problem:
+                self.message_user(request, f"{file}: {problem.detail}", messages.ERROR)
+            except IllegalTransition as error:
+                self.message_user(request, f"{file}: {error}", messages.ERROR)
+            else:
+                changed += 1
+        self.message_user(request, f"{done}: {changed} {'file' if changed == 1 else 'files'}.")
 
 
 @admin.register(UploadSession)
-class UploadSessionAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
-    list_display = ["id", "filename", "owner", "dialect", "status", "offset", "size", "lease_holder", "expires_at"]
-    list_filter = ["status", "dialect", "profile"]
-    search_fields = ["id", "filename", "owner", "reference"]
+class UploadSessionAdmin(ReadOnly, RecordAdmin):
+    list_display = [
+        *("id", "filename", "owner_link", "dialect", "status", "received", "file_link", "lease_holder"),
+        *("updated_at", "expires_at"),
+    ]
+    list_filter = ["status", "dialect", ProfileFilter, "created_at"]
+    id_fields = ("id", "file_id")
+    search_fields = ["filename", "owner", "reference"]
+    ordering = ["-created_at", "-id"]
+    actions = ["cancel_selected"]
+
+    def has_cancel_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("windlass_files.delete_uploadsession")
+
+    @admin.display(description="received", ordering="offset")
+    def received(self, session: UploadSession) -> str:
+        if session.size is None:
+            return human_size(session.offset)
+        part = 100 * session.offset // session.size if session.size else 100
+        return f"{human_size(session.offset)} of {human_size(session.size)} ({part} %)"
+
+    @admin.action(description="Cancel selected uploads and delete their bytes", permissions=["cancel"])
+    def cancel_selected(self, request: HttpRequest, selected: QuerySet[UploadSession]) -> HttpResponse | None:
+        running = selected.filter(status__in=UNFINISHED_UPLOADS)
+        if "confirmed" not in request.POST:
+            question = "These uploads will be cancelled, and what was received of them deleted. Completed ones stay."
+            return confirmation(self, request, running, "cancel_selected", question, "Yes, cancel them")
+        cancelled = 0
+        for session in running:
+            try:
+                cancelled += end_upload(session, UploadStatus.CANCELLED, "Cancelled by staff.") is not None
+            except StoreError as error:  # it is cancelled; the sweep deletes the bytes
+                self.message_user(request, f"{session.filename}: {error}", messages.WARNING)
+        self.message_user(request, f"{cancelled} {'upload is' if cancelled == 1 else 'uploads are'} cancelled.")
+        return None
+
+
+def confirmation(
+    page: RecordAdmin, request: HttpRequest, selected: QuerySet[Any], action: str, question: str, button: str
+) -> HttpResponse:
+    """Ask before an action that cannot be undone. The form sends the action again, with ``confirmed``."""
+    rows: list[Model] = list(selected)
+    context = {
+        **page.admin_site.each_context(request),
+        "opts": page.opts,
+        "title": "Are you sure?",
+        "question": question,
+        "button": button,
+        "action": action,
+        "rows": [str(row) for row in rows[:MOST_LISTED]],
+        "more": max(len(rows) - MOST_LISTED, 0),
+        "ids": [str(row.pk) for row in rows],
+    }
+    return TemplateResponse(request, "admin/windlass_files/confirm_action.html", context)
+
+
+def _media_link(file_id: object, rest: str) -> str:
+    return urls.media_url(conf.get().media_url, f"/files/{file_id}/{rest}")
 
 
 @admin.register(UploadChunk)
-class UploadChunkAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
-    list_display = ["id", "session", "index", "size", "state", "claim_holder", "claim_until"]
+class UploadChunkAdmin(ReadOnly, RecordAdmin):
+    list_display = ["id", "session", "index", "human_size", "state", "claim_holder", "claim_until"]
     list_filter = ["state"]
-    search_fields = ["session__id"]
     list_select_related = ["session"]
+    id_fields = ("id", "session_id")
+    search_fields = ["claim_holder"]
 
 
 @admin.register(OwnerAccount)
-class OwnerAccountAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
+class OwnerAccountAdmin(RecordAdmin):
     """The limits can be changed; usage is counted, and accounts are created by uploads or ``windlass quota``."""
 
-    list_display = [
-        "owner",
-        "bytes_used",
-        "bytes_reserved",
-        "bytes_limit",
-        "files_used",
-        "files_reserved",
-        "files_limit",
-    ]
+    list_display = ["owner", "user", "used", "reserved", "limit", "files_used", "files_limit"]
     search_fields = ["owner"]
-    readonly_fields = ["owner", "bytes_used", "bytes_reserved", "files_used", "files_reserved"]
+    id_fields = ()
+    readonly_fields = ["owner", "used", "reserved", "files_used", "files_reserved"]
+    fields = ["owner", "bytes_limit", "files_limit", "used", "reserved", "files_used", "files_reserved"]
+
+    @admin.display(description="user")
+    def user(self, account: OwnerAccount) -> str:
+        return getattr(account, "owner_name", "") or NOTHING
+
+    @admin.display(description="used", ordering="bytes_used")
+    def used(self, account: OwnerAccount) -> str:
+        return human_size(account.bytes_used)
+
+    @admin.display(description="reserved", ordering="bytes_reserved")
+    def reserved(self, account: OwnerAccount) -> str:
+        return human_size(account.bytes_reserved)
+
+    @admin.display(description="limit", ordering="bytes_limit")
+    def limit(self, account: OwnerAccount) -> str:
+        if account.bytes_limit == 0:
+            return "no limit"
+        return human_size(account.bytes_limit) or "QUOTA_BYTES"
 
     def has_add_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return False
@@ -90,21 +272,31 @@ class OwnerAccountAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # takes no
 
 
 @admin.register(Blob)
-class BlobAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
-    list_display = ["key", "store", "owner", "size", "references", "created_at", "verified_at", "damage", "damaged_at"]
-    list_filter = ["store", "damage", ("damaged_at", admin.EmptyFieldListFilter)]
-    search_fields = ["key", "owner", "sha256"]
+class BlobAdmin(ReadOnly, RecordAdmin):
+    list_display = [
+        "key",
+        "store",
+        "owner_link",
+        "human_size",
+        "references",
+        "created_at",
+        "verified_at",
+        "damage",
+        "damaged_at",
+    ]
+    list_filter = [("damaged_at", admin.EmptyFieldListFilter), "created_at"]
+    search_fields = ["key", "owner", "sha256", "store"]
 
 
 @admin.register(RetainedObject)
-class RetainedObjectAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
-    list_display = ["key", "store", "size", "until"]
-    list_filter = ["store"]
-    search_fields = ["key"]
+class RetainedObjectAdmin(ReadOnly, RecordAdmin):
+    list_display = ["key", "store", "human_size", "until"]
+    search_fields = ["key", "store"]
+    id_fields = ()
 
 
 @admin.register(IdempotencyKey)
-class IdempotencyKeyAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
+class IdempotencyKeyAdmin(ReadOnly, RecordAdmin):
     """Without the answers, which may contain grants and signed URLs."""
 
     list_display = ["key", "caller", "done", "answer_status", "created_at", "expires_at"]
@@ -114,5 +306,10 @@ class IdempotencyKeyAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 @admin.register(BackupRun)
-class BackupRunAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
-    list_display = ["started_at", "finished_at", "target", "objects_count", "bytes_count", "missing_count"]
+class BackupRunAdmin(ReadOnly, RecordAdmin):
+    list_display = ["started_at", "finished_at", "target", "objects_count", "bytes", "missing_count"]
+    ordering = ["-started_at"]
+
+    @admin.display(description="bytes", ordering="bytes_count")
+    def bytes(self, run: BackupRun) -> str:
+        return human_size(run.bytes_count)

@@ -1,5 +1,6 @@
 """Public interface of the files app: upload sessions, file records, profiles and their life cycle."""
 
+from windlass.files.admin_actions import FileActions, use_file_actions
 from windlass.files.assets import (
     FACT_COLUMNS,
     IllegalTransition,
@@ -76,7 +77,9 @@ from windlass.files.deletion import (
     delete_orphans_in_all_stores,
     delete_renditions_except,
     end_upload,
+    postpone_deletion,
     release_file,
+    require_unprotected,
 )
 from windlass.files.direct_uploads import (
     defer_direct_upload_check,
@@ -185,6 +188,7 @@ from windlass.files.uploads import (
     mark_upload_ended,
     require_living,
 )
+from windlass.files.usage import largest_owners, unfinished_uploads
 
 __all__ = [
     "CHUNK_CLAIMS",
@@ -201,6 +205,7 @@ __all__ = [
     "ClaimLost",
     "ClaimedChunk",
     "Damage",
+    "FileActions",
     "FileAsset",
     "FileStatus",
     "Finding",
@@ -295,6 +300,7 @@ __all__ = [
     "is_unmoved",
     "key_reused",
     "kind_of",
+    "largest_owners",
     "last_backup",
     "lease_of",
     "leased_upload",
@@ -311,6 +317,7 @@ __all__ = [
     "owed_step_counts",
     "owed_steps",
     "owner_rows",
+    "postpone_deletion",
     "profile",
     "profiles",
     "prune_idempotency_keys",
@@ -338,6 +345,7 @@ __all__ = [
     "repair_reference_counts",
     "require_intact",
     "require_living",
+    "require_unprotected",
     "reserve_for_lease",
     "restorable_until",
     "restore_from_trash",
@@ -359,6 +367,8 @@ __all__ = [
     "trash_totals",
     "trashed_files",
     "unfinished_concatenations",
+    "unfinished_uploads",
     "uploads_by_id",
+    "use_file_actions",
     "visible_files",
 ]

@@ -6,13 +6,18 @@ a record without bytes.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 
 import structlog
+from django.db.models import PROTECT, RESTRICT, ProtectedError, RestrictedError
+from django.db.models.deletion import Collector
 
 from windlass import conf
+from windlass.database.connection import connection
 from windlass.events.api import EventType, recording
 from windlass.files import uploads
 from windlass.files.assets import IllegalTransition, change_status
@@ -23,6 +28,7 @@ from windlass.files.move import is_retained
 from windlass.files.retention import columns_of_released_file
 from windlass.files.states import UNFINISHED_UPLOADS, FileStatus, UploadStatus
 from windlass.kernel.clock import now
+from windlass.kernel.problem_types import FileInUse
 from windlass.storage.contract import Store, StoreError
 from windlass.storage.registry import store
 
@@ -51,15 +57,48 @@ def delete_file(asset: FileAsset, *, unless_moved: bool = False) -> list[StoredO
     """Delete record and renditions, release the bytes. Return the objects to delete after the commit.
 
     ``unless_moved``: raise IllegalTransition if the file was moved to or out of the trash since ``asset`` was read.
+    Raises FileInUse.
     """
     with recording() as recorder:
         rows = FileAsset.objects.select_for_update().filter(id=asset.id)
         if unless_moved and not rows.filter(trashed_at=asset.trashed_at).exists():
             raise IllegalTransition(f"file {asset.id} was moved to or out of the trash")
+        require_unprotected(asset)
         gone = _renditions(asset) + drop_reference(asset)
         recorder.add(EventType.FILE_DELETED, owner=asset.owner, file_id=asset.id)
         asset.delete()
     return gone
+
+
+def require_unprotected(asset: FileAsset) -> None:
+    """Raises FileInUse where a record of the project refers to the file and forbids its deletion (``on_delete``)."""
+    if not _is_protected_by_models():
+        return
+    try:
+        Collector(using=connection().alias, origin=asset).collect([asset])
+    except (ProtectedError, RestrictedError) as error:
+        raise FileInUse(f"This file is used by {_described(error)}. Remove it there, then delete it.") from error
+
+
+@cache
+def _is_protected_by_models() -> bool:
+    """Whether any model of this process could forbid the deletion of a file."""
+    related = FileAsset._meta.get_fields(include_hidden=True)
+    return any(getattr(field, "on_delete", None) in (PROTECT, RESTRICT) for field in related)
+
+
+def _described(error: ProtectedError | RestrictedError) -> str:
+    records = error.protected_objects if isinstance(error, ProtectedError) else error.restricted_objects
+    counts = Counter(str(record._meta.verbose_name) for record in records)
+    return ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
+
+
+def postpone_deletion(asset: FileAsset) -> None:
+    """Let an expired file that is in use expire again after a day, so that the sweep gets to the others."""
+    later = now() + timedelta(days=1)
+    of_file = FileAsset.objects.filter(id=asset.id)
+    of_file.filter(expires_at__lt=now()).update(expires_at=later)
+    of_file.filter(trash_until__lt=now()).update(trash_until=later)
 
 
 def delete_renditions_except(asset: FileAsset, kept: Collection[str]) -> list[StoredObject]:

@@ -23,6 +23,9 @@ CONTENT_LIMITS = (
     "max_duration",
     "max_pages",
 )
+#: Most pixels of an image, unless the profile says otherwise: more than a large scan (A0 at 600 dpi has 558 million),
+#: and less than what fills the memory of whoever decodes it (four bytes each).
+DEFAULT_MAX_PIXELS = 600_000_000
 #: Most entries of an archive that are read.
 MAX_ARCHIVE_ENTRIES = 100_000
 LEAST_BYTES_PER_SECOND = 64 * 1024
@@ -52,7 +55,8 @@ class Profile:
     """One kind of upload. Sizes are bytes; types may have a wildcard subtype (``image/*``); empty lists allow all.
 
     ``media_types``: rules for kinds of media; a profile that has them accepts no other kinds. Limits on the content are
-    displayed pixels, seconds, pages, entries and bytes; 0: no limit. ``unsafe_names``: whether archives are accepted
+    displayed pixels, seconds, pages, entries and bytes; 0: no limit. DEFAULT_MAX_PIXELS is a limit of images that tell
+    their size; another ``max_pixels`` is one of all images and videos. ``unsafe_names``: whether archives are accepted
     that have entries which could be unpacked outside their directory. ``unmeasured``: what happens to a file of which
     it cannot be determined whether it obeys them.
 
@@ -94,7 +98,7 @@ class Profile:
     min_height: int = 0
     max_width: int = 0
     max_height: int = 0
-    max_pixels: int = 0
+    max_pixels: int = DEFAULT_MAX_PIXELS
     min_duration: float = 0
     max_duration: float = 0
     max_pages: int = 0
@@ -103,23 +107,39 @@ class Profile:
     max_archive_entries: int = MAX_ARCHIVE_ENTRIES
     max_unpacked_size: int = 50 * 1024 * MB
     max_archive_ratio: float = 100
-    unsafe_names: bool = True
+    unsafe_names: bool = False
 
     @property
     def content_rules(self) -> bool:
-        """Whether there are limits on the content of files other than archives."""
-        return not self.encrypted or any(getattr(self, name) for name in CONTENT_LIMITS)
+        """Whether there are limits on the content of files other than archives, besides the default one of pixels."""
+        limits = {name: getattr(self, name) for name in CONTENT_LIMITS}
+        if self.max_pixels == DEFAULT_MAX_PIXELS:
+            del limits["max_pixels"]
+        return not self.encrypted or any(limits.values())
+
+    @property
+    def pixel_rules(self) -> bool:
+        """Whether the default limit of pixels is the only limit on the content of images."""
+        return self.max_pixels == DEFAULT_MAX_PIXELS and not self.content_rules
 
     @property
     def archive_rules(self) -> bool:
         return not self.unsafe_names or any(getattr(self, name) for name in ARCHIVE_LIMITS)
+
+    @property
+    def pixels_required(self) -> bool:
+        """Whether ``max_pixels`` refuses images and videos whose size cannot be read. A limit that nobody asked for
+        does not: most of them are of types that are not decoded here."""
+        return self.max_pixels != DEFAULT_MAX_PIXELS
 
     def document(self) -> dict[str, Any]:
         """The profile as JSON, with the switches of steps that its limits imply; ``malware_scan`` is false if off.
 
         Without the store, which neither clients nor steps may know.
         """
-        switches: dict[str, Any] = {"content_rules": self.content_rules, "archive_rules": self.archive_rules}
+        switches: dict[str, Any] = {
+            name: getattr(self, name) for name in ("content_rules", "pixel_rules", "pixels_required", "archive_rules")
+        }
         switches |= {"malware_scan": self.malware_scan != "off" and self.malware_scan}
         return {name: value for name, value in asdict(self).items() if name != "store"} | switches
 

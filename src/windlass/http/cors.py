@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from windlass import conf
+from windlass.conf.validators import ANY_ORIGIN, NULL_ORIGIN
 from windlass.http.middleware import Headers, Scope, Send, header, with_headers, without
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -58,7 +59,7 @@ def _headers(scope: Scope) -> dict[str, str]:
     if origin is None:
         return {}
     headers = {"Access-Control-Allow-Origin": origin, "Access-Control-Expose-Headers": ", ".join(EXPOSED_HEADERS)}
-    if origin != "*":  # cookies are allowed only for origins that are named
+    if origin not in (ANY_ORIGIN, NULL_ORIGIN):  # cookies are allowed only for origins that are named
         headers["Access-Control-Allow-Credentials"] = "true"
     if is_preflight(scope):
         headers |= {

@@ -3,14 +3,19 @@
 Dead letters can be retried and deleted by actions.
 """
 
+from __future__ import annotations
+
 from collections import Counter
+from collections.abc import Iterator
+from typing import Any
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from windlass.database.read_only_admin import ReadOnly
-from windlass.jobs.dead_letters import RetryResult, delete_dead_letters, retry_dead_letters
+from windlass.database.record_admin import RecordAdmin
+from windlass.jobs.dead_letters import RetryResult, dead_letters, delete_dead_letters, retry_dead_letters
 from windlass.jobs.models import Attempt, Job, ProcessHeartbeat
 
 
@@ -23,14 +28,36 @@ class AttemptInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]  #
     readonly_fields = ["seconds"]
 
 
+class _OfDeadLetters(admin.SimpleListFilter):
+    """The values that dead letters have in a column, which an index finds; jobs that ended well are many more."""
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterator[tuple[str, str]]:
+        column = str(self.parameter_name)
+        values = dead_letters().order_by(column).values_list(column, flat=True).distinct()
+        return ((value, value) for value in values if value)
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset if self.value() is None else queryset.filter(**{str(self.parameter_name): self.value()})
+
+
+class DeadStepFilter(_OfDeadLetters):
+    title, parameter_name = "step of dead letters", "dead_step"
+
+
+class DeadErrorFilter(_OfDeadLetters):
+    title, parameter_name = "error of dead letters", "dead_error_class"
+
+
 @admin.register(Job)
-class JobAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
+class JobAdmin(ReadOnly, RecordAdmin):
     list_display = [
-        *("id", "stage", "file_id", "state", "attempts", "retries", "due_at"),
+        *("id", "stage", "file_link", "state", "attempts", "retries", "due_at"),
         *("dead_at", "dead_step", "dead_error_class", "lease_holder", "updated_at"),
     ]
-    list_filter = ["state", "stage", "dead_at", "dead_step", "dead_error_class"]
-    search_fields = ["id", "file_id", "request_id", "last_error"]
+    list_filter = ["state", "stage", "dead_at", DeadStepFilter, DeadErrorFilter]
+    id_fields = ("id", "file_id")
+    search_fields = ["request_id", "last_error"]
+    readonly_fields = ["file_link"]
     inlines = [AttemptInline]
     actions = ["retry_selected", "delete_selected_dead_letters"]
 
@@ -57,6 +84,7 @@ class JobAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes n
 
 
 @admin.register(ProcessHeartbeat)
-class ProcessHeartbeatAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
+class ProcessHeartbeatAdmin(ReadOnly, RecordAdmin):
     list_display = ["name", "role", "stages", "seen_at"]
     search_fields = ["name"]
+    id_fields = ()

@@ -30,7 +30,7 @@ from windlass.jobs.process_heartbeats import (
     remove_heartbeat,
     seen_processes,
 )
-from windlass.jobs.queue_status import QueueStatus, oldest_due_seconds, queue_status
+from windlass.jobs.queue_status import QueueStatus, oldest_due_seconds, queue_status, queue_statuses
 from windlass.jobs.recovery import (
     WORKER_LOST,
     expired_claims,
@@ -91,6 +91,7 @@ __all__ = [
     "prune",
     "queue_backfills",
     "queue_status",
+    "queue_statuses",
     "record_heartbeat",
     "remove_heartbeat",
     "renew_lease",

@@ -7,7 +7,7 @@ the backoff start again, and each attempt records the retry to which it belongs.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -20,7 +20,7 @@ from django.db.models.functions import Coalesce
 
 from windlass import conf
 from windlass.database.connection import atomic, on_commit
-from windlass.events.api import Recorder, recording
+from windlass.events.api import AuditAction, Recorder, record_action_of_person, recording
 from windlass.jobs import notify
 from windlass.jobs.models import Attempt, Job
 from windlass.jobs.states import FAILED_OUTCOMES, JobState, Stage
@@ -174,6 +174,7 @@ def _retry(job_id: uuid.UUID, due_at: datetime, request_id: str) -> RetryResult:
             result = _resume_file(recorder, job)
             if result != RetryResult.QUEUED:
                 raise _NotResumed(result)
+            record_action_of_person(AuditAction.DEAD_LETTER_RETRIED, file_id=job.file_id, subject=str(job_id))
             if job.notified_at is not None:
                 on_commit(partial(notify.notify_workers, job_id, Stage(job.stage)))
     except _NotResumed as refused:
@@ -243,8 +244,10 @@ def delete_old_dead_letters(days: float, *, dry_run: bool = False) -> int:
 def _delete_batch(selected: QuerySet[Job]) -> int:
     with atomic():
         # Locked, so that none of them is retried meanwhile. SQLite has one writer, and ignores the lock.
-        locked: Sequence[uuid.UUID] = list(
-            selected.filter(state=JobState.DEAD).select_for_update(of=("self",)).values_list("id", flat=True)[:BATCH]
+        locked: dict[uuid.UUID, uuid.UUID] = dict(
+            selected.filter(state=JobState.DEAD).select_for_update(of=("self",)).values_list("id", "file_id")[:BATCH]
         )
-        Job.objects.filter(id__in=locked, state=JobState.DEAD).delete()
+        Job.objects.filter(id__in=list(locked), state=JobState.DEAD).delete()
+        for job_id, file_id in locked.items():
+            record_action_of_person(AuditAction.DEAD_LETTER_DELETED, file_id=file_id, subject=str(job_id))
     return len(locked)

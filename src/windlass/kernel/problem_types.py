@@ -173,6 +173,10 @@ class StillRunning(Problem):
     slug, status, title, transient = "still-running", 409, "This file is still being processed", True
 
 
+class FileInUse(Problem):
+    slug, status, title = "file-in-use", 409, "Other records of this site need this file"
+
+
 class ContentDamaged(Problem):
     """A 5xx would make clients retry and load balancers remove the server because of one damaged file, and caches store
     a 410."""

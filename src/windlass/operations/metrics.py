@@ -14,7 +14,7 @@ from datetime import datetime
 from itertools import accumulate
 from typing import Any
 
-from django.db.models import Count, Min, Sum, TextChoices
+from django.db.models import Count, Sum, TextChoices
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
@@ -40,7 +40,7 @@ from windlass.files.api import (
     stores_in_service,
     trash_totals,
 )
-from windlass.jobs.api import Job, JobState, Stage
+from windlass.jobs import api as jobs
 from windlass.kernel import instruments
 from windlass.kernel.clock import monotonic, now
 from windlass.kernel.instruments import Gauge, Histogram, Instrument
@@ -50,6 +50,9 @@ from windlass.processing.sandbox.capability_level import NAMES
 from windlass.receiving import disk_space
 from windlass.resilience.circuits import State
 from windlass.resilience.service_level import ServiceLevel
+
+#: States of jobs that are not done, as ``jobs.QueueStatus`` names them.
+_OPEN_STATES = ("queued", "running", "dead")
 
 #: Figures that read a whole table are computed at most this often (seconds).
 TABLE_SECONDS = 60.0
@@ -140,33 +143,24 @@ def _breakers() -> Metric:
 
 def _work() -> Iterable[Metric]:
     """Queries by index: few jobs wait or run, however many are done."""
-    open_states = (JobState.QUEUED, JobState.RUNNING, JobState.DEAD)
-    jobs = {(stage.value, state.value): 0 for stage in Stage for state in open_states}
-    by_state = Job.objects.filter(state__in=open_states).values_list("stage", "state").annotate(n=Count("id"))
-    jobs |= {(stage, state): n for stage, state, n in by_state}
-    yield _gauge("windlass_jobs", "Jobs that wait, run or are dead letters.", ["stage", "state"], jobs)
+    queues = jobs.queue_statuses()
+    depths = {(stage.value, state): getattr(queue, state) for stage, queue in queues.items() for state in _OPEN_STATES}
+    yield _gauge("windlass_jobs", "Jobs that wait, run or are dead letters.", ["stage", "state"], depths)
     yield _gauge(
         "windlass_jobs_oldest_age_seconds",
         "How long the job that is due for longest has waited.",
         ["stage"],
-        {(stage.value,): _age(_oldest_due(stage)) for stage in Stage},
+        {(stage.value,): queue.oldest_age_seconds for stage, queue in queues.items()},
     )
-    pending = events.Delivery.objects.filter(state=events.DeliveryState.PENDING)
-    waiting = pending.aggregate(n=Count("id"), since=Min("due_at"))
-    yield _gauge("windlass_webhooks_pending", "Deliveries to webhooks that wait.", [], {(): waiting["n"]})
-    overdue = {(): _age(waiting["since"])}
+    deliveries = events.delivery_queue()
+    yield _gauge("windlass_webhooks_pending", "Deliveries to webhooks that wait.", [], {(): deliveries.queued})
+    overdue = {(): deliveries.oldest_age_seconds}
     yield _gauge(
         "windlass_webhooks_oldest_age_seconds", "How long the delivery that is due for longest waits.", [], overdue
     )
     uploads = _counted(UploadSession, UploadStatus)
     yield _gauge("windlass_uploads", "Upload sessions that are remembered.", ["status"], uploads)
     yield CounterMetricFamily("windlass_events", "Events that were ever recorded.", value=events.last_id())
-
-
-def _oldest_due(stage: Stage) -> datetime | None:
-    due = Job.objects.filter(stage=stage, state=JobState.QUEUED, due_at__lte=now())
-    oldest: datetime | None = due.aggregate(since=Min("due_at"))["since"]
-    return oldest
 
 
 def _disks() -> Iterable[Metric]:

@@ -7,7 +7,7 @@ Several schedulers may run at once.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TypeVar
@@ -39,14 +39,20 @@ UNREAD_SECONDS = 600.0
 STOP_SECONDS = 5.0
 
 
-def run(stop: threading.Event) -> None:
-    """Run until ``stop`` is set. The process may be killed at any moment: every task may be interrupted."""
+def run(stop: threading.Event, also: Sequence[Callable[[threading.Event], None]] = ()) -> None:
+    """Run until ``stop`` is set. The process may be killed at any moment: every task may be interrupted.
+
+    ``also``: tasks of layers above, each of which runs in a thread of its own until ``stop`` is set.
+    """
     threading.Thread(target=_housekeep, name="windlass-housekeeping", daemon=True).start()
     verifying = threading.Thread(target=_verify, args=(stop,), name="windlass-verify", daemon=True)
     verifying.start()
     evaluating = level_evaluator.run_in_thread(stop)
     delivering = threading.Thread(target=delivery.run, args=(stop,), name="windlass-webhooks", daemon=True)
     delivering.start()
+    others = [threading.Thread(target=task, args=(stop,), name=task.__module__, daemon=True) for task in also]
+    for thread in others:
+        thread.start()
     checkpointer = Checkpointer()
     log.info("scheduler.started", every_seconds=conf.get().sweep_seconds)
     with beating(f"scheduler-{new_id().hex[:12]}", jobs.ProcessRole.SCHEDULER):
@@ -54,9 +60,8 @@ def run(stop: threading.Event) -> None:
             _run_once(sweep)
             _run_once(checkpointer.run)
             stop.wait(conf.get().sweep_seconds)
-    verifying.join(STOP_SECONDS)
-    evaluating.join(STOP_SECONDS)
-    delivering.join(STOP_SECONDS)
+    for thread in (verifying, evaluating, delivering, *others):
+        thread.join(STOP_SECONDS)
 
 
 def _housekeep() -> None:

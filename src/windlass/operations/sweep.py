@@ -145,6 +145,10 @@ def _direct_uploads(_: bool) -> Iterator[Cleaned]:
     yield Cleaned("direct_uploads_completed", completed)
 
 
+def _throughput(_: bool) -> Iterator[Cleaned]:
+    yield Cleaned("minutes_counted", events.count_ended_minutes())
+
+
 def _old_heartbeats(_: bool) -> Iterator[Cleaned]:
     yield Cleaned("heartbeats_deleted", jobs.delete_old_heartbeats())
 
@@ -226,6 +230,7 @@ TASKS = (
     CleanupTask("undated_dead_letters", _undated_dead_letters),
     CleanupTask("direct_uploads", _direct_uploads),
     CleanupTask("old_heartbeats", _old_heartbeats),
+    CleanupTask("throughput", _throughput),
     CleanupTask("audit_chain", _audit_chain),
     CleanupTask("uploads", _uploads, by_hand=True),
     CleanupTask("retention", _retention, by_hand=True, batched=True),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from windlass.files.api import FileActions, use_file_actions
 from windlass.jobs import api as jobs
 from windlass.processing import dead_letters, job_run
 from windlass.processing.circuit_breakers import (
@@ -67,6 +68,7 @@ __all__ = [
 ]
 
 jobs.resume_files_by(dead_letters.resume_file)
+use_file_actions(FileActions(reprocess, release, delete_or_trash, restore))
 
 
 def gate_steps() -> frozenset[str]:

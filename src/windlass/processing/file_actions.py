@@ -8,7 +8,6 @@ from __future__ import annotations
 import uuid
 from collections import Counter
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -23,15 +22,17 @@ from windlass.files.api import (
     delete_objects,
     expired_files,
     files_to_release,
+    postpone_deletion,
     put_into_trash,
     release_file,
     require_intact,
+    require_unprotected,
     restorable_until,
     restore_from_trash,
     start_new_run,
 )
 from windlass.jobs import api as jobs
-from windlass.kernel.problem_types import FileReleased, StillRunning
+from windlass.kernel.problem_types import FileInUse, FileReleased, StillRunning
 from windlass.processing.job_run import UNFINISHED_FILES
 
 #: Files of each kind that one call of ``apply_retention`` handles.
@@ -66,13 +67,14 @@ def release(asset: FileAsset) -> None:
 def delete_or_trash(asset: FileAsset) -> None:
     """Move the file to the trash if its profile has one, else delete it for good. Stop jobs that run on it.
 
-    Raises NotFound if it was moved or deleted meanwhile.
+    Raises FileInUse, and NotFound if it was moved or deleted meanwhile.
     """
     until = restorable_until(asset)
     if until is None:
         delete(asset)
         return
     with recording() as recorder:
+        require_unprotected(asset)
         jobs.cancel_of_file(asset.id)
         put_into_trash(recorder, asset, until)
 
@@ -93,6 +95,7 @@ def delete(asset: FileAsset, *, unless_moved: bool = False) -> None:
     """Delete the bytes, renditions and record for good. Stop jobs that run on it.
 
     ``unless_moved``: raise IllegalTransition if the file was moved to or out of the trash since ``asset`` was read.
+    Raises FileInUse.
     """
     with recording():
         jobs.cancel_of_file(asset.id)
@@ -121,9 +124,14 @@ def apply_retention(*, dry_run: bool = False) -> RetentionReport:
     report = RetentionReport()
     for asset in expired[:BATCH]:
         freed = bytes_freed_by(asset)
-        with suppress(IllegalTransition):  # restored from the trash at the last moment
+        try:
             delete(asset, unless_moved=True)
-            report.bytes_freed, report.deleted = report.bytes_freed + freed, report.deleted + 1
+        except IllegalTransition:  # restored from the trash at the last moment
+            continue
+        except FileInUse:
+            postpone_deletion(asset)
+            continue
+        report.bytes_freed, report.deleted = report.bytes_freed + freed, report.deleted + 1
     for asset in to_release[:BATCH]:
         report.bytes_freed += bytes_freed_by(asset)
         release(asset)

@@ -171,9 +171,10 @@ def _run_as_step_span(run: JobRun, step: PlannedStep, workspace: StepWorkspace, 
 def _may_block(run: JobRun, step: PlannedStep) -> bool:
     """Whether what earlier stages found, with which the file may be served, must be saved before the step.
 
-    A step outside the sandbox may wait for a service, and nothing is saved meanwhile.
+    A step outside the sandbox may wait for a service, and nothing is saved meanwhile. Before a step of the gate the
+    file cannot be served in any case.
     """
-    return run.has_moved_on and not step.isolated
+    return run.has_moved_on and not step.isolated and not step.gate
 
 
 def _share_duplicate_bytes(run: JobRun) -> None:

@@ -28,9 +28,47 @@ class ClientGone(Exception):
     """The connection broke before the body ended."""
 
 
+class BodySocket(Protocol):
+    """The rest of a body, in the socket that it comes from. A thread reads it, and nothing else does until ``close``.
+
+    ``left``: bytes that have not been read. ``last_received_at``: monotonic seconds.
+    """
+
+    left: int
+    last_received_at: float
+
+    def receive_into(self, buffer: memoryview) -> int:
+        """Read what is there, no more than ``left`` bytes; return how many, 0 if nothing is there. Called in a thread.
+
+        Raises ClientGone, also if the connection was given up, and Unavailable if the server stops.
+        """
+        ...
+
+    def poll(self, milliseconds: int) -> bool:
+        """Wait until something is there; False if nothing comes in time. Called in a thread."""
+        ...
+
+    def report(self) -> None:
+        """Account for what threads have read since the last call. Called on the event loop while no thread reads, as
+        ``wait`` and ``close`` are."""
+        ...
+
+    async def wait(self, seconds: float) -> bool:
+        """Wait until something is there, without a thread; False if nothing comes. Raises as ``receive_into``."""
+        ...
+
+    def close(self) -> None:
+        """Give the socket back to its connection. May be repeated."""
+        ...
+
+
 class ByteSource(Protocol):
     async def read(self) -> Buffer | None:
         """Return the next bytes, or None at the end. Raises ClientGone. Cancelling it loses no bytes."""
+        ...
+
+    def take_socket(self) -> BodySocket | None:
+        """Return the socket that the rest comes from, if a thread may read it from now on; None: read by ``read``."""
         ...
 
 
@@ -42,13 +80,20 @@ class BytesInMemory:
         data, self._data = self._data, None
         return data or None
 
+    def take_socket(self) -> None:
+        return None
+
 
 class RequestBody:
     """The body of an ASGI request. Not reading it is the backpressure: the server stops reading from the socket."""
 
-    def __init__(self, receive: Receive, *, empty: bool = False) -> None:
-        """``empty``: the head says that there is no body, so nothing has to be received to know that it has ended."""
+    def __init__(
+        self, receive: Receive, *, empty: bool = False, take_socket: Callable[[], BodySocket | None] | None = None
+    ) -> None:
+        """``empty``: the head says that there is no body, so nothing has to be received to know that it has ended.
+        ``take_socket``: what the server offers to read the rest of the body with."""
         self._receive = receive
+        self._take_socket = take_socket
         self._first: asyncio.Task[MutableMapping[str, Any]] | None = None
         self._peeked: Buffer | None = None
         self._hasher: BodyHasher | None = None
@@ -95,6 +140,10 @@ class RequestBody:
                     self._hasher.add(body)
                 return body
         return None
+
+    def take_socket(self) -> BodySocket | None:
+        is_read_here = self._first is not None or self._peeked is not None or self._hasher is not None or self.ended
+        return None if is_read_here or self._take_socket is None else self._take_socket()
 
     def close(self) -> None:
         """Stop receiving. Nothing reads the body after this."""
@@ -175,6 +224,9 @@ class SpooledBody:
     async def read(self) -> Buffer | None:
         assert self._file is not None
         return await in_thread(self._file.read, BATCH_SIZE) or None
+
+    def take_socket(self) -> None:
+        return None
 
     async def close(self) -> None:
         if self._file is not None:

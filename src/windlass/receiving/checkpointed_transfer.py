@@ -18,8 +18,9 @@ from windlass.files import api as files
 from windlass.kernel.clock import monotonic, now
 from windlass.kernel.problem_types import QuotaExceeded
 from windlass.protocols.digests import Proof
-from windlass.receiving.body import BATCH_SIZE, LINGER_SECONDS, ByteSource, ClientGone
+from windlass.receiving.body import BATCH_SIZE, LINGER_SECONDS, BodySocket, ByteSource, ClientGone
 from windlass.receiving.digest import RunningDigest
+from windlass.receiving.socket_moves import MOVE_BYTES, SocketMove
 from windlass.resilience.minimum_rate import MinimumRate
 from windlass.resilience.pacing import Pace
 from windlass.storage.contract import Buffer, State, Store, Writer
@@ -88,12 +89,15 @@ class Transfer:
         self._checkpoint_target, self._checkpoint_started_at = self.offset, monotonic()
         self._stop_requested = False
         self._read_timeout: asyncio.Timeout | None = None
+        self._move: SocketMove | None = None
         settings = conf.get()
         self._rate = MinimumRate(settings.receive_timeout, settings.min_receive_rate)
 
     def request_stop(self) -> None:
         """Receive what has already arrived, then end. Call it on the event loop only."""
         self._stop_requested = True
+        if self._move is not None:
+            self._move.stop_requested = True
         if self._read_timeout is not None and not self._read_timeout.expired():
             self._read_timeout.reschedule(0)
 
@@ -118,6 +122,9 @@ class Transfer:
     async def _receive(self) -> TransferEnd:
         left_after_stop = BATCH_SIZE
         while self.offset <= self.limit:
+            socket = None if self._must_see_pieces else self.source.take_socket()
+            if socket is not None:
+                return await self._receive_from_socket(socket)
             buffer = await self._read_next(left_after_stop)
             if isinstance(buffer, TransferEnd):
                 return buffer
@@ -130,6 +137,71 @@ class Transfer:
                 await self._checkpoint_if_due()
             await self._keep_pace(len(buffer))
         return TransferEnd.OVER_LIMIT
+
+    @property
+    def _must_see_pieces(self) -> bool:
+        """Whether something is decided before each piece is written, or it is too late to begin with the socket."""
+        return self.reserve is not None or self.pace is not None or self._stop_requested
+
+    async def _receive_from_socket(self, socket: BodySocket) -> TransferEnd:
+        """Receive the rest of the body by threads that read the socket, each for a moment, while bytes come."""
+        try:
+            await self._start_write()
+            await self._finish_write()
+            while socket.left:
+                if self.offset >= self.limit:
+                    return TransferEnd.OVER_LIMIT
+                stops = self._stop_requested
+                most = BATCH_SIZE if stops else MOVE_BYTES
+                moved = await self._move_some(socket, min(most, self.limit - self.offset))
+                await self._checkpoint_if_due()
+                if stops:
+                    return TransferEnd.BODY_ENDED if not socket.left else TransferEnd.STOP_REQUESTED
+                if not moved and not self._stop_requested and not await self._wait_for_client(socket):
+                    return TransferEnd.TIMED_OUT
+            return TransferEnd.BODY_ENDED
+        except ClientGone:
+            return TransferEnd.CLIENT_GONE
+        finally:
+            socket.close()
+
+    async def _move_some(self, socket: BodySocket, size: int) -> int:
+        """Move what the client sends now; return the number of bytes. The thread uses the socket and the object: it is
+        waited for even if this is cancelled."""
+        if self.digest is not None and not self.must_hash and self._is_too_fast_to_hash():
+            self.digest = None
+        hashes = [hash_ for hash_ in (self.digest, self.proof) if hash_ is not None]
+        self._move = move = SocketMove(socket, self.write, self.offset, size, hashes)
+        running = asyncio.ensure_future(in_thread(move.run))
+        try:
+            await asyncio.shield(running)
+        except asyncio.CancelledError:
+            move.stop_requested = True
+            await asyncio.wait([running])
+            raise
+        finally:
+            self._move = None
+            self.offset = self.written = self.offset + move.moved
+            socket.report()
+        self._rate.account(0.0, move.moved)
+        return move.moved
+
+    async def _wait_for_client(self, socket: BodySocket) -> bool:
+        """Wait until the client sends or a stop is requested, and checkpoint meanwhile. False if it takes too long."""
+        while self._rate.credit > 0:
+            began = monotonic()
+            try:
+                async with asyncio.timeout(None) as self._read_timeout:
+                    is_there = await socket.wait(min(self._rate.credit, conf.get().checkpoint_seconds))
+            except TimeoutError:
+                return True  # by request_stop
+            finally:
+                self._read_timeout = None
+            self._rate.account(monotonic() - began, 0)
+            if is_there:
+                return True
+            await self._checkpoint_if_due()
+        return False
 
     async def _keep_pace(self, size: int) -> None:
         """Wait as long as the pace asks for after these bytes, which are written meanwhile; end with a stop request."""

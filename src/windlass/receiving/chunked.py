@@ -31,7 +31,7 @@ from windlass.kernel.problem_types import (
 from windlass.protocols.intents import ChunkProgress, CreateInChunks, PutChunk
 from windlass.receiving import lease as leases
 from windlass.receiving.admission import admit, pace_of
-from windlass.receiving.body import ByteSource, ClientGone, read_initial_body
+from windlass.receiving.body import BodySocket, ByteSource, ClientGone, read_initial_body
 from windlass.receiving.checkpointed_transfer import Transfer, TransferEnd, Write, syncs_acknowledgements
 from windlass.receiving.digest import IncrementalHashes, RunningDigest
 from windlass.receiving.session import create_session, fail_after_sync_error, find_session
@@ -374,12 +374,21 @@ class _TimedSource:
 
     def __init__(self, source: ByteSource) -> None:
         self._source = source
-        self.last_read_at = monotonic()
+        self._socket: BodySocket | None = None
+        self._last_read_at = monotonic()
+
+    @property
+    def last_read_at(self) -> float:
+        return self._last_read_at if self._socket is None else self._socket.last_received_at
 
     async def read(self) -> Buffer | None:
         buffer = await self._source.read()
-        self.last_read_at = monotonic()
+        self._last_read_at = monotonic()
         return buffer
+
+    def take_socket(self) -> BodySocket | None:
+        self._socket = self._source.take_socket()
+        return self._socket
 
 
 _running: set[_PutOperation] = set()

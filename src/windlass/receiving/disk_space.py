@@ -25,8 +25,15 @@ _measurements: dict[str, tuple[float, int]] = {}
 async def require_free_space(store_name: str) -> None:
     """Raises StorageFull while less than DISK_RESERVE_MB is free where the files of this store are written."""
     used_until, free = _measurements.get(store_name, (float("-inf"), 0))
-    if monotonic() >= used_until:
-        free = await in_thread(free_bytes, store_name)
+    _require_enough(free if monotonic() < used_until else await in_thread(free_bytes, store_name))
+
+
+def require_free_space_now(store_name: str) -> None:
+    """``require_free_space`` for callers that may block: measures the disk."""
+    _require_enough(free_bytes(store_name))
+
+
+def _require_enough(free: int) -> None:
     if not is_enough(free):
         raise StorageFull(
             f"The server has {free} bytes left and takes no new uploads below {_reserve()} bytes. What is stored stays "

@@ -128,7 +128,8 @@ class Writer(Protocol):
     def write(self, offset: int, buffers: Sequence[Buffer]) -> int:
         """Write all buffers one after the other at ``offset``; return the number of bytes.
 
-        Raises StoreFull, StoreUnavailable. After an error the bytes from ``offset`` on are undefined and may be written
+        The caller uses the memory of the buffers again after this returns: what is kept must be copied. Raises
+        StoreFull, StoreUnavailable. After an error the bytes from ``offset`` on are undefined and may be written
         again.
         """
 

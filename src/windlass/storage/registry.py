@@ -56,6 +56,11 @@ def guarded(name: str) -> AbstractContextManager[None]:
     return _guard(name)
 
 
+def forget_stores() -> None:
+    """Create the stores anew on their next use, after a test or another project's settings override changed them."""
+    _create.cache_clear()
+
+
 @cache
 def _create(name: str) -> Store:
     settings = conf.store_settings(conf.get(), name)

@@ -47,17 +47,20 @@ def slip(name: str) -> bytes:
 def test_asvs_5_2_5_archives_with_links_and_absolute_paths_are_refused(
     with_profile: Callable[[str], None], content: bytes, filename: str
 ) -> None:
-    with_profile('unsafe_names = false\nunmeasured = "accept"')
+    """By default. A profile can accept them."""
     asset = processed(content, filename)
     assert (asset.status, asset.rejection["rule"]) == (FileStatus.REJECTED, "unsafe-names")
+    assert "unsafe_names = true" in asset.rejection["detail"]
     assert not asset.gate_passed
+    with_profile('unsafe_names = true\nunmeasured = "accept"')
+    assert processed(content, filename).status == FileStatus.READY
 
 
 @pytest.mark.parametrize("name", ["zip_slip", "tar_slip"])
 def test_asvs_5_3_3_paths_in_archives_are_counted_and_never_used(
     with_profile: Callable[[str], None], name: str
 ) -> None:
-    with_profile('unmeasured = "accept"')
+    with_profile('unsafe_names = true\nunmeasured = "accept"')
     asset = processed(slip(name), f"{name}.bin")
     assert asset.extra_attributes["unsafe_names"] >= 5
     named = [path for root in (conf.get().windlass_home, Path("/tmp"), Path("/etc")) for path in root.glob("*slip*")]
@@ -112,6 +115,9 @@ def make(directory: Path, tool: str, *command: str) -> bytes:
     (directory / "a.txt").write_text("Haul away. " * 999)
     (directory / "b").mkdir()
     (directory / "b" / "c.jpg").write_bytes(samples.jpeg())
+    (directory / "link").symlink_to("b/c.jpg")
+    (directory / "b" / "up").symlink_to("../a.txt")
+    (directory / "hard").hardlink_to(directory / "a.txt")
     (directory / "inner.zip").write_bytes(zip_of({"x.txt": b"x" * 99}))
     with (directory / "hole").open("wb") as sparse:
         sparse.seek(5 * MB)
@@ -130,6 +136,7 @@ def make(directory: Path, tool: str, *command: str) -> bytes:
         ("d.zip", "zip -qr -0 - a.txt b hole"),
         ("e.jar", "jar cf made a.txt b inner.zip"),
         ("f.tar", "tar -cSf made a.txt b hole"),
+        ("links.tgz", "tar -czf made a.txt b link b/up hard"),
         ("g.tar", "tar -cSf made --format=pax a.txt hole"),
         ("h.tar", "tar -cSf made --format=pax --sparse-version=0.1 a.txt hole"),
         ("i.tgz", "tar -czf made a.txt b inner.zip"),

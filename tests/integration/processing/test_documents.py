@@ -38,7 +38,9 @@ def facts_of(asset: FileAsset) -> dict[str, Any]:
 def without_limits(settings: Any, tmp_path: Any) -> None:
     """What the rules would refuse before anybody looks further."""
     profiles = tmp_path / "profiles.toml"
-    profiles.write_text("[default]\nmax_archive_ratio = 0\nmax_unpacked_size = 0\nmax_archive_entries = 0\n")
+    profiles.write_text(
+        "[default]\nmax_archive_ratio = 0\nmax_unpacked_size = 0\nmax_archive_entries = 0\nunsafe_names = true\n"
+    )
     settings(WINDLASS_PROFILES=profiles)
 
 

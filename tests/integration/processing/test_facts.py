@@ -234,7 +234,8 @@ def test_a_file_within_the_limits_is_served(profiles: None) -> None:
     [
         ("strict", samples.png(64, 48), "a.png", False),
         ("media", samples.png(200, 150), "a.png", False),
-        ("default", samples.png(64, 48), "a.png", True),
+        ("default", samples.png(64, 48), "a.png", False),
+        ("default", b"Haul away.", "a.txt", True),
         ("default", zipped(("a.txt", "a")), "a.zip", False),
     ],
 )

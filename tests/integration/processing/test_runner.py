@@ -157,7 +157,8 @@ def test_a_duplicate_notification_runs_the_job_once() -> None:
 
 def test_every_step_is_recorded_and_published_in_order() -> None:
     asset = processed(samples.jpeg(), "a.jpg")
-    names = ["size", "checksum", "duplicate", "type", "type_rules", "harbour", "image_facts", "trial", "thumbnail"]
+    names = ["size", "checksum", "duplicate", "type", "type_rules", "harbour"]
+    names += ["image_facts", "pixel_rules", "trial", "thumbnail"]
     rows = list(StepRun.objects.filter(file=asset).order_by("position"))
     assert [row.step for row in rows] == names
     assert {row.state for row in rows} == {StepState.DONE}

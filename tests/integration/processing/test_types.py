@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import uuid
+from collections.abc import Callable
 
 import pytest
 
@@ -87,17 +88,29 @@ def test_a_rotated_video_has_the_size_as_displayed() -> None:
 
 
 def test_a_picture_with_too_many_pixels_is_not_decoded() -> None:
-    asset = processed(samples.huge_png(), "bomb.png")
-    assert (asset.status, asset.width, asset.renditions.count()) == (READY, 65535, 0)
+    asset = processed(samples.huge_png(20_000), "scan.png")
+    assert (asset.status, asset.width, asset.renditions.count()) == (READY, 20_000, 0)
     assert "at most 268,402,689" in step(asset, "thumbnail").detail
 
 
-def test_asvs_5_2_6_a_picture_above_the_pixel_limit_is_rejected_before_it_is_decoded(with_profile) -> None:
-    with_profile("max_pixels = 50_000_000")
-    asset = processed(samples.huge_png(), "bomb.png")
-    assert (asset.status, asset.rejection["rule"], asset.rejection["actual"]) == (REJECTED, "pixels", 65535**2)
+@pytest.mark.parametrize(
+    ("profile", "side", "limit"),
+    [("", 65535, 600_000_000), ("", 24_495, 600_000_000), ("max_pixels = 50_000_000", 7072, 50_000_000)],
+)
+def test_asvs_5_2_6_a_picture_above_the_pixel_limit_is_rejected_before_it_is_decoded(
+    with_profile: Callable[[str], None], profile: str, side: int, limit: int
+) -> None:
+    with_profile(profile)
+    asset = processed(samples.huge_png(side), "bomb.png")
+    assert (asset.status, asset.rejection["rule"]) == (REJECTED, "pixels")
+    assert (asset.rejection["limit"], asset.rejection["actual"]) == (limit, side**2)
     assert not asset.gate_passed
     assert asset.renditions.count() == 0
+
+
+def test_a_profile_can_accept_any_number_of_pixels(with_profile: Callable[[str], None]) -> None:
+    with_profile("max_pixels = 0")
+    assert processed(samples.huge_png(), "bomb.png").status == READY
 
 
 #: Of each type its content, an extension and the declared type.

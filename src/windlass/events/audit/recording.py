@@ -36,6 +36,12 @@ def record_action(
         rows.insert([_entry(action, owner=owner, file_id=file_id, subject=subject, detail=dict(detail or {}))])
 
 
+def record_action_of_person(action: AuditAction, **about: Any) -> None:
+    """``record_action``, unless the server itself acts, such as the sweep."""
+    if acting_caller().credential:
+        record_action(action, **about)
+
+
 def entry_of_event(
     kind: EventType, owner: str, file_id: uuid.UUID | None, upload_id: uuid.UUID | None, data: Mapping[str, Any]
 ) -> PendingAuditEntry | None:

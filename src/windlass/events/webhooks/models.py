@@ -76,6 +76,7 @@ class Delivery(models.Model):
             models.Index(fields=["endpoint", "file_id"], name="delivery_of_file", condition=Q(state="pending")),
             models.Index(fields=["endpoint", "upload_id"], name="delivery_of_upload", condition=Q(state="pending")),
             models.Index(fields=["finished_at"], name="delivery_by_end", condition=~Q(state="pending")),
+            models.Index(fields=["finished_at", "id"], name="delivery_failed", condition=Q(state="dead")),
         ]
 
     def __str__(self) -> str:

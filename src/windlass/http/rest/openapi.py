@@ -25,6 +25,7 @@ from windlass.http.rest import (
     files,
     grants,
     media,
+    operations,
     problems,
     profiles,
     quota,
@@ -189,3 +190,4 @@ api.add_router(audit.PATH, audit.router)
 api.add_router("/error-handling", circuit_breakers.router)
 api.add_router("/error-handling", error_handling.router)
 api.add_router("/error-handling", service_level.router)
+api.add_router("/error-handling", operations.router)

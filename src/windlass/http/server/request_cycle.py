@@ -15,9 +15,10 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from windlass.http.memory_budget import FREE_PER_CONNECTION, budget
 from windlass.http.request_record import Traffic
-from windlass.http.server import zero_copy
+from windlass.http.server import direct_receive, zero_copy
 from windlass.kernel import process_counters
 from windlass.kernel.problem_types import Unavailable
+from windlass.receiving.body import BodySocket, ClientGone
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGIReceiveEvent, ASGISendEvent, HTTPRequestEvent
@@ -38,6 +39,12 @@ class Connection(Protocol):
 
     def finish(self) -> None:
         """Close the connection once the client has read the reply."""
+
+    def unread_body(self) -> int:
+        """Bytes of the body that are still to be read from the socket; 0 where that is not known."""
+
+    def skip_body(self, size: int) -> None:
+        """Count bytes of the body that were read from the socket by somebody else; the last ones end the body."""
 
 
 class ReplyTransport(asyncio.Transport):
@@ -69,11 +76,46 @@ class RequestCycle(RequestResponseCycle):
         self.pieces: deque[bytes] = deque()
         self.waiting = self.received = self._granted = self._sent = 0
         self.end_delivered = self.broken_off = False
+        self._wants_socket = False
+        self._socket: direct_receive.DirectBody | None = None
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether the rest of the body is waited for, and nothing here keeps the client from sending it."""
+        if self._socket is not None:
+            return self._socket.waits
+        return not self.flow.read_paused and not self.waiting_for_100_continue
 
     def break_off(self) -> None:
         """The server stops: end the wait for the rest of the body. What has arrived is still delivered."""
         self.broken_off = self.more_body
         self.message_event.set()
+        if self.broken_off and self._socket is not None:
+            self._socket.fail(_stopping())
+
+    def take_socket(self) -> BodySocket | None:
+        """Return the rest of the body as a socket once everything before it has been received, if its length is known.
+        From the first call on, the connection reads no more, so that a later call succeeds."""
+        transport = self._connection.transport
+        left = self._connection.unread_body() if self.more_body else 0
+        if not left or self._is_over or self.broken_off or self.waiting_for_100_continue or transport.is_closing():
+            return None
+        self._wants_socket = True
+        self.flow.pause_reading()
+        if self.pieces:
+            return None
+        self._socket = direct_receive.DirectBody(transport, left, self._count_received, self._release_socket)
+        return self._socket
+
+    def _count_received(self, size: int) -> None:
+        self.received += size
+        self._connection.skip_body(size)
+
+    def _release_socket(self) -> None:
+        """Whatever is left of the body, or the client's end of the connection, is read by the connection again."""
+        self._socket, self._wants_socket = None, False
+        if self.more_body:
+            self.flow.resume_reading()
 
     def add(self, piece: bytes) -> None:
         self.pieces.append(piece)
@@ -92,6 +134,8 @@ class RequestCycle(RequestResponseCycle):
         """Treat the client as disconnected."""
         self.disconnected = True
         self.message_event.set()
+        if self._socket is not None:
+            self._socket.fail(ClientGone())
 
     def lose_client(self) -> None:
         """The client has disconnected. This is counted, and is no error."""
@@ -163,9 +207,10 @@ class RequestCycle(RequestResponseCycle):
             if self.broken_off and self.response_started:
                 return {"type": "http.disconnect"}
             if self.broken_off:
-                raise Unavailable("The server is stopping and waits for no more of this request. Send it again.")
+                raise _stopping()
             self.message_event.clear()
             if self.more_body:  # otherwise what arrives is the next request, which waits
+                self._wants_socket = False
                 self.flow.resume_reading()
             await self.message_event.wait()
         if not self.pieces and self._is_over:
@@ -180,7 +225,7 @@ class RequestCycle(RequestResponseCycle):
         piece = self.pieces.popleft() if self.pieces else b""
         self.waiting -= len(piece)
         self._release_surplus()
-        if self.waiting < HIGH_WATER and self.more_body:
+        if self.waiting < HIGH_WATER and self.more_body and not self._wants_socket:
             self.flow.resume_reading()
         # After a client that closed within the body there is more: the next call reports the close.
         more = bool(self.more_body or self.pieces)
@@ -198,3 +243,7 @@ class RequestCycle(RequestResponseCycle):
         if surplus > 0:
             self._granted -= surplus
             budget().give_back(surplus)
+
+
+def _stopping() -> Unavailable:
+    return Unavailable("The server is stopping and waits for no more of this request. Send it again.")

@@ -124,6 +124,20 @@ class RequestFraming:
         pending, self._data, self._at = self._data[self._at :], b"", 0
         return pending
 
+    @property
+    def unread_body(self) -> int:
+        """Bytes of the body that have not come yet; 0 where that is not known, or something else waits here."""
+        return self._part.left if isinstance(self._part, _Counted) and not self.has_pending else 0
+
+    def skip_body(self, size: int) -> bool:
+        """Count bytes of the body that were read elsewhere; return whether the request is complete with them."""
+        assert isinstance(self._part, _Counted)
+        self._part.left -= size
+        if self._part.left:
+            return False
+        self._part = _Head(self._limits)
+        return True
+
     def feed(self, data: bytes) -> Iterator[Event]:
         """The events of ``data``, at most to the end of one request; the pieces of a body are never empty. Raises a
         Problem for what breaks the rules or the limits; the connection must then be closed."""
@@ -236,15 +250,15 @@ class _Counted:
     """A body of known length."""
 
     def __init__(self, length: int) -> None:
-        self._left = length
+        self.left = length
 
     @property
     def ended(self) -> bool:
-        return not self._left
+        return not self.left
 
     def feed(self, data: bytes, at: int) -> tuple[bytes, int]:
-        size = min(self._left, len(data) - at)
-        self._left -= size
+        size = min(self.left, len(data) - at)
+        self.left -= size
         return (data if size == len(data) else data[at : at + size]), at + size
 
 

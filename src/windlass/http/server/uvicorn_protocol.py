@@ -25,7 +25,7 @@ from windlass import conf
 from windlass.http.forwarded import forwarded, is_trusted_proxy
 from windlass.http.middleware import Scope, header
 from windlass.http.request_record import TRAFFIC, record_of
-from windlass.http.server import zero_copy
+from windlass.http.server import direct_receive, zero_copy
 from windlass.http.server.asgi_extensions import DRAINS_BODY, INTERIM_RESPONSE
 from windlass.http.server.connections import LINGER_SECONDS, LINGER_SILENCE, MAX_LINGERING, connections_of
 from windlass.http.server.request_cycle import ReplyTransport, RequestCycle
@@ -164,7 +164,16 @@ class ReceivingProtocol(HttpToolsProtocol):
         extensions[TRAFFIC] = {"read": self.cycle.traffic}
         if zero_copy.is_possible(self.transport):
             extensions[zero_copy.MESSAGE] = {}
+        if head.length and direct_receive.is_possible(self.transport):
+            extensions[direct_receive.EXTENSION] = {"take": self.cycle.take_socket}
         self._start_asgi_task(self.cycle, self.app)
+
+    def unread_body(self) -> int:
+        return self._framing.unread_body
+
+    def skip_body(self, size: int) -> None:
+        if self._framing.skip_body(size):
+            self.cycle.end_body()
 
     def _fill_scope(self, head: RequestHead) -> None:
         root = self.root_path
@@ -346,8 +355,7 @@ class ReceivingProtocol(HttpToolsProtocol):
             return
         received, self._checked_received = cycle.received - self._checked_received, cycle.received
         # Time in which the application lets the client wait does not count.
-        is_awaited = not self.flow.read_paused and not cycle.waiting_for_100_continue
-        if not self._body_rate.account(elapsed if is_awaited else 0.0, received):
+        if not self._body_rate.account(elapsed if cycle.is_awaited else 0.0, received):
             process_counters.connections_ended.add(1, "slow-body")
             self._refuse(ReceiveTimeout("The body came too slowly and was given up. Send it again, or resume it."))
 

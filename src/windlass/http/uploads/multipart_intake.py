@@ -68,6 +68,9 @@ class FormEvents:
             raise FileTooLarge(self.limit, self.file_bytes, what="form's files together")
         return event.data
 
+    def take_socket(self) -> None:
+        return None  # the bytes have to be searched for the boundary
+
     async def skip(self) -> None:
         """Skip the rest of the open part, if it has not ended yet."""
         while self._part_is_open and await self.read() is not None:

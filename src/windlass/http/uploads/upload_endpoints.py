@@ -18,6 +18,7 @@ from windlass.http.counted_admission import admit_counted
 from windlass.http.endpoints import ByteEndpoint, ByteEndpoints, RequestHandler
 from windlass.http.problem_responses import problem_of, problem_response
 from windlass.http.request_record import CLIENT_GONE, record_of
+from windlass.http.server.direct_receive import socket_of
 from windlass.http.uploads import keyed_requests
 from windlass.http.uploads.upload_request import UNPROVED, UploadRequest
 from windlass.kernel.ids import parse_id
@@ -93,7 +94,8 @@ def receiving(
         head = request_head.of_request(request)
         record_of(request.scope).dialect = dialect or probable_dialect(head)
         empty = "transfer-encoding" not in head.headers and head.headers.get("content-length", "0") == "0"
-        upload = UploadRequest(request, head, RequestBody(request.receive, empty=empty), declared.access)
+        body = RequestBody(request.receive, empty=empty, take_socket=socket_of(request.scope))
+        upload = UploadRequest(request, head, body, declared.access)
         # With it, the client sends its body only after the first receive (RFC 9110, 10.1.1).
         expects_continue = head.headers.get("expect", "").lower() == "100-continue"
         if not empty and not expects_continue:

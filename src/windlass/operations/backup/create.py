@@ -24,6 +24,8 @@ from django.db import close_old_connections
 
 from windlass import conf
 from windlass.conf.loading import is_standalone
+from windlass.database.connection import atomic
+from windlass.events.api import AuditAction, record_action
 from windlass.files import api as files
 from windlass.kernel.clock import monotonic, now, rfc3339
 from windlass.operations.backup import catalogue, manifest
@@ -95,7 +97,10 @@ def make_backup(
         except BaseException:  # also where it is stopped: deletions must not wait for a backup that has ended
             files.abandon_backup(run)
             raise
-        files.finish_backup(run, objects=backup.objects, size=backup.bytes, missing=backup.missing)
+        counts = {"objects": backup.objects, "size": backup.bytes, "missing": backup.missing}
+        with atomic():
+            files.finish_backup(run, **counts)
+            record_action(AuditAction.BACKUP_MADE, subject=backup.id, detail=counts)
     return backup
 
 

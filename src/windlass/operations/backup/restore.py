@@ -21,6 +21,7 @@ from django.db.migrations.loader import MigrationLoader
 
 from windlass import conf
 from windlass.conf.loading import is_standalone
+from windlass.events.api import AuditAction, record_action
 from windlass.files import api as files
 from windlass.kernel.clock import now
 from windlass.operations.backup import database_mark, manifest, restored_database
@@ -183,6 +184,8 @@ class _Restore:
                 files.record_missing_object(self._stores.get(entry.store, entry.store), entry.key, entry.missing)
         self.report.expired_uploads = files.expire_uploads_without_bytes()
         files.forget_unfinished_backups()
+        counts = {"objects": self.report.objects, "size": self.report.bytes, "missing": self.report.missing}
+        record_action(AuditAction.BACKUP_RESTORED, subject=self._backup.id, detail=counts)
 
     def _on_block(self, size: int) -> None:
         self._require_going()

@@ -15,6 +15,7 @@ from windlass.events import api as events
 from windlass.files import api as files
 from windlass.files.api import FileAsset, UploadSession, UploadStatus
 from windlass.jobs import api as jobs
+from windlass.kernel.problem_types import FileInUse
 from windlass.operations.owner_data.records import owner_rows, row_counts
 from windlass.processing import api as processing
 
@@ -78,12 +79,21 @@ def _erase_files(owner: str, report: EraseReport, progress: Callable[[EraseRepor
     while batch := list(FileAsset.objects.filter(owner=owner).select_related("blob")[:_BATCH]):
         accounts.delete_admin_history([str(asset.id) for asset in batch])
         for asset in batch:
+            _require_unprotected(asset)
             jobs.cancel_of_file(asset.id, dead_letters=True)
             report.bytes_freed += files.delete_bytes_of_file(asset)
             processing.delete(asset)
             report.files += 1
         if progress is not None:
             progress(report)
+
+
+def _require_unprotected(asset: FileAsset) -> None:
+    """Raises EraseError, before the bytes are deleted, where a record of the project forbids to delete the file."""
+    try:
+        files.require_unprotected(asset)
+    except FileInUse as problem:
+        raise EraseError(f"file {asset.id}: {problem.detail} Then run this again") from problem
 
 
 def _erase_rows(owner: str) -> None:

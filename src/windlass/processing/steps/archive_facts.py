@@ -42,7 +42,7 @@ class ArchiveFacts:
             "inner_unpacked_size": "unpacked bytes of nested archives, at every depth",
             "encrypted": "whether any entry needs a password",
             "unsafe_names": "entries that could be unpacked outside their directory: absolute paths, `..`, "
-            "links out of it or with an unknown target, devices",
+            "links that lead out of it or to an unknown target, devices",
             "nested_archives": "entries whose names are those of archives",
             "overlapping_entries": "entries that share bytes with others, as zip bombs do",
             "largest_entry": "unpacked bytes of the largest entry, including those of nested archives",

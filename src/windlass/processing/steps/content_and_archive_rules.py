@@ -7,7 +7,7 @@ limit, so the file is refused, unless its profile accepts unmeasured files.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,15 +34,17 @@ _LIMITS = {
 }
 
 
-def _about(name: str, title: str, wanted_by: str, *, order: int = 50, archives_only: bool = False) -> About:
+def _about(
+    name: str, title: str, wanted_by: str, *, order: int = 50, mime_types: Sequence[str] = ("*/*",), also: bool = False
+) -> About:
     return About(
         name=name,
         stage="describe",
         title=title,
         order=order,
         isolated=False,
-        mime_types=ARCHIVES if archives_only else ("*/*",),
-        also=archives_only,
+        mime_types=tuple(mime_types),
+        also=also,
         wanted_by=wanted_by,
         gives=GIVES,
         gate=True,
@@ -57,6 +59,13 @@ class ContentRules:
     def run(self, context: StepContext) -> StepResult:
         findings = _content_findings(context.facts, context.profile)
         return _decide(findings, context.facts, context.profile, "Within the rules")
+
+
+class PixelRules(ContentRules):
+    """Compares the size of an image with the default ``max_pixels``, where the profile has no other limit on its
+    content, and reads no bytes. The file is not served before."""
+
+    about = _about("pixel_rules", "Checking the number of pixels", "pixel_rules", mime_types=("image/*",))
 
 
 class MediaRules:
@@ -84,7 +93,9 @@ class ArchiveRules:
     completely is refused.
     """
 
-    about = _about("archive_rules", "Checking the rules for archives", "archive_rules", order=51, archives_only=True)
+    about = _about(
+        "archive_rules", "Checking the rules for archives", "archive_rules", order=51, mime_types=ARCHIVES, also=True
+    )
 
     def run(self, context: StepContext) -> StepResult:
         findings = _archive_findings(context.facts, context.profile)
@@ -182,6 +193,8 @@ def _limits(facts: Facts, profile: Mapping[str, Any]) -> Iterator[_Limit]:
         key = "pages" if fact == "page_count" else fact
         least, most = profile.get(f"min_{key}") or None, profile[f"max_{key}"] or None
         needed = matches(facts["mime_type"], kinds) and not facts.get("encrypted")
+        if fact == "pixels":
+            needed = needed and profile.get("pixels_required", True)
         yield _Limit(fact, rule, name, phrase, unit, least, most, needed)
 
 
@@ -233,7 +246,7 @@ def _unsafe_name_findings(facts: Facts) -> Iterator[Rejection | _Unmeasured]:
     elif unsafe:
         detail = (
             f"Of the archive's entries {unsafe} could be unpacked outside their directory: absolute paths, `..`, links "
-            "or devices. Make the archive anew without them."
+            "or devices. Make the archive anew without them, or send it to a profile with unsafe_names = true."
         )
         yield Rejection("unsafe-names", detail, 0, unsafe)
 

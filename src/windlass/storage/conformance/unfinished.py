@@ -76,6 +76,17 @@ class UnfinishedObjects(Suite):
         assert writer.write(len(data), []) == 0
         complete(store, save(writer), data)
 
+    def test_a_buffer_can_be_used_again_after_it_was_written(self, store: Store, unit: int, state: State) -> None:
+        data = pattern(3 * unit + 7)
+        buffer = memoryview(bytearray(unit))
+        writer = store.open_writer(KEY, state)
+        for start in range(0, len(data), unit):
+            piece = data[start : start + unit]
+            buffer[: len(piece)] = piece
+            writer.write(start, [buffer[: len(piece)]])
+            buffer[:] = bytes(unit)
+        complete(store, save(writer), data)
+
     def test_the_state_can_be_had_without_making_anything_durable(self, store: Store, unit: int) -> None:
         data = pattern(2 * unit)
         state = through_json(store.create(KEY, durable=False))

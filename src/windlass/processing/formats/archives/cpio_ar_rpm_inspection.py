@@ -6,6 +6,7 @@ import struct
 from typing import BinaryIO
 
 from windlass.processing.contract import Unreadable
+from windlass.processing.formats.archives.entry_paths import LONGEST_TARGET
 from windlass.processing.formats.archives.inspection import Entry, Inspection, Inspector
 from windlass.processing.formats.archives.unpacking import FilePart
 from windlass.processing.formats.read_limits import round_up
@@ -30,12 +31,19 @@ def inspect_cpio(file: BinaryIO, inspection: Inspection, inspector: Inspector) -
             return
         kind = mode & _KIND
         link, device = kind == _SYMLINK, kind in _DEVICES
-        entry = Entry(name, size, is_directory=kind == _FOLDER, is_link=link, is_device=device)
+        target = _link_target(file, start, size) if link else None
+        entry = Entry(name, size, is_directory=kind == _FOLDER, is_link=link, target=target, is_device=device)
         if not inspection.add(entry):
             return
         if size:
             inspector.inspect_nested(FilePart(file, start, size))
         offset = start + round_up(size, padding)
+
+
+def _link_target(file: BinaryIO, start: int, size: int) -> str | None:
+    """Return the path that a symbolic link points to, which is its content; None if that is no path."""
+    file.seek(start)
+    return file.read(size).decode("utf-8", "replace") if size <= LONGEST_TARGET else None
 
 
 def _cpio_header(file: BinaryIO) -> tuple[int, int, int, int, int]:

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 from windlass.processing.contract import Unreadable
 from windlass.processing.formats.archives import archive_types
 from windlass.processing.formats.archives.decompressors import NotMeasured
+from windlass.processing.formats.archives.entry_paths import UnpackedLinks, leaves_directory
 from windlass.processing.formats.archives.unpacking import UnpackMeter
 
 #: Entries that are read of one archive; its facts are sums over these. One more than a profile may allow, so that a
@@ -30,33 +31,22 @@ LARGEST_INTEGER = 2**53 - 1
 RATIO_CHECKED_FROM = 10 * 1024 * 1024
 
 _READ_AT_RANDOM = (archive_types.ZIP, archive_types.SEVEN_ZIP, archive_types.RAR, archive_types.CAB, archive_types.ISO)
-_DRIVE = re.compile(r"[A-Za-z]:")
 _ARCHIVE = re.compile(r"\.(zip|jar|apk|tar|tgz|tbz2?|txz|gz|bz2|xz|zst|7z|rar|cab|iso)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """``size``: unpacked bytes. ``target``: the path that a link points to, if it is known."""
+    """``size``: unpacked bytes. ``target``: the path that a link points to, if it is known; of a hard link, counted
+    from the root of the archive."""
 
     name: str
     size: int
     encrypted: bool = False
     is_directory: bool = False
     is_link: bool = False
+    is_hard_link: bool = False
     target: str | None = None
     is_device: bool = False
-
-    @property
-    def unsafe(self) -> bool:
-        """Whether unpacking it could write outside the directory it is unpacked into."""
-        if self.is_link and (self.target is None or leaves_directory(self.target)):
-            return True
-        return self.is_device or leaves_directory(self.name)
-
-
-def leaves_directory(name: str) -> bool:
-    """Whether a path is absolute or has ``..`` in it."""
-    return name.startswith(("/", "\\")) or bool(_DRIVE.match(name)) or ".." in name.replace("\\", "/").split("/")
 
 
 @dataclass(slots=True)
@@ -88,6 +78,7 @@ class Inspection:
     largest: int = 0
     has_trailing: bool = False
     _names: Counter[int] = field(default_factory=Counter)
+    _links: UnpackedLinks = field(default_factory=UnpackedLinks)
 
     def add(self, entry: Entry) -> bool:
         """Add an entry. Returns False, and adds nothing, once MOST_ENTRIES are there."""
@@ -98,10 +89,18 @@ class Inspection:
         self.unpacked += entry.size
         self.largest = max(self.largest, entry.size)
         self.encrypted |= entry.encrypted
-        self.unsafe += entry.unsafe
+        self.unsafe += self._is_unsafe(entry)
         self.nested += not entry.is_directory and bool(_ARCHIVE.search(entry.name))
         self._names[hash(entry.name)] += 1
         return True
+
+    def _is_unsafe(self, entry: Entry) -> bool:
+        """Whether unpacking the entry could write outside the directory that the archive is unpacked into."""
+        if entry.is_link and not self._links.add_symlink(entry.name, entry.target):
+            return True
+        if entry.is_hard_link and not self._links.add_hard_link(entry.name, entry.target):
+            return True
+        return entry.is_device or leaves_directory(entry.name)
 
     def mark_locked(self) -> None:
         self.encrypted, self.unmeasured = True, "its table of contents is locked with a password"

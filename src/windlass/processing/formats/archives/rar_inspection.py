@@ -17,6 +17,8 @@ from windlass.processing.formats.archives.unpacking import FARTHEST, FilePart
 _LARGEST_HEADER = 64 * 1024
 _SYMLINK, _KIND = 0o120000, 0o170000
 _CONTINUED = 8
+#: Kinds of RAR 5 links that are no symbolic links: hard links and copies.
+_NOT_SYMBOLIC = (4, 5)
 
 
 def inspect(file: BinaryIO, inspection: Inspection, inspector: Inspector) -> None:
@@ -140,13 +142,15 @@ def _rar5_file(fields: _Fields, extra: int, inspection: Inspection, *, is_contin
     is_of_unknown_size = bool(flags & 8)
     if is_of_unknown_size and not is_continued:
         inspection.unmeasured = "an entry does not say what it unpacks to"
+    link_kind, target = _redirection(records[5]) if 5 in records else (0, None)
     entry = Entry(
         name,
         0 if is_continued or is_of_unknown_size else size,
         encrypted=1 in records,
         is_directory=bool(flags & 1),
-        is_link=5 in records,
-        target=_target(records[5]) if 5 in records else None,
+        is_link=5 in records and link_kind not in _NOT_SYMBOLIC,
+        is_hard_link=link_kind in _NOT_SYMBOLIC,
+        target=target,
     )
     return entry, method == 0 and not entry.encrypted
 
@@ -160,8 +164,9 @@ def _records(header: bytes, offset: int) -> Iterator[tuple[int, bytes]]:
         fields.offset = start + max(size, 1)
 
 
-def _target(redirection: bytes) -> str:
-    fields = _Fields(redirection)
-    fields.number()  # its kind
+def _redirection(record: bytes) -> tuple[int, str]:
+    """The kind of a link and its target."""
+    fields = _Fields(record)
+    kind = fields.number()
     fields.number()  # flags
-    return fields.text()
+    return kind, fields.text()

@@ -15,7 +15,7 @@ from windlass.processing.formats.read_limits import round_up
 
 RECORD = 512
 _LONGEST_HEADER = 64 * 1024
-_DIRECTORY, _LINKS, _DEVICES, _SPARSE = b"5", b"12", b"346", b"S"
+_DIRECTORY, _HARD_LINK, _SYMLINK, _DEVICES, _SPARSE = b"5", b"1", b"2", b"346", b"S"
 
 
 def inspect(file: BinaryIO, inspection: Inspection, inspector: Inspector) -> None:
@@ -33,7 +33,7 @@ def inspect(file: BinaryIO, inspection: Inspection, inspector: Inspector) -> Non
             continue
         map_start, start = offset, offset + _sparse_records(file, header, offset)
         size = int(records["size"]) if _is_number(records.get("size", "")) else size
-        size = 0 if kind in _LINKS + _DEVICES + _DIRECTORY else size
+        size = 0 if kind in _HARD_LINK + _SYMLINK + _DEVICES + _DIRECTORY else size
         offset = start + round_up(size, RECORD)
         if kind != b"g":
             real_size = _real_size(file, header, records, (map_start, start), size)
@@ -88,8 +88,9 @@ def _entry(header: bytes, kind: bytes, size: int, records: dict[str, str]) -> En
     prefix = _text(header[345:500]) if header[257:263] == b"ustar\0" else ""
     short_name = f"{prefix}/{_text(header[:100])}" if prefix else _text(header[:100])
     name = records.get("GNU.sparse.name") or records.get("path") or short_name
-    if kind in _LINKS:
-        return Entry(name, 0, is_link=True, target=records.get("linkpath") or _text(header[157:257]))
+    if kind in _HARD_LINK + _SYMLINK:
+        target = records.get("linkpath") or _text(header[157:257])
+        return Entry(name, 0, is_link=kind == _SYMLINK, is_hard_link=kind == _HARD_LINK, target=target)
     if kind in _DEVICES + _DIRECTORY:
         return Entry(name, 0, is_directory=kind == _DIRECTORY, is_device=kind in _DEVICES)
     return Entry(name, size)

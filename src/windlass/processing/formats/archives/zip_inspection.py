@@ -11,6 +11,7 @@ from typing import BinaryIO
 from windlass.processing.contract import Unreadable
 from windlass.processing.formats.archives import archive_types, zip_directory
 from windlass.processing.formats.archives.decompressors import OUTPUT_SIZE, READ_SIZE, ZIP_METHODS, raw_deflate
+from windlass.processing.formats.archives.entry_paths import LONGEST_TARGET
 from windlass.processing.formats.archives.inspection import SHORTEST, Entry, Inspection, Inspector
 from windlass.processing.formats.archives.unpacking import FilePart, UnpackedFile
 from windlass.processing.formats.archives.zip_directory import DEFLATED, STORED, BadZip, Directory, LocalHeader, Member
@@ -50,7 +51,15 @@ class _Zip:
     def inspect(self, directory: Directory) -> None:
         inspection, members = self.inspection, list[Member]()
         for member in zip_directory.members(self.file, directory):
-            entry = Entry(member.name, member.unpacked, member.is_encrypted, member.is_directory, member.is_link)
+            target = self._link_target(member) if member.is_link else None
+            entry = Entry(
+                member.name,
+                member.unpacked,
+                member.is_encrypted,
+                member.is_directory,
+                is_link=member.is_link,
+                target=target,
+            )
             if not inspection.add(entry):
                 inspection.entries = max(inspection.entries, directory.claimed)
                 break
@@ -63,6 +72,23 @@ class _Zip:
         if meter.measures and (is_nested or inspection.unpacked <= meter.limit):
             inspection.sizes = "declared" if inspection.encrypted else "counted"
             self._measure_members(members, directory)
+
+    def _link_target(self, member: Member) -> str | None:
+        """Return the path that a symbolic link points to, which is its content; None if it cannot be read."""
+        if member.is_encrypted or member.packed > LONGEST_TARGET:
+            return None
+        try:
+            header = zip_directory.local_header(self.file, member)
+            self.file.seek(header.data)
+            content = self.file.read(member.packed)
+            if header.method == DEFLATED:
+                inner = raw_deflate()
+                content = inner.decompress(content, LONGEST_TARGET)
+                if not inner.eof:
+                    return None
+        except (BadZip, ValueError):
+            return None
+        return content.decode("utf-8", "replace") if header.method in (STORED, DEFLATED) else None
 
     def _measure_members(self, members: list[Member], directory: Directory) -> None:
         """Unpack each entry in the order of the file, and those between that the directory leaves out."""

@@ -53,9 +53,9 @@ const LABELS = {
   "application/vnd.oasis.opendocument.text": "OpenDocument text", "application/vnd.oasis.opendocument.spreadsheet": "OpenDocument spreadsheet",
   "application/vnd.oasis.opendocument.presentation": "OpenDocument presentation", "application/rtf": "RTF document", "text/rtf": "RTF document",
   "application/json": "JSON", "application/xml": "XML", "text/xml": "XML", "text/html": "HTML page", "text/markdown": "Markdown text", "text/csv": "CSV table",
-  "text/plain": "text", "message/rfc822": "e-mail", "application/vnd.ms-outlook": "Outlook message", "image/svg+xml": "SVG drawing", "image/jpeg": "JPEG image",
+  "text/plain": "Text", "message/rfc822": "E-mail", "application/vnd.ms-outlook": "Outlook message", "image/svg+xml": "SVG drawing", "image/jpeg": "JPEG image",
   "image/heic": "HEIC image", "video/quicktime": "QuickTime video", "video/mp4": "MP4 video", "video/x-matroska": "Matroska video", "audio/mpeg": "MP3 audio",
-  "audio/mp4": "AAC audio", "application/x-empty": "empty file", "application/octet-stream": "unknown type",
+  "audio/mp4": "AAC audio", "application/x-empty": "Empty file", "application/octet-stream": "Unknown type",
 };
 
 const KINDS = [
@@ -76,5 +76,5 @@ export function typeLabel(mimeType, filename = "") {
   const name = subtype.replace(/^(x-|vnd\.)+/, "").toUpperCase();
   if (["image", "video", "audio", "font"].includes(top) && name.length <= 8) return `${name} ${top}`;
   const extension = filename.match(/\.([a-z0-9]{1,8})$/i)?.[1];
-  return extension ? `${extension.toUpperCase()} file` : "file";
+  return extension ? `${extension.toUpperCase()} file` : "File";
 }

@@ -21,7 +21,7 @@ const CHECK_STATES = {
 };
 const CHECK_NAMES = {
   size: "Size", checksum: "Checksum", type: "Type", type_rules: "Rules for the type", malware: "Malware scan", malware_limits: "Limits of the malware scan",
-  duplicate: "Earlier copies", content_rules: "Rules for the content", media_rules: "Rules for media", archive_rules: "Rules for archives", "not measured": "Not measured", integrity: "Stored bytes",
+  duplicate: "Earlier copies", content_rules: "Rules for the content", media_rules: "Rules for media", archive_rules: "Rules for archives", pixel_rules: "Number of pixels", "not measured": "Not measured", integrity: "Stored bytes",
 };
 const EVENTS = {
   "file.created": ["upload", "Received"],

@@ -30,6 +30,7 @@ const STEP_TITLES = {
   office_facts: "Reading the document's facts",
   pdf_facts: "Reading the document's facts",
   pdf_thumbnail: "Making the thumbnail",
+  pixel_rules: "Checking the number of pixels",
   size: "Checking the size",
   text: "Getting the text",
   text_facts: "Reading the text's facts",

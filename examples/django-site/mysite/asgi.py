@@ -1,0 +1,9 @@
+import os
+
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mysite.settings")
+
+import windlass.asgi
+
+application = windlass.asgi.wrap(get_asgi_application())

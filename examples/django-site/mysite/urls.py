@@ -1,0 +1,10 @@
+from django.contrib import admin
+from django.urls import include, path
+from gallery import views
+
+urlpatterns = [
+    path("", views.pictures, name="pictures"),
+    path("add/", views.add_picture, name="add-picture"),
+    path("admin/", admin.site.urls),
+    path("", include("windlass.urls")),
+]

@@ -1,0 +1,244 @@
+"""The calls of both clients, as flows: each client runs them in its own way."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Unpack
+
+from windlass.client import api_calls, events
+from windlass.client.api_calls import FileFilters
+from windlass.client.credentials import Token
+from windlass.client.download import Download
+from windlass.client.effects import Emit, Flow, Response, call, together
+from windlass.client.errors import ChecksumMismatch, WindlassError
+from windlass.client.models import File, SignedUrl, Status, UploadOutcome, file_of, signed_url_of
+from windlass.client.parallel_upload import ParallelUpload, Part, parts_of
+from windlass.client.resume_state import ResumeFile, ResumeState, state_directory
+from windlass.client.retries import RetryBudget, send_with_retries
+from windlass.client.server import Server
+from windlass.client.upload import Upload, UploadPlan
+from windlass.client.upload_settings import Progress, UploadOptions, UploadSettings
+from windlass.client.upload_source import Readable, Source, SourceDigest, open_source
+
+#: Seconds without progress after which an upload, a download or a wait gives up.
+RETRY_SECONDS = 300.0
+#: Seconds after which a single API call gives up: somebody waits for its result.
+API_CALL_RETRY_SECONDS = 15.0
+#: Uploads whose SHA-256 a client remembers until it sees that of the server.
+REMEMBERED_DIGESTS = 10_000
+#: Sources that ``upload_many`` sends at the same time by default.
+CONCURRENT_UPLOADS = 4
+
+#: Called with a source, its bytes transferred so far and their total.
+SourceProgress = Callable[[Readable, int, int], None]
+
+
+def upload_plan(
+    source: Source, settings: UploadSettings, expected: str | None = None, digest: SourceDigest | None = None
+) -> UploadPlan:
+    """Return how a source is sent in one upload. ``expected``: its SHA-256, which the server checks."""
+    return UploadPlan(
+        {"Upload-Metadata": settings.upload_metadata(source.name, expected)},
+        chunk_size=settings.chunk_size,
+        resume=settings.resume,
+        idempotency_key=settings.idempotency_key,
+        on_progress=settings.on_progress,
+        on_notice=settings.on_notice,
+        digest=digest,
+    )
+
+
+class Calls:
+    """The calls to one server. Each method returns a flow."""
+
+    def __init__(
+        self, url: str, token: Token | None, retry_seconds: float, patience: float | None, state: Path | None
+    ) -> None:
+        if patience is not None:
+            warnings.warn("`patience` is now called `retry_seconds`.", DeprecationWarning, stacklevel=3)
+            retry_seconds = patience
+        self.server = Server(url, token)
+        self._retry_seconds = retry_seconds
+        self._state = state
+        #: By the file's id, oldest first. An entry is removed when it is compared.
+        self._sent_digests: dict[str, str] = {}
+
+    def upload(self, source: Readable, **options: Unpack[UploadOptions]) -> Flow[File]:
+        """Upload a path or a binary file object. ``windlass.client.UploadSettings`` documents the options."""
+        settings = UploadSettings(**options)
+        opened = yield from call(lambda: open_source(source))
+        try:
+            file_id, digest = yield from self._send_source(opened, settings)
+        finally:
+            opened.close()
+        if digest is not None:
+            self._remember_digest(file_id, digest)
+        return self._compared((yield from api_calls.get_file(self.server, file_id, self._budget())))
+
+    def upload_many(
+        self,
+        sources: Iterable[Readable],
+        *,
+        concurrency: int = CONCURRENT_UPLOADS,
+        on_source_progress: SourceProgress | None = None,
+        **options: Unpack[UploadOptions],
+    ) -> Flow[list[UploadOutcome]]:
+        """Upload several sources, ``concurrency`` at a time. A source that fails does not stop the others.
+
+        Returns an outcome for each source, in their order. The options are those of ``upload``, for every source.
+        """
+        if concurrency < 1:
+            raise ValueError("concurrency must be at least 1.")
+        flows = (self._upload_one(source, on_source_progress, options) for source in sources)
+        return (yield from together(flows, concurrency))
+
+    def download(
+        self, file_id: str, path: str | os.PathLike[str] = ".", on_progress: Progress | None = None
+    ) -> Flow[Path]:
+        """Download into a file, or into a directory under the file's own name. The SHA-256 is checked."""
+        return Download(self.server, file_id, Path(path), self._budget(), on_progress).run()
+
+    def wait(
+        self, file_id: str, timeout: float | None = None, on_status: Callable[[Status], None] | None = None
+    ) -> Flow[File]:
+        """Return the record once the file is in an end state. Raises WaitTimeout, and ChecksumMismatch for a file that
+        this client uploaded with ``verify``."""
+        waiting = api_calls.wait_until_ended(self.server, file_id, self._budget(), timeout, on_status)
+        return self._compared((yield from waiting))
+
+    def files(self, **filters: Unpack[FileFilters]) -> Flow[None]:
+        """Every file that matches, newest first. ``windlass.client.FileFilters`` documents the filters."""
+        url: str | None = api_calls.list_url(self.server, filters)
+        while url:
+            page = yield from api_calls.get_page(self.server, url, self._call_budget())
+            for file in page.results:
+                yield Emit(file)
+            url = page.next
+
+    def events(
+        self, file_id: str | None = None, *, upload_id: str | None = None, since: int | None = None
+    ) -> Flow[None]:
+        """The events of a file or an upload from its first one on, or of everything that the caller owns from now on.
+
+        Never ends by itself. After a lost connection or a restart of the server it resumes without a gap. ``since`` is
+        the ``id`` of the last event seen: the events after it come first. Raises GaveUp after ``retry_seconds`` without
+        a connection.
+        """
+        if file_id is not None and upload_id is not None:
+            raise ValueError("Give file_id or upload_id, not both.")
+        if file_id is not None:
+            url = self.server.url("files", file_id, "events")
+        elif upload_id is not None:
+            url = self.server.url("uploads", upload_id, "events")
+        else:
+            url = self.server.url("events")
+        return events.follow(self.server, url, self._budget(), since)
+
+    def file(self, file_id: str) -> Flow[File]:
+        return api_calls.get_file(self.server, file_id, self._call_budget())
+
+    def status(self, file_id: str) -> Flow[Status]:
+        return api_calls.get_status(self.server, file_id, self._call_budget())
+
+    def text(self, file_id: str) -> Flow[str]:
+        """The text extracted from the file. Raises Conflict before it is ready, NotFound if there is none."""
+        response = yield from self._send("GET", self.server.url("files", file_id, "text"))
+        return response.body.decode("utf-8", "replace")
+
+    def delete(self, file_id: str, *, permanent: bool = False) -> Flow[None]:
+        """Move the file to the trash, if the server has one. ``permanent`` deletes it, also from the trash."""
+        yield from self._send("DELETE", self.server.url("files", file_id) + "?permanent=true" * permanent)
+
+    def restore(self, file_id: str) -> Flow[File]:
+        """Restore a file from the trash, which ``files(trashed=True)`` lists. NotFound once it has expired."""
+        response = yield from self._send("POST", self.server.url("files", file_id, "restore"))
+        return api_calls.parse(file_of, response)
+
+    def release(self, file_id: str) -> Flow[File]:
+        """Delete the bytes and keep the record."""
+        response = yield from self._send("POST", self.server.url("files", file_id, "release"))
+        return api_calls.parse(file_of, response)
+
+    def reprocess(self, file_id: str) -> Flow[None]:
+        yield from self._send("POST", self.server.url("files", file_id, "reprocess"))
+
+    def signed_url(self, file_id: str, expires_in: int | None = None) -> Flow[SignedUrl]:
+        """A download URL that needs no other credential, valid for ``expires_in`` seconds."""
+        url = self.server.url("files", file_id, "signed-url")
+        response = yield from self._send("POST", url, {} if expires_in is None else {"expires_in": expires_in})
+        signed = api_calls.parse(signed_url_of, response)
+        return SignedUrl(self.server.resolve(signed.url, url), signed.expires_at)
+
+    def _send(self, method: str, url: str, payload: Any = None) -> Flow[Response]:
+        return send_with_retries(self.server, method, url, self._call_budget(), payload)
+
+    def _budget(self) -> RetryBudget:
+        """The retry budget of a transfer or a wait."""
+        return RetryBudget(self._retry_seconds)
+
+    def _call_budget(self) -> RetryBudget:
+        """The retry budget of a single API call."""
+        return RetryBudget(min(self._retry_seconds, API_CALL_RETRY_SECONDS))
+
+    def _upload_one(
+        self, source: Readable, on_source_progress: SourceProgress | None, options: UploadOptions
+    ) -> Flow[UploadOutcome]:
+        if on_source_progress is not None:
+            report = on_source_progress
+            options = {**options, "on_progress": lambda sent, total: report(source, sent, total)}
+        try:
+            return UploadOutcome(source, file=(yield from self.upload(source, **options)))
+        except (WindlassError, OSError, ValueError, TypeError) as error:
+            return UploadOutcome(source, error=error)
+
+    def _send_source(self, source: Source, settings: UploadSettings) -> Flow[tuple[str, str | None]]:
+        """Return the id of the file, and the SHA-256 of the bytes that were read unless the server verified one."""
+        parts: list[Part] = [] if source.size is None else parts_of(source.size, settings.parallel_parts)
+        if len(parts) > 1:
+            state_of = lambda part: self._resume_state(source, settings, part)  # noqa: E731  one line, used once
+            file_id = yield from ParallelUpload(self.server, source, settings, parts, state_of, self._budget).run()
+            return file_id, None
+        expected = yield from self._announced_digest(source, settings)
+        digest = SourceDigest(source) if settings.verify and expected is None else None
+        plan = upload_plan(source, settings, expected, digest)
+        state = self._resume_state(source, settings)
+        uploaded = yield from Upload(self.server, source, plan, state, self._budget()).run()
+        assert uploaded.file_id is not None
+        return uploaded.file_id, (yield from call(digest.complete)) if digest else None
+
+    def _announced_digest(self, source: Source, settings: UploadSettings) -> Flow[str | None]:
+        if settings.sha256 is not True:
+            return settings.sha256
+        if source.size is None:
+            raise ValueError("The SHA-256 of a stream is known at its end only: give it, or leave sha256 out.")
+        if settings.on_notice:
+            settings.on_notice("Computing the SHA-256")
+        return (yield from call(SourceDigest(source).complete))
+
+    def _compared(self, file: File) -> File:
+        """Compare the SHA-256 of a record with that of the bytes which this client sent. Raises ChecksumMismatch."""
+        if file.checksum is None:
+            return file
+        sent = self._sent_digests.pop(file.id, file.checksum)
+        if sent != file.checksum:
+            raise ChecksumMismatch(
+                f"The server stored other bytes than were sent as file {file.id}: their SHA-256 is {file.checksum}, "
+                f"not {sent}. Delete the file and upload it again."
+            )
+        return file
+
+    def _remember_digest(self, file_id: str, digest: str) -> None:
+        self._sent_digests[file_id] = digest
+        while len(self._sent_digests) > REMEMBERED_DIGESTS:
+            self._sent_digests.pop(next(iter(self._sent_digests)), None)
+
+    def _resume_state(self, source: Source, settings: UploadSettings, part: Part | None = None) -> ResumeState:
+        if not settings.resume or source.identity is None:
+            return ResumeState()
+        path, size, modified = source.identity
+        upload_key = {"server": self.server.base, "path": path, "size": size, "modified_ns": modified}
+        of_part = {} if part is None else {"part": part}
+        return ResumeFile(self._state or state_directory(), upload_key | settings.identity() | of_part)

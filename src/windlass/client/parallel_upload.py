@@ -1,0 +1,184 @@
+"""A large upload as partial uploads at the same time, which the server concatenates (tus concatenation)."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import uuid
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+from windlass.client.effects import Flow, Request, Response, Sleep, call, together
+from windlass.client.errors import WindlassError, error_of, is_in_progress
+from windlass.client.resume_state import ResumeState
+from windlass.client.retries import RetryBudget, quoted
+from windlass.client.server import Server
+from windlass.client.upload import (
+    GONE,
+    TRANSIENT,
+    TUS_HEADERS,
+    Upload,
+    UploadPlan,
+    back_off,
+    file_id_of,
+    location_of,
+)
+from windlass.client.upload_settings import UploadSettings, metadata_header
+from windlass.client.upload_source import Source, SourceDigest
+
+#: A part is not smaller: each costs three requests and a row.
+LEAST_PART_BYTES = 8 * 1024 * 1024
+#: Seconds between two questions whether the server has concatenated the parts.
+POLL_SECONDS = 1.0
+
+Part = tuple[int, int]
+
+
+def parts_of(size: int, most: int) -> list[Part]:
+    """Return start and end of at most ``most`` parts of about the same size; one where the file is small."""
+    count = max(1, min(most, size // LEAST_PART_BYTES))
+    borders = [size * number // count for number in range(count + 1)]
+    return list(pairwise(borders))
+
+
+class ParallelUpload:
+    """Uploads the parts of a source. ``state_of`` and ``budget`` make what each of them needs for itself."""
+
+    def __init__(
+        self,
+        server: Server,
+        source: Source,
+        settings: UploadSettings,
+        parts: Sequence[Part],
+        state_of: Callable[[Part], ResumeState],
+        budget: Callable[[], RetryBudget],
+    ) -> None:
+        assert source.size is not None
+        self._server, self._source, self._settings, self._parts = server, source, settings, parts
+        self._states = [state_of(part) for part in parts]
+        self._budget = budget
+        self._progress = _SharedProgress(settings, source.size, len(parts))
+        self._restarts = 0
+
+    def run(self) -> Flow[str]:
+        """Return the file's id. The server has verified the SHA-256 of the whole, unless the settings want none.
+
+        Raises Refused, GaveUp, SourceChanged or BadAnswer.
+        """
+        digest, *uploaded = yield from self._send_parts()
+        while (file_id := (yield from self._concatenate(uploaded, digest))) is None:
+            _, *uploaded = yield from self._send_parts()
+        for state in self._states:
+            yield from call(state.delete)
+        yield from call(self._source.verify)
+        return file_id
+
+    def _send_parts(self) -> Flow[list[str]]:
+        """Return the SHA-256 of the whole, empty if none is wanted, and the URLs of the complete partial uploads."""
+        flows = [self._digest(), *(self._send_part(number) for number in range(len(self._parts)))]
+        return (yield from together(flows, len(flows)))
+
+    def _digest(self) -> Flow[str]:
+        if isinstance(self._settings.sha256, str):
+            return self._settings.sha256
+        if not (self._settings.verify or self._settings.sha256):
+            return ""
+        whole = yield from call(lambda: self._source.open_part(0, self._source.size or 0))
+        try:
+            return (yield from call(SourceDigest(whole).complete))
+        finally:
+            whole.close()
+
+    def _send_part(self, number: int) -> Flow[str]:
+        start, end = self._parts[number]
+        source = yield from call(lambda: self._source.open_part(start, end))
+        try:
+            plan = UploadPlan(
+                {"Upload-Concat": "partial", "Upload-Metadata": metadata_header({"profile": self._settings.profile})},
+                chunk_size=self._settings.chunk_size,
+                resume=self._settings.resume,
+                idempotency_key=self._key_of(f"part {number} of {len(self._parts)}"),
+                is_part=True,
+                on_progress=lambda sent, _: self._progress.report(number, sent),
+                on_notice=lambda text: self._progress.notice(f"Part {number + 1} of {len(self._parts)}: {text}"),
+            )
+            uploaded = yield from Upload(self._server, source, plan, self._states[number], self._budget()).run()
+            return uploaded.url
+        finally:
+            source.close()
+
+    def _key_of(self, part: str) -> str | None:
+        """Derive a part's key from the upload's, so that another machine finds the same partial uploads."""
+        key = self._settings.idempotency_key
+        return None if key is None else hashlib.sha256(f"{key}\0{part}".encode()).hexdigest()
+
+    def _concatenate(self, parts: Sequence[str], digest: str) -> Flow[str | None]:
+        """Return the id of the file; None if the server no longer has the parts, and they must be sent again."""
+        url = self._server.url("files")
+        headers = TUS_HEADERS | {
+            "Upload-Concat": f"final;{' '.join(parts)}",
+            "Upload-Metadata": self._settings.upload_metadata(self._source.name, digest or None),
+            "Idempotency-Key": quoted(self._settings.idempotency_key or str(uuid.uuid4())),
+        }
+        outcome = yield from self._repeat(Request("POST", url, headers))
+        if outcome.status in GONE:
+            yield from self._restart(outcome)
+            return None
+        if outcome.status != 201:
+            raise (yield from self._refusal(outcome))
+        final = location_of(outcome, self._server, url)
+        while (file_id := file_id_of(outcome)) is None:
+            yield Sleep(POLL_SECONDS)
+            outcome = yield from self._repeat(Request("HEAD", final, TUS_HEADERS))
+            if outcome.status in GONE:
+                yield from self._restart(outcome)
+                return None
+            if outcome.status not in (200, 204):
+                raise (yield from self._refusal(outcome))
+        return file_id
+
+    def _repeat(self, request: Request) -> Flow[Response]:
+        """Send a request until there is an answer that counts."""
+        budget = self._budget()
+        while True:
+            outcome = yield from self._server.send(request)
+            if isinstance(outcome, Response):
+                budget.note_response()
+                if outcome.status not in TRANSIENT and not is_in_progress(outcome):
+                    return outcome
+            yield from back_off(budget, outcome, self._progress.notice)
+
+    def _restart(self, response: Response) -> Flow[None]:
+        """Forget the parts, which the server no longer knows. The second time, raise the refusal."""
+        error = yield from self._refusal(response)
+        self._restarts += 1
+        if self._restarts > 1:
+            raise error
+        self._progress.notice("The server no longer knows the parts; the upload starts again")
+
+    def _refusal(self, response: Response) -> Flow[WindlassError]:
+        """Return the error. The parts are forgotten, unless only the credential is missing."""
+        if response.status not in (401, 403):
+            for state in self._states:
+                yield from call(state.delete)
+        return error_of(response)
+
+
+class _SharedProgress:
+    """The progress of all parts as one. Threads may report at the same time; the callbacks run one at a time."""
+
+    def __init__(self, settings: UploadSettings, size: int, parts: int) -> None:
+        self._settings, self._size = settings, size
+        self._sent = [0] * parts
+        self._lock = threading.Lock()
+
+    def report(self, number: int, sent: int) -> None:
+        with self._lock:
+            self._sent[number] = sent
+            if self._settings.on_progress:
+                self._settings.on_progress(sum(self._sent), self._size)
+
+    def notice(self, text: str) -> None:
+        with self._lock:
+            if self._settings.on_notice:
+                self._settings.on_notice(text)

@@ -1,0 +1,130 @@
+"""The base of Windlass's pages in the Django admin: lists of tables that may have millions of rows.
+
+A list reads one page of rows, and the names and related rows of that page in a fixed number of queries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib import admin
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
+from django.core.paginator import Paginator
+from django.db.models import Model, Q, QuerySet, prefetch_related_objects
+from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
+from django.utils.html import format_html
+
+from windlass.kernel.ids import parse_id
+from windlass.kernel.principals import USER_PREFIX
+from windlass.kernel.sizes import human_size
+
+#: Rows that a list counts, and so those that its pages lead to. Filters and the search lead to the others.
+MOST_COUNTED = 10_000
+NOTHING = "–"  # noqa: RUF001  the dash of tables
+
+
+class MoreThan(int):
+    """A count that ended at its limit."""
+
+    def __str__(self) -> str:
+        return f"more than {int(self)}"
+
+
+class BoundedPaginator(Paginator):  # type: ignore[type-arg]  # takes no parameter at run time
+    """Counts at most MOST_COUNTED rows: counting all rows of a large table takes seconds."""
+
+    @cached_property
+    def count(self) -> int:
+        rows: Any = self.object_list
+        counted = rows.order_by()[: MOST_COUNTED + 1].count()
+        return MoreThan(MOST_COUNTED) if counted > MOST_COUNTED else int(counted)
+
+
+class RecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
+    """``id_fields``: columns that a searched UUID is compared with, by their indexes. ``list_prefetch``: relations that
+    the columns of a list read."""
+
+    paginator = BoundedPaginator
+    show_full_result_count = False
+    list_per_page = 50
+    id_fields: Sequence[str] = ("id",)
+    list_prefetch: Sequence[str] = ()
+
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
+        searched = parse_id(search_term.strip())
+        if searched is None or not self.id_fields:
+            return super().get_search_results(request, queryset, search_term)
+        condition = Q()
+        for name in self.id_fields:
+            condition |= Q(**{name: searched})
+        return queryset.filter(condition), False
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        changelist = super().get_changelist_instance(request)
+        rows = list(changelist.result_list)
+        prefetch_related_objects(rows, *self.list_prefetch)
+        _name_owners(rows)
+        changelist.result_list = rows
+        return changelist
+
+    @admin.display(description="owner", ordering="owner")
+    def owner_link(self, row: Any) -> str:
+        """The owner's user name, which leads to the rows of this owner."""
+        if not hasattr(row, "owner_name"):
+            _name_owners([row])
+        address = f"{self._address('changelist', self.opts)}?{urlencode({'owner': row.owner})}"
+        return format_html('<a href="{}" title="{}">{}</a>', address, row.owner, row.owner_name or row.owner)
+
+    @admin.display(description="file")
+    def file_link(self, row: Any) -> str:
+        """The file's record in the admin. It may have been deleted since."""
+        if row.file_id is None:
+            return NOTHING
+        address = self._address("change", ("windlass_files", "fileasset"), row.file_id)
+        return format_html('<a href="{}">{}</a>', address, row.file_id) if address else str(row.file_id)
+
+    @admin.display(description="size", ordering="size")
+    def human_size(self, row: Any) -> str:
+        return human_size(row.size) or NOTHING
+
+    def _address(self, page: str, model: Any, *arguments: Any) -> str:
+        label, name = model if isinstance(model, tuple) else (model.app_label, model.model_name)
+        return address_of(f"{self.admin_site.name}:{label}_{name}_{page}", *arguments)
+
+
+def address_of(view: str, *arguments: Any) -> str:
+    """The address of a page; empty where this site does not have it."""
+    try:
+        return reverse(view, args=arguments)
+    except NoReverseMatch:
+        return ""
+
+
+def user_names(keys: Iterable[Any]) -> dict[Any, str]:
+    """The names of users by their keys, in one query; without those that do not exist."""
+    users = get_user_model()._default_manager.in_bulk(list(keys))
+    return {key: user.get_username() for key, user in users.items()}
+
+
+def _name_owners(rows: Sequence[Model]) -> None:
+    """Set ``owner_name`` of rows that have an owner: a user's name, or empty."""
+    owned = [row for row in rows if isinstance(getattr(row, "owner", None), str)]
+    keys = {owner: _user_key(owner) for owner in {row.owner for row in owned}}  # type: ignore[attr-defined]
+    names = user_names({key for key in keys.values() if key is not None}) if any(keys.values()) else {}
+    for row in owned:
+        row.owner_name = names.get(keys[row.owner], "")  # type: ignore[attr-defined]
+
+
+def _user_key(owner: str) -> Any:
+    """The primary key in ``user:7``; None for other owners."""
+    if not owner.startswith(USER_PREFIX):
+        return None
+    try:
+        return get_user_model()._meta.pk.to_python(owner.removeprefix(USER_PREFIX))
+    except ValidationError:
+        return None
