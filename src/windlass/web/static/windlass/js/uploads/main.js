@@ -21,7 +21,10 @@ async function start() {
   const store = new ResumeStore();
   const [profiles] = await Promise.all([loadProfiles(), store.open()]);
   const onChange = (upload) => list.change(upload);
-  const queue = new Queue({ store, owner: visitor.owner, profiles, onChange, onSent: (upload) => processing.follow(upload) });
+  const queue = new Queue({
+    store, owner: visitor.owner, profiles, onChange,
+    onSent: (upload) => processing.follow(upload), onFailed: () => outcome.noteFailure(),
+  });
   const processing = new Processing({ onChange, onResult });
   const outcome = new Outcome();
   const list = new UploadList(queue, act, (totals) => outcome.update(totals));
