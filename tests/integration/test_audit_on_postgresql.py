@@ -1,4 +1,4 @@
-"""The tests of the audit log and of owners' data, on PostgreSQL: its triggers, its JSON, its locks."""
+"""Tests of the audit log, of owners' data and of operations, on PostgreSQL: its triggers, its JSON, its locks."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-MODULES = (HERE / "test_audit.py", HERE / "test_owner_data.py")
+MODULES = (HERE / "test_audit.py", HERE / "test_owner_data.py", HERE / "test_operations_calls.py")
 
 
 @pytest.mark.slow
-def test_the_audit_log_and_owners_data_are_the_same_on_postgresql(postgres: str) -> None:
+def test_audit_log_owners_data_and_operations_are_the_same_on_postgresql(postgres: str) -> None:
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *map(str, MODULES)],
         env=os.environ | {"DATABASE_URL": postgres},

@@ -28,12 +28,13 @@ Configure = Callable[..., None]
 
 
 @contextmanager
-def running() -> Iterator[Running]:
+def running(**options: Any) -> Iterator[Running]:
+    """The whole application under our server protocol; ``http`` in the options names another."""
     from windlass.asgi import application
     from windlass.http.server.uvicorn_protocol import ReceivingProtocol
 
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(application, http=ReceivingProtocol, log_config=None, lifespan="off")
+    config = uvicorn.Config(application, log_config=None, lifespan="off", **{"http": ReceivingProtocol} | options)
     server = LiveServer(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
@@ -454,6 +455,19 @@ class TestEnds:
 
 
 class TestInAProject:
+    def test_another_server_of_asgi_serves_them_too(self, user: User, configure: Configure) -> None:
+        configure(AUTH_MODE="required")
+        from windlass.accounts.models import ApiToken
+
+        caller = user()
+        with running(http="httptools", ws="websockets-sansio") as found:
+            assert refusal(found.url, "/ws/events").json()["status"] == 401
+            with opened(found.url, "/ws/events", caller.headers) as live:
+                (mine,) = publish(caller.owner)
+                assert ids(live.events(1)) == [mine]
+                ApiToken.objects.get(user_id=caller.owner.removeprefix("user:")).delete()
+                assert live.close_code() == 4401
+
     def test_a_projects_own_websockets_are_passed_on(self, records_home: Path) -> None:
         import asyncio
 

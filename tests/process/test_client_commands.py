@@ -62,7 +62,7 @@ def test_the_upload_command_waits_for_ready_and_download_fetches_the_file(
     assert "There is no file" in missing.stderr
 
 
-def test_a_failed_file_does_not_stop_the_others(shared_server: ServerProcess, tmp_path: Path) -> None:
+def test_a_failed_file_does_not_stop_the_others(shared_server: ServerProcess, tmp_path: Path, state: Path) -> None:
     page, note = tmp_path / "picture.jpg", tmp_path / "note.txt"
     page.write_bytes(HTML)
     note.write_text("A note.\n")
@@ -72,6 +72,7 @@ def test_a_failed_file_does_not_stop_the_others(shared_server: ServerProcess, tm
     refused = re.search(r"^picture\.jpg: REJECTED \S+: (.+)$", sent.stdout, re.MULTILINE)
     assert refused, sent.stdout
     assert "html" in refused[1].lower()
+    assert list((state / "commands").iterdir()) == [], "the same command now means new uploads"
 
 
 def test_usage_errors_and_failures_have_different_exit_codes(shared_server: ServerProcess, tmp_path: Path) -> None:

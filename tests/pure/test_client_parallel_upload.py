@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.pure.client_exchange import FILE, SERVER, StoredUrl, body_of, problem, retry_budget
-from windlass.client import Invalid, NotFound, UploadSettings
+from windlass.client import Invalid, NotFound, Refused, UploadSettings
 from windlass.client.effects import Call, ConnectionFailure, Effect, Flow, Outcome, Request, Response, Sleep, Together
 from windlass.client.parallel_upload import LEAST_PART_BYTES, ParallelUpload, parts_of
 from windlass.client.upload_source import ObjectSource
@@ -43,6 +43,9 @@ class TusServer:
             return self._concatenate(request.headers["Upload-Concat"].removeprefix("final;").split())
         if path not in self.uploads:
             return problem(404, "not-found", "There is no such upload.")
+        if request.method == "DELETE":
+            del self.uploads[path]
+            return Response(204)
         if request.method == "PATCH":
             assert int(request.headers["Upload-Offset"]) == len(self.uploads[path])
             self.uploads[path] += body_of(request)
@@ -202,9 +205,25 @@ def test_a_refused_concatenation_ends_the_upload_and_forgets_the_parts() -> None
             return problem(422, "checksum-mismatch")
 
     states: dict[Any, StoredUrl] = {}
+    server = Strict()
     with pytest.raises(Invalid):
-        upload(Strict(), states)
+        upload(server, states)
     assert {state.url for state in states.values()} == {None}
+    assert server.uploads == {}, "and deletes them: they would count against the quota"
+
+
+@pytest.mark.parametrize("status", [401, 503])
+def test_a_refusal_that_may_pass_keeps_the_parts(status: int) -> None:
+    class Closed(TusServer):
+        def _concatenate(self, urls: list[str]) -> Response:
+            return problem(status, "later")
+
+    states: dict[Any, StoredUrl] = {}
+    server = Closed()
+    with pytest.raises(Refused):
+        upload(server, states)
+    assert len(server.uploads) == 3
+    assert None not in {state.url for state in states.values()}
 
 
 def test_the_parts_keys_are_derived_from_the_callers_key() -> None:

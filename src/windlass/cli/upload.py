@@ -6,9 +6,10 @@ import asyncio
 import signal
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -131,7 +132,6 @@ class UploadBatch:
     slots: asyncio.Semaphore
     finished: FinishedUploads
     codes: Counter[ExitCode] = field(default_factory=Counter)
-    unsent: int = 0
     sent: int = 0
 
     @property
@@ -156,10 +156,10 @@ class UploadBatch:
                     *(self._process_all(remaining, shown) for _ in range(min(workers, len(self.items))))
                 )
             shown.summary(self._summary())
-        if not self.unsent:
+        if not self.codes[ExitCode.TRY_AGAIN]:
             self.finished.delete()
 
-    async def _process_all(self, remaining: Any, shown: Display) -> None:
+    async def _process_all(self, remaining: Iterator[Item], shown: Display) -> None:
         for item in remaining:
             await self._process(item, shown)
 
@@ -201,13 +201,12 @@ class UploadBatch:
         if item.relative_path is not None:
             options["metadata"] = {"relativePath": item.relative_path}
         async with self.slots:
-            self.unsent += 1
             if item.path == STDIN:
                 file = await self._upload_standard_input(options)
             else:
                 file = await self.client.upload(item.path, **options)
-                self.finished.add(item, file.id)
-            self.unsent -= 1
+                if self.options.get("resume"):
+                    await asyncio.to_thread(self.finished.add, item, file.id)
             return file
 
     async def _upload_standard_input(self, options: UploadOptions) -> File:

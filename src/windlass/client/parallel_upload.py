@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 from windlass.client.effects import Flow, Request, Response, Sleep, call, together
-from windlass.client.errors import WindlassError, error_of, is_in_progress
+from windlass.client.errors import Refused, error_of, is_in_progress
 from windlass.client.resume_state import ResumeState
 from windlass.client.retries import RetryBudget, quoted
 from windlass.client.server import Server
@@ -58,6 +58,7 @@ class ParallelUpload:
         self._states = [state_of(part) for part in parts]
         self._budget = budget
         self._progress = _SharedProgress(settings, source.size, len(parts))
+        self._uploads: dict[int, Upload] = {}
         self._restarts = 0
 
     def run(self) -> Flow[str]:
@@ -65,13 +66,24 @@ class ParallelUpload:
 
         Raises Refused, GaveUp, SourceChanged or BadAnswer.
         """
-        digest, *uploaded = yield from self._send_parts()
-        while (file_id := (yield from self._concatenate(uploaded, digest))) is None:
-            _, *uploaded = yield from self._send_parts()
-        for state in self._states:
-            yield from call(state.delete)
+        try:
+            file_id = yield from self._run()
+        except Refused as error:
+            if _is_final(error):
+                yield from self._terminate_parts()
+            raise
+        yield from self._forget_parts()
         yield from call(self._source.verify)
         return file_id
+
+    def _run(self) -> Flow[str]:
+        while True:
+            digest, *parts = yield from self._send_parts()
+            file_id = yield from self._concatenate(parts, digest)
+            if file_id is not None:
+                return file_id
+            yield from self._terminate_parts()
+            self._progress.notice("The server no longer knows the parts; the upload starts again")
 
     def _send_parts(self) -> Flow[list[str]]:
         """Return the SHA-256 of the whole, empty if none is wanted, and the URLs of the complete partial uploads."""
@@ -102,8 +114,9 @@ class ParallelUpload:
                 on_progress=lambda sent, _: self._progress.report(number, sent),
                 on_notice=lambda text: self._progress.notice(f"Part {number + 1} of {len(self._parts)}: {text}"),
             )
-            uploaded = yield from Upload(self._server, source, plan, self._states[number], self._budget()).run()
-            return uploaded.url
+            upload = Upload(self._server, source, plan, self._states[number], self._budget())
+            self._uploads[number] = upload
+            return (yield from upload.run()).url
         finally:
             source.close()
 
@@ -121,20 +134,18 @@ class ParallelUpload:
             "Idempotency-Key": quoted(self._settings.idempotency_key or str(uuid.uuid4())),
         }
         outcome = yield from self._repeat(Request("POST", url, headers))
-        if outcome.status in GONE:
-            yield from self._restart(outcome)
+        if self._may_restart(outcome):
             return None
         if outcome.status != 201:
-            raise (yield from self._refusal(outcome))
+            raise error_of(outcome)
         final = location_of(outcome, self._server, url)
         while (file_id := file_id_of(outcome)) is None:
             yield Sleep(POLL_SECONDS)
             outcome = yield from self._repeat(Request("HEAD", final, TUS_HEADERS))
-            if outcome.status in GONE:
-                yield from self._restart(outcome)
+            if self._may_restart(outcome):
                 return None
             if outcome.status not in (200, 204):
-                raise (yield from self._refusal(outcome))
+                raise error_of(outcome)
         return file_id
 
     def _repeat(self, request: Request) -> Flow[Response]:
@@ -148,20 +159,28 @@ class ParallelUpload:
                     return outcome
             yield from back_off(budget, outcome, self._progress.notice)
 
-    def _restart(self, response: Response) -> Flow[None]:
-        """Forget the parts, which the server no longer knows. The second time, raise the refusal."""
-        error = yield from self._refusal(response)
-        self._restarts += 1
-        if self._restarts > 1:
-            raise error
-        self._progress.notice("The server no longer knows the parts; the upload starts again")
+    def _may_restart(self, response: Response) -> bool:
+        """Whether the server no longer knows the parts, for the first time."""
+        self._restarts += response.status in GONE
+        return response.status in GONE and self._restarts == 1
 
-    def _refusal(self, response: Response) -> Flow[WindlassError]:
-        """Return the error. The parts are forgotten, unless only the credential is missing."""
-        if response.status not in (401, 403):
-            for state in self._states:
-                yield from call(state.delete)
-        return error_of(response)
+    def _terminate_parts(self) -> Flow[None]:
+        """Delete the partial uploads, which would count against the quota until they expire; one attempt for each."""
+        for upload in self._uploads.values():
+            if upload.url is not None:
+                yield from self._server.send(Request("DELETE", upload.url, TUS_HEADERS))
+        self._uploads.clear()
+        yield from self._forget_parts()
+
+    def _forget_parts(self) -> Flow[None]:
+        for state in self._states:
+            yield from call(state.delete)
+
+
+def _is_final(error: Refused) -> bool:
+    """Whether no later run can resume: the server refuses the upload itself, and not only the credential."""
+    status = error.status or 0
+    return 400 <= status < 500 and status not in TRANSIENT | {401, 403}
 
 
 class _SharedProgress:

@@ -71,6 +71,11 @@ class Upload:
         #: Whether the upload was created before its length was known: the last request declares it.
         self._is_deferred = False
 
+    @property
+    def url(self) -> str | None:
+        """The upload's URL; None before it is created."""
+        return self._url
+
     def run(self) -> Flow[Uploaded]:
         """Raises Refused, GaveUp, SourceChanged or BadAnswer."""
         if self._plan.resume:

@@ -58,16 +58,38 @@ const LABELS = {
   "audio/mp4": "AAC audio", "application/x-empty": "Empty file", "application/octet-stream": "Unknown type",
 };
 
-const KINDS = [
-  [/^image\//, "image"], [/^video\//, "video"], [/^audio\//, "audio"], [/^font\//, "font"], [/^model\//, "model"], [/^application\/pdf$/, "pdf"],
-  [/^message\/|ms-outlook/, "email"], [/spreadsheet|ms-excel|text\/csv|tab-separated/, "spreadsheet"], [/presentation|ms-powerpoint/, "presentation"],
-  [/wordprocessing|msword|opendocument\.text|rtf|epub/, "document"],
-  [/zip|x-tar|x-7z|rar|x-xz|x-bzip2|zstd|lz4|x-lzma|x-iso9660|java-archive/, "archive"],
-  [/json|xml|javascript|yaml|toml|sql|x-sh|html|css|x-python|typescript/, "code"], [/^text\//, "text"],
-];
+/** Kind → its types, as in windlass/files/kinds.py: `*` stands for any rest, and the first kind that has a type counts. */
+const KINDS = Object.entries({
+  pdf: `application/pdf`,
+  email: `message/* application/mbox application/vnd.ms-outlook*`,
+  spreadsheet: `text/csv text/tab-separated-values application/vnd.ms-excel* application/vnd.oasis.opendocument.spreadsheet*
+    application/vnd.openxmlformats-officedocument.spreadsheetml* application/vnd.sun.xml.calc*`,
+  presentation: `application/vnd.ms-powerpoint* application/vnd.oasis.opendocument.presentation*
+    application/vnd.openxmlformats-officedocument.presentationml* application/vnd.sun.xml.impress*`,
+  document: `application/msword application/rtf text/rtf application/vnd.ms-word* application/vnd.oasis.opendocument.text*
+    application/vnd.openxmlformats-officedocument.wordprocessingml* application/vnd.sun.xml.writer*
+    application/epub+zip application/vnd.comicbook* application/postscript application/x-hwp image/vnd.djvu*`,
+  archive: `application/zip application/gzip application/zstd application/java-archive
+    application/vnd.android.package-archive application/vnd.debian.binary-package
+    application/vnd.ms-cab-compressed application/vnd.rar application/x-7z-compressed application/x-archive
+    application/x-bzip2 application/x-cpio application/x-iso9660-image application/x-lz4 application/x-lzma
+    application/x-rpm application/x-tar application/x-xpinstall application/x-xz`,
+  code: `application/geo+json application/json* application/ld+json application/manifest+json application/sql
+    application/toml application/x-httpd-php application/x-ipynb+json application/x-ndjson application/x-sh
+    application/xhtml+xml application/xml* application/xslt+xml application/yaml text/css text/html
+    text/javascript text/rust text/x-* text/xml`,
+  image: `image/*`,
+  video: `video/*`,
+  audio: `audio/*`,
+  font: `font/* application/vnd.ms-fontobject`,
+  model: `model/*`,
+  text: `text/* application/x-subrip`,
+}).map(([kind, types]) => [kind, types.split(/\s+/)]);
+
+const has = (types, mimeType) => types.some((each) => (each.endsWith("*") ? mimeType.startsWith(each.slice(0, -1)) : each === mimeType));
 
 /** image | video | audio | pdf | document | spreadsheet | presentation | archive | text | code | email | font | model | other */
-export const kindOf = (mimeType) => KINDS.find(([pattern]) => pattern.test(mimeType ?? ""))?.[1] ?? "other";
+export const kindOf = (mimeType) => KINDS.find(([, types]) => has(types, mimeType ?? ""))?.[0] ?? "other";
 
 /** "image/png" → "PNG image"; a type without a known name is told by the file's extension. */
 export function typeLabel(mimeType, filename = "") {

@@ -32,7 +32,7 @@ class FilePage {
 
   async start() {
     await this.#load();
-    if (this.#file) this.live = subscribe(`/ws/files/${id}`, { since: 0, onEvent: (event) => this.#heard(event), onState: (state) => this.#connection(state) });
+    if (this.#file) this.live = subscribe(`/ws/files/${id}`, { onEvent: (event) => this.#heard(event), onState: (state) => this.#connection(state) });
   }
 
   async #load() {

@@ -1,7 +1,7 @@
 // The preview of a file by its kind.
 
 import { h } from "../dom.js";
-import { bytes, count, kindOf } from "../format.js";
+import { bytes, kindOf } from "../format.js";
 import { icon } from "../icons.js";
 import { bytesOf, renditionOf } from "../files/paths.js";
 import { isServed } from "../files/words.js";
@@ -14,7 +14,6 @@ import { extractedTextView, tableView, textView } from "./text.js";
 const SHOWN = new Set(["image/jpeg", "image/png", "image/apng", "image/gif", "image/webp", "image/avif", "image/bmp", "image/svg+xml", "image/vnd.microsoft.icon"]);
 const LARGEST_IMAGE = 40 << 20; // bytes; of a larger one the thumbnail is shown first
 const TABLES = new Set(["text/csv", "text/tab-separated-values"]);
-const PAGE = /^page-(\d+)$/;
 
 /** What the preview depends on: it is drawn again when this changes. */
 export const previewKey = (file) => JSON.stringify([isServed(file), file.mime_type, file.checksum, file.renditions.map(({ name, size }) => [name, size])]);
@@ -26,7 +25,6 @@ export async function previewOf(file) {
     case "image": return pictureOf(file);
     case "video": return recordingView(file, "video");
     case "audio": return recordingView(file, "audio");
-    case "pdf": return pagesOf(file) ?? documentOf(file);
     case "spreadsheet": return TABLES.has(file.mime_type) ? tableView(file) : documentOf(file);
     case "text":
     case "code": return textView(file);
@@ -47,19 +45,6 @@ function pictureOf(file) {
   return view;
 }
 
-/** Pages of a document, each a picture. */
-function pagesOf(file) {
-  const pages = file.renditions.filter(({ name }) => PAGE.test(name)).sort((one, other) => number(one) - number(other));
-  if (!pages.length) return null;
-  const picture = (page) => h("img", {
-    class: "page", alt: `Page ${number(page)}`, loading: "lazy", decoding: "async", width: page.width, height: page.height, src: renditionOf(file.id, page.name),
-  });
-  const rest = file.page_count - pages.length;
-  return h("div", { class: "stack" },
-    h("div", { class: "pages", tabIndex: 0, role: "region", "aria-label": "Pages" }, pages.map(picture)),
-    rest > 0 && h("p", { class: "soft small" }, `The first ${count(pages.length, "page")} of ${file.page_count} ${pages.length === 1 ? "is" : "are"} shown. Download the file to see the rest.`));
-}
-
 /** The thumbnail of a document and the text that was found in it; null without both. */
 async function documentOf(file) {
   const thumbnail = largestThumbnail(file);
@@ -75,8 +60,6 @@ async function documentOf(file) {
 export function noPreview(file) {
   return h("div", { class: "empty no-preview" }, icon(kindOf(file.mime_type ?? file.declared_mime_type)), h("p", {}, isServed(file) ? "There is no preview of this kind of file." : "There is no preview of a file that is not in service."));
 }
-
-const number = ({ name }) => Number(name.match(PAGE)[1]);
 
 function largestThumbnail(file) {
   const thumbnails = file.renditions.filter(({ name }) => name.startsWith("thumbnail"));

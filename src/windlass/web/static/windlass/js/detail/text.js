@@ -26,8 +26,9 @@ function textOf({ text, cut }, label) {
 export async function tableView(file) {
   const { text, cut } = await readText(file, LIMIT);
   const delimiter = file.extra_attributes.delimiter ?? (file.mime_type === "text/tab-separated-values" ? "\t" : ",");
-  const rows = parseTable(text, delimiter, ROWS + 1);
-  if (cut && rows.length <= ROWS) rows.pop(); // its end may be cut off
+  const most = ROWS + 2; // a header, and one that tells that there are more
+  const rows = parseTable(text, delimiter, most);
+  if (cut && rows.length < most) rows.pop(); // its end may be cut off
   const head = file.extra_attributes.header ? rows.shift() : null;
   const shown = rows.slice(0, ROWS);
   const wide = rows.some((row) => row.length > COLUMNS);

@@ -71,14 +71,15 @@ export class Collection {
     return this.#pages.flatMap((page) => page.files ?? []);
   }
 
-  /** Fetch the next page. Calls at the same time share one request. */
+  /** Fetch the next page; a promise of whether there was one. Calls at the same time share one request. */
   more() {
-    if (this.isComplete) return Promise.resolve();
+    if (this.isComplete) return Promise.resolve(false);
     return this.#once("next", async () => {
       const path = this.#pages.length ? resized(this.#next, PAGE) : this.#next;
       const { results, next } = await this.#load(path);
       this.#pages.push(this.#page(path, results));
       this.#next = next;
+      return true;
     });
   }
 

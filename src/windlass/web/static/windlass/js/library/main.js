@@ -18,7 +18,7 @@ import { Toolbar } from "./toolbar.js";
 import { addressOf, DEFAULT_SORT, isFiltered, listQuery, readView, withoutFilters } from "./view.js";
 import { Viewport } from "./viewport.js";
 
-const AHEAD = 60; // places before the end at which the next page is fetched
+const AHEAD = 300; // places before the end at which the next page is fetched
 const AT_TOP = 80; // pixels: who has scrolled less sees new files at once
 
 const section = query("#library");
@@ -120,11 +120,11 @@ class Library {
     if (changed && collection === this.collection) this.viewport.schedule();
   }
 
-  /** Run a request for the list. Says what went wrong beside the list, with a way to try again. */
+  /** Run a request for the list, which returns whether there was one. Says what went wrong beside the list, with a way to try again. */
   async #attempt(work) {
     try {
       const result = await work();
-      find("#library-error").hidden = true;
+      if (result) find("#library-error").hidden = true;
       return result;
     } catch (error) {
       find("#library-error-text").textContent = error.message;

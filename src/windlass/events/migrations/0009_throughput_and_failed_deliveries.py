@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('windlass_events', '0007_audit'),
+        ('windlass_events', '0008_audit_actions'),
     ]
 
     operations = [

@@ -1,0 +1,568 @@
+"""The library and the page of a file in Chromium, against a running server."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Download, Locator, Page, Route, expect
+
+from tests import samples
+from tests.browser.pages import PHONE, WAIT, Visit
+from tests.process.conftest import ServerProcess
+from tests.process.file_assertions import wait_until_processed
+
+MANY = 10_000
+#: Seconds of the processor that the page's main thread may use in a frame while the list is scrolled, on average: with
+#: 60 frames in a second it has 0.016. Time of the processor does not depend on what else the machine does.
+FRAME_SECONDS = 0.016
+PROFILES = """
+[default]
+[keepsafe]
+trash_hours = 0
+"""
+FILL = """
+import django
+django.setup()
+from windlass.files.api import FileAsset
+from windlass.kernel import filenames
+names = [f"row {number:05}.txt" for number in range(%d)]
+FileAsset.objects.bulk_create(
+    [
+        FileAsset(owner="anonymous", original_filename=name, search_name=filenames.comparable(name), size=1,
+                  profile="default", status="READY", mime_type="text/plain", gate_passed=True)
+        for name in names
+    ],
+    batch_size=500,
+)
+"""
+
+#: Scroll until the last file of the list is this one. Returns the number of frames and of elements.
+SCROLL = """async (name) => {
+  const last = () => document.querySelector("#library-list li:last-child .item-name")?.textContent;
+  let frames = 0;
+  for (; last() !== name; frames += 1) {
+    scrollBy(0, 4000);
+    await new Promise((done) => requestAnimationFrame(done));
+  }
+  return [frames, document.querySelectorAll("#library-list li").length];
+}"""
+#: The name of the file in the middle of the screen.
+MIDDLE = """async () => {
+  for (;;) {
+    const there = document.elementsFromPoint(innerWidth / 2, innerHeight / 2);
+    const item = there.map((element) => element.closest("li.item:not(.away)")).find(Boolean);
+    if (item) return item.querySelector(".item-name").textContent;
+    await new Promise((done) => setTimeout(done, 20));
+  }
+}"""
+
+#: Name -> content and profile.
+FILES: dict[str, tuple[bytes, str]] = {
+    "harbour at dawn.jpg": (samples.camera_jpeg(), "default"),
+    "report.pdf": (samples.pdf(3, title="The tide tables"), "default"),
+    "clip.webm": (samples.webm(), "default"),
+    "song.mp3": (samples.mp3(title="Haul away", artist="The Anchors"), "default"),
+    "notes.txt": ("Grüße aus dem Hafen.\n".encode() * 20_000, "default"),
+    "people.csv": (b"name,city\n" + b"".join(b'"Ann, %d",Harbour\n' % n for n in range(900)), "default"),
+    "bundle.zip": (samples.archive("a.txt", "docs/b.md"), "default"),
+    "wrong.png": (samples.wav(), "default"),
+    "kept.bin": (b"kept" * 10, "keepsafe"),
+}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    place = tmp_path_factory.mktemp("library")
+    (place / "profiles.toml").write_text(PROFILES)
+    settings = {"TRASH_HOURS": "24", "WINDLASS_PROFILES": str(place / "profiles.toml")}
+    running = ServerProcess(place / "home", **settings)
+    running.start()
+    yield running
+    running.kill()
+
+
+@pytest.fixture(scope="module")
+def records(server: ServerProcess) -> Mapping[str, Mapping[str, Any]]:
+    """The records of FILES by name, once all are processed."""
+    links = {name: upload(server, name, *content)["links"]["self"] for name, content in FILES.items()}
+    return {name: wait_until_processed(server.url, link) for name, link in links.items()}
+
+
+def upload(server: ServerProcess, name: str, content: bytes, profile: str = "default") -> dict[str, Any]:
+    answer = httpx.post(f"{server.url}/files/?profile={profile}", files={"file": (name, content)}, timeout=60)
+    record: dict[str, Any] = answer.raise_for_status().json()
+    return record
+
+
+@pytest.fixture(scope="module")
+def many(server: ServerProcess, records: Mapping[str, Any]) -> None:
+    """As many rows as a large library has. They are of other tests too, which search for what they need."""
+    environment = os.environ | {"WINDLASS_HOME": str(server.home), "DJANGO_SETTINGS_MODULE": "windlass.settings"}
+    subprocess.run([sys.executable, "-c", FILL % MANY], env=environment, check=True, timeout=120)
+
+
+@pytest.fixture(autouse=True)
+def _long_waits() -> Iterator[None]:
+    expect.set_options(timeout=WAIT)
+    yield
+    expect.set_options(timeout=5_000)
+
+
+@pytest.fixture
+def page(visit: Visit) -> Page:
+    return visit.page
+
+
+def open_library(page: Page, server: ServerProcess, query: str = "") -> None:
+    page.goto(f"{server.url}/{query}")
+    expect(page.locator("#library-list li").first).to_be_visible()
+
+
+def item(page: Page, name: str) -> Locator:
+    return page.locator("#library-list li").filter(has=page.get_by_role("link", name=name, exact=True))
+
+
+def names(page: Page) -> list[str]:
+    """The names on the screen, in order."""
+    return page.locator("#library-list .item-name").all_inner_texts()
+
+
+def expect_names(page: Page, *expected: str) -> None:
+    expect(page.locator("#library-list .item-name")).to_have_text(list(expected))
+
+
+@pytest.mark.usefixtures("records")
+class TestFinding:
+    @pytest.mark.parametrize("asked", ["DAWN", "Anchor & Sons"])
+    def test_a_picture_is_found_by_its_name_and_its_camera(self, page: Page, server: ServerProcess, asked: str) -> None:
+        open_library(page, server)
+        page.get_by_label("Search", exact=True).fill(asked)
+        expect_names(page, "harbour at dawn.jpg")
+        page.reload()
+        expect_names(page, "harbour at dawn.jpg")
+        expect(page.get_by_label("Search", exact=True)).to_have_value(asked)
+        page.get_by_role("button", name="Clear the filters").first.click()
+        expect(item(page, "song.mp3")).to_be_visible()
+
+    def test_filters_and_order_stand_in_the_address_and_back_undoes_them(
+        self, page: Page, server: ServerProcess
+    ) -> None:
+        open_library(page, server)
+        page.get_by_role("button", name="Filter", exact=True).click()
+        page.get_by_label("Kind").select_option("Spreadsheets")
+        expect_names(page, "people.csv")
+        page.get_by_label("Kind").select_option("Any kind")
+        page.get_by_label("Status", exact=True).select_option("Refused, malware")
+        expect_names(page, "wrong.png")
+        assert "status=refused" in page.url
+        page.go_back()
+        page.go_back()
+        expect_names(page, "people.csv")
+        page.goto(f"{server.url}/?to=2020-01-01")
+        expect(page.locator("#library-empty")).to_contain_text("No file matches.")
+
+    def test_the_order_can_be_by_name_and_by_size(
+        self, page: Page, server: ServerProcess, records: Mapping[str, Any]
+    ) -> None:
+        wanted = [name for name in records if "p" in name]
+        open_library(page, server, "?q=p&to=2099-01-01")
+        page.get_by_label("Order").select_option("Name A to Z")
+        expect_names(page, *sorted(wanted))
+        page.get_by_label("Order").select_option("Largest first")
+        expect_names(page, *sorted(wanted, key=lambda name: -int(records[name]["size"])))
+
+    def test_a_row_says_type_and_status_in_words(self, page: Page, server: ServerProcess) -> None:
+        open_library(page, server, "?q=wrong.png")
+        row = item(page, "wrong.png")
+        expect(row).to_contain_text("WAV audio")
+        expect(row).to_contain_text("Refused")
+        assert "audio/" not in row.inner_text()
+
+    def test_the_kinds_of_the_page_are_those_of_the_server(self, page: Page, server: ServerProcess) -> None:
+        from windlass.files.kinds import TYPES, kind_of
+
+        types = [each.replace("*", "x-any") for several in TYPES.values() for each in several]
+        types += ["application/octet-stream", "text/x-python", "image/svg+xml", "chemical/x-pdb"]
+        page.goto(f"{server.url}/")
+        script = "async (types) => types.map((await import('/static/windlass/js/format.js')).kindOf)"
+        assert page.evaluate(script, types) == [kind_of(each) for each in types]
+
+
+@pytest.mark.usefixtures("records")
+class TestManyFiles:
+    def test_selected_files_are_saved_as_one_zip_and_the_page_stays(self, page: Page, server: ServerProcess) -> None:
+        open_library(page, server, "?q=o")
+        item(page, "song.mp3").get_by_role("checkbox").click()
+        item(page, "notes.txt").get_by_role("checkbox").click()
+        expect(page.locator("#selection-count")).to_contain_text("2 selected")
+        with page.expect_download() as waiting:
+            page.get_by_role("button", name="Download ZIP").click()
+        with zipfile.ZipFile(waiting.value.path()) as saved:
+            assert sorted(saved.namelist()) == ["notes.txt", "song.mp3"]
+        assert page.url.endswith("?q=o")
+
+    def test_a_range_is_selected_with_shift_and_all_with_a_button(self, page: Page, server: ServerProcess) -> None:
+        open_library(page, server, "?sort=name&to=2099-01-01&kind=")
+        rows = page.locator("#library-list li")
+        rows.nth(0).get_by_role("checkbox").click()
+        rows.nth(3).get_by_role("checkbox").click(modifiers=["Shift"])
+        expect(page.locator("#library-list li.selected")).to_have_count(4)
+        page.get_by_role("button", name="Select all").click()
+        expect(page.locator("#library-list li.selected")).to_have_count(rows.count())
+        page.get_by_role("button", name="Select none").click()
+        expect(page.locator("#selection-bar")).to_be_hidden()
+
+    def test_a_deleted_file_comes_back_by_undo_and_from_the_trash(self, page: Page, server: ServerProcess) -> None:
+        file = upload(server, "thrown away.bin", b"thrown away")
+        address = f"{server.url}/files/{file['id']}/"
+        wait_until_processed(server.url, file["links"]["self"])
+        open_library(page, server)
+        delete(page, "thrown away.bin")
+        expect(item(page, "thrown away.bin")).to_have_count(0)
+        with page.expect_response("**/restore/"):
+            page.get_by_role("button", name="Undo").click()
+        expect(item(page, "thrown away.bin")).to_be_visible()
+        assert httpx.get(address).status_code == 200
+
+        delete(page, "thrown away.bin")
+        expect(page.locator("#toasts")).to_contain_text("in the trash")
+        assert httpx.get(address).status_code == 404
+        page.get_by_role("button", name="Trash").click()
+        row = item(page, "thrown away.bin")
+        row.get_by_role("button", name="Actions").click()
+        page.get_by_role("menuitem", name="Restore").click()
+        expect(row).to_have_count(0)
+        assert httpx.get(address).status_code == 200
+
+    def test_without_a_trash_a_file_is_deleted_when_the_page_is_left(self, page: Page, server: ServerProcess) -> None:
+        file = upload(server, "really gone.bin", b"really", "keepsafe")
+        wait_until_processed(server.url, file["links"]["self"])
+        open_library(page, server)
+        delete(page, "really gone.bin")
+        expect(item(page, "really gone.bin")).to_have_count(0)
+        expect(page.locator("#toasts")).to_contain_text("really gone.bin is deleted.")
+        address = f"{server.url}/files/{file['id']}/"
+        assert httpx.get(address).status_code == 200, "it can still be undone"
+        page.get_by_role("button", name="Undo").click()
+        expect(item(page, "really gone.bin")).to_be_visible()
+        delete(page, "really gone.bin")
+        page.goto(f"{server.url}/livez")
+        wait_for_status(address, 404)
+
+    def test_released_files_keep_their_record(self, page: Page, server: ServerProcess) -> None:
+        file = upload(server, "to be released.bin", b"released")
+        wait_until_processed(server.url, file["links"]["self"])
+        open_library(page, server)
+        item(page, "to be released.bin").get_by_role("checkbox").click()
+        page.locator("#selected-release").click()
+        page.get_by_role("dialog").get_by_role("button", name="Release").click()
+        expect(item(page, "to be released.bin")).to_contain_text("Released")
+        assert httpx.get(f"{server.url}/files/{file['id']}/").json()["status"] == "RELEASED"
+
+    def test_a_link_is_made_for_as_long_as_was_chosen(self, page: Page, server: ServerProcess) -> None:
+        open_library(page, server, "?q=song")
+        item(page, "song.mp3").get_by_role("button", name="Actions").click()
+        page.get_by_role("menuitem", name="Copy link").click()
+        page.get_by_label("It works for").select_option("1 week")
+        with page.expect_response("**/signed-url/") as waiting:
+            page.get_by_role("button", name="Copy the link").click()
+        assert json.loads(waiting.value.request.post_data or "") == {"expires_in": 7 * 24 * 3600}
+        link = page.get_by_label("Link", exact=True)
+        expect(link).to_have_value(re.compile(r"signature="))
+        assert httpx.get(link.input_value()).status_code == 200
+
+    def test_a_download_of_a_picture_is_saved_and_not_shown(self, page: Page, server: ServerProcess) -> None:
+        open_library(page, server, "?q=dawn")
+        item(page, "harbour at dawn.jpg").get_by_role("button", name="Actions").click()
+        saved = download(page, page.get_by_role("menuitem", name="Download"))
+        assert saved.suggested_filename == "harbour at dawn.jpg"
+        assert page.url.endswith("?q=dawn")
+
+
+def delete(page: Page, name: str) -> None:
+    item(page, name).get_by_role("button", name="Actions").click()
+    page.get_by_role("menuitem", name="Delete").click()
+
+
+def download(page: Page, link: Locator) -> Download:
+    with page.expect_download() as waiting:
+        link.click()
+    return waiting.value
+
+
+def wait_for_status(address: str, status: int) -> None:
+    with httpx.Client(transport=httpx.HTTPTransport(retries=3)) as client:
+        for _ in range(WAIT // 100):
+            if client.get(address).status_code == status:
+                return
+    raise AssertionError(f"{address} never answered {status}")
+
+
+@pytest.mark.usefixtures("records")
+class TestKeyboard:
+    def test_arrows_move_space_selects_shift_extends_and_delete_deletes(
+        self, page: Page, server: ServerProcess
+    ) -> None:
+        for number in range(3):
+            file = upload(server, f"by keyboard {number}.bin", f"by keyboard {number}".encode())
+            wait_until_processed(server.url, file["links"]["self"])
+        open_library(page, server, "?q=by+keyboard&sort=name")
+        page.get_by_role("link", name="by keyboard 0.bin").focus()
+        page.keyboard.press("ArrowDown")
+        expect(page.get_by_role("link", name="by keyboard 1.bin")).to_be_focused()
+        page.keyboard.press("Space")
+        expect(item(page, "by keyboard 1.bin").get_by_role("checkbox")).to_be_checked()
+        page.keyboard.press("Shift+ArrowDown")
+        expect(page.locator("#selection-count")).to_contain_text("2 selected")
+        page.keyboard.press("Delete")
+        expect_names(page, "by keyboard 0.bin")
+        expect(page.get_by_role("link", name="by keyboard 0.bin")).to_be_focused()
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("heading", level=1)).to_have_text("by keyboard 0.bin")
+
+
+@pytest.mark.usefixtures("records")
+class TestLive:
+    def test_a_new_file_appears_and_is_followed_until_it_is_ready(self, page: Page, server: ServerProcess) -> None:
+        open_library(page, server)
+        upload(server, "new while looking.bin", b"new while looking")
+        row = item(page, "new while looking.bin")
+        expect(row).to_be_visible()
+        expect(row).to_contain_text("Ready")
+
+    def test_a_deleted_file_disappears(self, page: Page, server: ServerProcess) -> None:
+        file = upload(server, "short lived.bin", b"short lived")
+        open_library(page, server)
+        expect(item(page, "short lived.bin")).to_be_visible()
+        httpx.delete(f"{server.url}/files/{file['id']}/")
+        expect(item(page, "short lived.bin")).to_have_count(0)
+
+    def test_the_page_says_that_the_server_is_away_and_tries_again(self, page: Page, server: ServerProcess) -> None:
+        def cut(route: Route) -> None:
+            route.abort()
+
+        page.route("**/files/?*", cut)
+        page.goto(f"{server.url}/")
+        expect(page.locator("#library-error")).to_contain_text("The server does not answer.")
+        page.unroute("**/files/?*", cut)
+        page.get_by_role("button", name="Try again").click()
+        expect(page.locator("#library-list li").first).to_be_visible()
+
+
+class TestFilePage:
+    def test_a_picture_is_shown_can_be_zoomed_and_has_its_facts(
+        self, page: Page, server: ServerProcess, records: Mapping[str, Any]
+    ) -> None:
+        open_file(page, server, records["harbour at dawn.jpg"])
+        picture = page.locator("#file-preview img")
+        expect(picture).to_be_visible()
+        before = picture.bounding_box()
+        page.get_by_role("button", name="Zoom in").click()
+        after = picture.bounding_box()
+        assert before is not None
+        assert after is not None
+        assert after["width"] > before["width"] * 1.3
+        expect(fact(page, "Camera make")).to_have_text("Anchor & Sons")
+        expect(fact(page, "Dimensions")).to_contain_text("pixels")
+        expect(page.locator("#file-checks li").first).to_contain_text("passed")
+        expect(page.locator("#file-history")).to_contain_text("Received")
+        expect(page.locator("#file-history")).to_contain_text("Ready")
+
+    @pytest.mark.parametrize(("name", "element"), [("clip.webm", "video"), ("song.mp3", "audio")])
+    def test_a_recording_is_played_by_ranges(
+        self, page: Page, server: ServerProcess, records: Mapping[str, Any], name: str, element: str
+    ) -> None:
+        ranges: list[str] = []
+        page.on("request", lambda request: ranges.append(request.headers.get("range", "")))
+        open_file(page, server, records[name])
+        player = page.locator(f"#file-preview {element}")
+        player.evaluate(
+            "player => player.readyState >= 1 || new Promise((done) => { player.onloadedmetadata = done; })"
+        )
+        assert player.evaluate("player => player.duration") >= 1
+        assert any(each.startswith("bytes=") for each in ranges)
+        if element == "audio":
+            expect(page.locator("#file-preview svg.waveform")).to_be_visible()
+
+    def test_the_first_page_of_a_pdf_is_a_picture(
+        self, page: Page, server: ServerProcess, records: Mapping[str, Any]
+    ) -> None:
+        open_file(page, server, records["report.pdf"])
+        first = page.locator("#file-preview img.page").first
+        expect(first).to_be_visible()
+        assert first.evaluate("image => image.decode().then(() => image.naturalWidth)") > 100
+        expect(fact(page, "Pages")).to_have_text("3")
+        expect(fact(page, "Title")).to_have_text("The tide tables")
+
+    def test_of_a_long_text_the_beginning_is_fetched(
+        self, page: Page, server: ServerProcess, records: Mapping[str, Any]
+    ) -> None:
+        with page.expect_response("**/download/") as waiting:
+            open_file(page, server, records["notes.txt"])
+        assert waiting.value.status == 206
+        expect(page.locator(".text-view")).to_contain_text("Grüße aus dem Hafen.")
+        expect(page.locator("#file-preview")).to_contain_text("The first 256 KB are shown.")
+
+    def test_a_csv_is_a_table(self, page: Page, server: ServerProcess, records: Mapping[str, Any]) -> None:
+        open_file(page, server, records["people.csv"])
+        table = page.get_by_role("table")
+        expect(table.get_by_role("columnheader")).to_have_text(["name", "city"])
+        expect(table.get_by_role("cell", name="Ann, 0", exact=True)).to_be_visible()
+        expect(page.locator("#file-preview")).to_contain_text("The first 500 rows are shown.")
+
+    def test_the_contents_of_a_zip_are_listed(
+        self, page: Page, server: ServerProcess, records: Mapping[str, Any]
+    ) -> None:
+        open_file(page, server, records["bundle.zip"])
+        expect(page.get_by_role("cell", name="docs/b.md")).to_be_visible()
+        expect(fact(page, "Entries")).to_have_text("2")
+
+    def test_a_refused_file_says_why_and_what_to_do(
+        self, page: Page, server: ServerProcess, records: Mapping[str, Any]
+    ) -> None:
+        open_file(page, server, records["wrong.png"])
+        advice = page.locator("#file-advice")
+        expect(advice).to_contain_text("This file was refused")
+        expect(advice).to_contain_text(records["wrong.png"]["rejection"]["detail"])
+        expect(advice).to_contain_text("Give the file the extension of what it contains")
+        expect(page.get_by_role("link", name="Download", exact=True)).to_have_count(0)
+
+    def test_processing_again_is_followed_live(self, page: Page, server: ServerProcess) -> None:
+        file = upload(server, "again.bin", b"process me again")
+        wait_until_processed(server.url, file["links"]["self"])
+        open_file(page, server, file)
+        expect(page.locator("#file-status")).to_contain_text("Ready")
+        page.get_by_role("button", name="Process again").click()
+        expect(page.locator("#file-history li").filter(has_text="Ready")).to_have_count(2)
+        expect(page.locator("#file-status")).to_contain_text("Ready")
+
+    def test_a_file_can_be_deleted_and_restored(self, page: Page, server: ServerProcess) -> None:
+        file = upload(server, "deleted on its page.bin", b"deleted on its page")
+        wait_until_processed(server.url, file["links"]["self"])
+        open_file(page, server, file)
+        page.get_by_role("button", name="Delete", exact=True).click()
+        expect(page.get_by_role("heading", name="This file is deleted")).to_be_visible()
+        page.get_by_role("button", name="Undo").click()
+        expect(page.get_by_role("heading", name="deleted on its page.bin")).to_be_visible()
+        assert httpx.get(f"{server.url}/files/{file['id']}/").status_code == 200
+
+    @pytest.mark.parametrize(("file_id", "status"), [("nonsense", 404), ("01937ba0-0000-7000-8000-000000000000", 200)])
+    def test_an_unknown_id_has_a_page_that_says_so(
+        self, page: Page, server: ServerProcess, file_id: str, status: int
+    ) -> None:
+        reply = page.goto(f"{server.url}/f/{file_id}")
+        assert reply is not None
+        assert reply.status == status
+        expect(page.get_by_role("heading", name="There is no such file")).to_be_visible()
+
+    def test_every_rule_and_step_of_the_server_has_its_words(self, page: Page, server: ServerProcess) -> None:
+        from windlass.processing import registry
+
+        page.goto(f"{server.url}/")
+        script = "async (names) => names.map((await import('/static/windlass/js/files/words.js')).stepTitle)"
+        steps = {name: step.about.title for name, step in registry.installed().items()}
+        assert page.evaluate(script, list(steps)) == list(steps.values())
+        rules = page.evaluate("async () => (await import('/static/windlass/js/detail/advice.js')).RULES")
+        page_of_rules = (Path(__file__).parents[2] / "docs" / "reference" / "steps.md").read_text()
+        tables = [line for line in page_of_rules.splitlines() if re.match(r"\| `[a-z-]+`(, `[a-z-]+`)* \| ", line)]
+        documented = {rule for line in tables for rule in re.findall(r"`([a-z-]+)`", line.split("|")[1])}
+        assert documented
+        assert documented - set(rules) == set()
+
+
+def open_file(page: Page, server: ServerProcess, file: Mapping[str, Any]) -> None:
+    page.goto(f"{server.url}/f/{file['id']}")
+    expect(page.get_by_role("heading", level=1)).to_have_text(file["original_filename"])
+
+
+def fact(page: Page, label: str) -> Locator:
+    return page.locator("#file-facts > div").filter(has=page.get_by_text(label, exact=True)).locator("dd")
+
+
+class TestAppearance:
+    @pytest.mark.parametrize("layout", ["list", "grid"])
+    @pytest.mark.parametrize("visit", [{"color_scheme": "light"}, {"color_scheme": "dark"}], indirect=True)
+    def test_the_library_has_no_barrier(
+        self, visit: Visit, server: ServerProcess, records: Mapping[str, Any], layout: str
+    ) -> None:
+        open_library(visit.page, server, f"?layout={layout}")
+        visit.page.get_by_role("button", name="Filter", exact=True).click()
+        visit.page.locator("#library-list li").nth(1).get_by_role("checkbox").click()
+        expect(visit.page.locator("#selection-bar")).to_be_visible()
+        assert visit.violations() == []
+
+    @pytest.mark.parametrize("name", ["harbour at dawn.jpg", "people.csv", "song.mp3", "wrong.png"])
+    @pytest.mark.parametrize("visit", [{"color_scheme": "light"}, {"color_scheme": "dark"}], indirect=True)
+    def test_the_page_of_a_file_has_no_barrier(
+        self, visit: Visit, server: ServerProcess, records: Mapping[str, Any], name: str
+    ) -> None:
+        open_file(visit.page, server, records[name])
+        expect(visit.page.locator("#file-preview > *").first).to_be_visible()
+        assert visit.violations() == []
+
+    @pytest.mark.parametrize("visit", [{"viewport": PHONE, "has_touch": True}], indirect=True)
+    def test_nothing_is_wider_than_a_phone(
+        self, visit: Visit, server: ServerProcess, records: Mapping[str, Any]
+    ) -> None:
+        for path in ("/?layout=list", "/?layout=grid", f"/f/{records['people.csv']['id']}"):
+            visit.page.goto(f"{server.url}{path}")
+            expect(visit.page.locator("#library-list li, #file-preview > *").first).to_be_visible()
+            assert visit.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+
+
+@pytest.mark.usefixtures("many")
+class TestTenThousandFiles:
+    def test_scrolling_to_the_end_takes_little_of_each_frame(self, page: Page, server: ServerProcess) -> None:
+        open_library(page, server, "?q=row&sort=name")
+        devtools = page.context.new_cdp_session(page)
+        devtools.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+        def main_thread_seconds() -> float:
+            metrics = devtools.send("Performance.getMetrics")["metrics"]
+            return float(next(each["value"] for each in metrics if each["name"] == "TaskDuration"))
+
+        before = main_thread_seconds()
+        frames, elements = page.evaluate(SCROLL, f"row {MANY - 1:05}.txt")
+        assert elements < 100, "only what is near the screen is in the page"
+        assert (main_thread_seconds() - before) / frames < FRAME_SECONDS
+
+    def test_going_back_shows_the_place_that_was_left(self, page: Page, server: ServerProcess) -> None:
+        open_library(page, server, "?q=row&sort=name")
+        for _ in range(4):
+            page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+            page.wait_for_timeout(150)
+        page.evaluate("scrollBy(0, -3000)")
+        left = middle(page)
+        page.locator("#library-list li").filter(has_text=left).get_by_role("link").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text(left)
+        page.go_back()
+        expect(page.locator("#library-list li").filter(has_text=left)).to_be_in_viewport()
+        page.reload()
+        expect(page.locator("#library-list li").filter(has_text=left)).to_be_in_viewport()
+
+    def test_a_new_file_does_not_move_what_is_read(self, page: Page, server: ServerProcess) -> None:
+        open_library(page, server, "?q=row")
+        page.evaluate("scrollBy(0, 2500)")
+        expect(page.locator("#library-list li.away")).to_have_count(0)
+        before = middle(page)
+        upload(server, "row of its own.txt", b"row of its own")
+        button = page.get_by_role("button", name="Show new files")
+        expect(button).to_be_visible()
+        assert middle(page) == before
+        button.click()
+        expect(item(page, "row of its own.txt")).to_be_in_viewport()
+
+
+def middle(page: Page) -> str:
+    name: str = page.evaluate(MIDDLE)
+    return name
