@@ -303,11 +303,14 @@ def test_a_notification_when_done_is_asked_for_by_a_button_only(
           static async requestPermission() { globalThis.asked = true; Notification.permission = 'granted' }
           constructor(title, { body }) { globalThis.told.push(body) }
         }
-        Object.defineProperty(document, 'hidden', { get: () => true })"""
+        Object.defineProperty(document, 'hidden', { get: () => true })
+        localStorage.setItem('windlass-upload-connections', JSON.stringify({ connections: 1, at: Date.now() }))"""
     )
     uploads.delete_script_api(COPIES)
     uploads.open()
-    path = random_file(tmp_path / "notified.bin", 63 * MIB)
+    path = tmp_path / "notified.bin"
+    with path.open("wb") as sparse:
+        sparse.truncate(160 * MIB)
     uploads.choose(path, profile="slow")
     uploads.page.click("#notify")
     expect(uploads.page.locator("#notify")).to_be_hidden()
