@@ -417,6 +417,26 @@ class TestEnds:
             publish(other.owner)
             assert unaffected.events(1)
 
+    def test_a_credential_is_checked_once_for_all_its_connections(
+        self, user: User, listen: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from windlass.http.live import credential_watch
+
+        checked: list[list[str]] = []
+        check = credential_watch._are_good
+
+        def record(scopes: Any) -> list[bool]:
+            checked.append([scope["windlass.principal"].owner for scope in scopes])
+            return check(scopes)
+
+        monkeypatch.setattr(credential_watch, "RECHECK_SECONDS", 0.1)
+        monkeypatch.setattr(credential_watch, "_are_good", record)
+        caller, other = user(), user()
+        with ExitStack() as stack:
+            for each in (caller, caller, caller, other):
+                stack.enter_context(listen(each, "/ws/events"))
+            eventually(lambda: [sorted(owners) for owners in checked][-3:] == [sorted([caller.owner, other.owner])] * 3)
+
     def test_an_outage_of_the_database_closes_with_try_again(
         self, user: User, listen: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
