@@ -26,7 +26,7 @@ from shop_asgi import application
 from windlass import conf
 from windlass.accounts.api import create_token
 from windlass.django import signals
-from windlass.django.attachments import AttachmentRules
+from windlass.django.attachment_rules import AttachmentRules
 from windlass.django.fields import FileAssetField
 from windlass.django.models import SignalCursor
 from windlass.files.api import FileAsset, FileStatus
