@@ -523,7 +523,7 @@ class TestAppearance:
 @pytest.mark.usefixtures("many")
 class TestTenThousandFiles:
     def test_scrolling_to_the_end_takes_little_of_each_frame(self, page: Page, server: ServerProcess) -> None:
-        open_library(page, server, "?q=row&sort=name")
+        open_library(page, server, "?q=row+0&sort=name")
         devtools = page.context.new_cdp_session(page)
         devtools.send("Performance.enable", {"timeDomain": "threadTicks"})
 
@@ -537,7 +537,7 @@ class TestTenThousandFiles:
         assert (main_thread_seconds() - before) / frames < FRAME_SECONDS
 
     def test_going_back_shows_the_place_that_was_left(self, page: Page, server: ServerProcess) -> None:
-        open_library(page, server, "?q=row&sort=name")
+        open_library(page, server, "?q=row+0&sort=name")
         for _ in range(4):
             page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
             page.wait_for_timeout(150)
