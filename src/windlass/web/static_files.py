@@ -80,4 +80,6 @@ def _compressed(request: HttpRequest, response: HttpResponse) -> HttpResponse:
     is_text = response.get("Content-Type", "").startswith(("text/", "application/javascript", "image/svg+xml"))
     if not is_text or response.status_code != HTTPStatus.OK:
         return response
-    return GZipMiddleware(lambda _: response).process_response(request, response)
+    compressed = GZipMiddleware(lambda _: response).process_response(request, response)
+    assert isinstance(compressed, HttpResponse)
+    return compressed
