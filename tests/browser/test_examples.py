@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -12,12 +14,12 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, WebSocket, expect
 
 from tests import samples
 from tests.browser.pages import WAIT, Visit
 from tests.markdown_pages import ROOT
-from tests.process.conftest import ServerProcess
+from tests.process.conftest import ServerProcess, free_port
 
 EXAMPLES = ROOT / "examples"
 SITE = EXAMPLES / "django-site"
@@ -72,6 +74,7 @@ class Network:
 
 
 def wait_until_sent(page: Page, part: float) -> None:
+    """``part``: in the unit of the page's bar."""
     page.wait_for_function("part => document.querySelector('progress').value > part", arg=part)
 
 
@@ -176,3 +179,104 @@ def test_django_site_has_the_widget_in_its_admin(site: Page, django_site: Server
     expect(site.locator(".windlass-upload-message")).to_have_text("admin.jpg is attached.")
     site.click("[name=_save]")
     expect(site.locator(".messagelist")).to_contain_text("was added successfully")
+
+
+@pytest.fixture(scope="module")
+def open_server(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """As the README starts it for the pages and for FastAPI; and slow, so that something can happen on the way."""
+    directory = tmp_path_factory.mktemp("open")
+    profiles = directory / "profiles.toml"
+    profiles.write_text(f"[default]\nmax_bytes_per_second = {2 * MIB}\n")
+    settings = {"CORS_ALLOWED_ORIGINS": "null", "WEBHOOK_ALLOWED_NETWORKS": "127.0.0.1", "CHECKPOINT_SECONDS": "0.2"}
+    server = ServerProcess(directory / "home", WINDLASS_PROFILES=str(profiles), **settings)
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="module")
+def token(open_server: ServerProcess) -> str:
+    return open_server.command("token", "create", "--user", "app").stdout.strip()
+
+
+def test_upload_test_page_shows_one_and_several_uploads_over_one_websocket(
+    visit: Visit, open_server: ServerProcess, token: str, tmp_path: Path
+) -> None:
+    page, frames, sockets, offsets = visit.page, [], [], []
+
+    def follow(socket: WebSocket) -> None:
+        sockets.append(socket.url)
+        socket.on("framereceived", lambda frame: frames.append(json.loads(frame)))
+
+    page.on("websocket", follow)
+    page.on("request", lambda request: offsets.append(int(request.headers.get("upload-offset", "0"))))
+    paths = [tmp_path / name for name in ("large.bin", "b.txt", "ü.txt")]
+    for path, size in zip(paths, (8 * MIB, 1000, 0), strict=True):
+        path.write_bytes(os.urandom(size))
+    page.goto((EXAMPLES / "upload_test.html").as_uri())
+    assert visit.violations() == []
+    page.fill("#server", open_server.url)
+    page.fill("#token", token)
+    web = open_server.web_pid()
+    page.set_input_files("#single", paths[0])
+    large = page.locator("li", has_text="large.bin")
+    wait_until_sent(page, 5)
+    os.kill(web, signal.SIGKILL)
+    expect(large).to_have_attribute("data-state", "ready", timeout=2 * WAIT)
+    expect(page.locator("#connection")).to_have_text("Connected.")
+    assert max(offsets) > 0, "what had arrived was not sent again"
+    page.set_input_files("#several", paths[1:])
+    for path in paths:
+        row = page.locator("li", has_text=path.name)
+        expect(row).to_have_attribute("data-state", "ready")
+        address = row.locator("a").get_attribute("href")
+        stored = httpx.get(str(address), headers={"Authorization": f"Bearer {token}"})
+        assert hashlib.sha256(stored.content).digest() == hashlib.sha256(path.read_bytes()).digest()
+    progress = [frame["data"]["progress"] for frame in frames if frame.get("type") == "upload.progress"]
+    assert [part for part in progress if 0 < part < 100], "the server told it"
+    steps = {frame["file_id"] for frame in frames if frame.get("type") == "file.step"}
+    assert len(steps) == len(paths)
+    assert {url.partition("?")[0] for url in sockets} == {open_server.url.replace("http", "ws") + "/ws/events"}
+
+
+def test_plain_form_uploads_without_a_script(web_browser: Browser, open_server: ServerProcess, tmp_path: Path) -> None:
+    path = tmp_path / "letter.txt"
+    path.write_text("Dear reader")
+    form = tmp_path / "plain_form.html"
+    form.write_text((EXAMPLES / "plain_form.html").read_text().replace("http://127.0.0.1:8000", open_server.url))
+    context = web_browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(form.as_uri())
+    page.set_input_files("[type=file]", path)
+    with page.expect_response("**/files/") as replied:
+        page.click("button")
+    assert replied.value.status == 201
+    stored = httpx.get(f"{open_server.url}/files/", params={"reference": "order-17"}).json()["results"]
+    assert [file["original_filename"] for file in stored] == ["letter.txt"]
+    context.close()
+
+
+@pytest.fixture
+def fastapi_app(open_server: ServerProcess, token: str) -> Iterator[str]:
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    own = {"WINDLASS_SERVER": open_server.url, "WINDLASS_TOKEN": token, "APP_ADDRESS": address}
+    command = [sys.executable, "-m", "uvicorn", "--app-dir", str(EXAMPLES), "--port", str(port), "fastapi_app:app"]
+    with subprocess.Popen(command, env=os.environ | own) as running:
+        yield address
+        running.terminate()
+
+
+def test_fastapi_app_hands_out_an_upload_and_hears_when_it_is_ready(fastapi_app: str) -> None:
+    transport = httpx.HTTPTransport(retries=8)  # while it starts
+    with httpx.Client(base_url=fastapi_app, transport=transport, timeout=30) as client:
+        order = client.post("/orders").raise_for_status().json()
+        assert client.get(f"/orders/{order['order']}").json() == {"status": "waiting for its file"}
+        httpx.post(order["upload_url"], files={"file": ("letter.txt", b"Dear reader")}).raise_for_status()
+        assert httpx.post(order["upload_url"], content=b"a second file").is_error, "it takes one"
+        deadline = time.monotonic() + 30
+        while (seen := client.get(f"/orders/{order['order']}").json())["status"] != "ready":
+            assert time.monotonic() < deadline, seen
+            time.sleep(0.1)
+        assert seen["name"] == "letter.txt"
+        assert client.post("/webhook", content=b"{}", headers={"webhook-id": "forged"}).status_code == 400

@@ -8,10 +8,12 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import sys
 import threading
 import uuid
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import django
@@ -21,6 +23,7 @@ django.setup()
 from django.core.management import call_command  # noqa: E402  Django first
 from django.db import connections  # noqa: E402
 
+from tests import migrated_home  # noqa: E402
 from windlass.events.api import recording  # noqa: E402
 from windlass.files import api as files  # noqa: E402
 from windlass.files.api import Blob, FileAsset  # noqa: E402
@@ -216,5 +219,7 @@ def open_uploads_of_address() -> list[Any]:
 
 
 if __name__ == "__main__":
+    if "DATABASE_URL" not in os.environ:
+        migrated_home.prepare(Path(os.environ["WINDLASS_HOME"]))
     call_command("migrate", verbosity=0)
     print(json.dumps(globals()[sys.argv[1]]()))

@@ -16,6 +16,7 @@ import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import django
@@ -27,6 +28,7 @@ from django.core.management import call_command  # noqa: E402
 from django.db import connections  # noqa: E402
 from django.db.backends.signals import connection_created  # noqa: E402
 
+from tests import migrated_home  # noqa: E402
 from windlass.accounts.models import Grant  # noqa: E402
 from windlass.asgi import application  # noqa: E402
 from windlass.files import api as files  # noqa: E402
@@ -168,6 +170,8 @@ def kills(every: int) -> Iterator[dict[str, Any]]:
 
 
 if __name__ == "__main__":
+    if "DATABASE_URL" not in os.environ:
+        migrated_home.prepare(Path(os.environ["WINDLASS_HOME"]))
     call_command("migrate", verbosity=0)
     connections.close_all()  # no child may inherit one
     print(json.dumps(list(kills(int(sys.argv[1])))))

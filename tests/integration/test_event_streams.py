@@ -87,6 +87,13 @@ class Stream:
             found[name] = value.removeprefix(" ")
         raise EOFError
 
+    def begin(self) -> int:
+        """Read the first frame, which is no event; the number after which a reader resumes that has seen none."""
+        first = self.frame()
+        assert set(first) == {"retry", "id"}
+        assert first["retry"] == "2000"
+        return int(first["id"])
+
     def event(self) -> dict[str, Any]:
         """The next event, journal or progress; its SSE id is its number."""
         while True:
@@ -118,7 +125,7 @@ def listen(server: Running) -> Iterator[Callable[..., Any]]:
             with client.stream("GET", path, headers=headers) as response:
                 assert response.status_code == 200
                 stream = Stream(response)
-                assert stream.frame() == {"retry": "2000"}
+                stream.begin()
                 yield stream
 
         yield begin
@@ -181,6 +188,18 @@ class TestStreams:
         for path in ("/events", f"/files/{asset.id}/events"):
             with listen(caller, path, last=written[1]) as stream:
                 assert [event["id"] for event in stream.journal(448)] == written[2:]
+
+    def test_what_happens_before_the_first_event_and_a_break_is_not_missed(self, user: User, server: Running) -> None:
+        caller = user()
+        publish(caller.owner)
+        with httpx.Client(base_url=server.url, timeout=30) as client:
+            with client.stream("GET", "/events", headers=caller.headers) as response:
+                place = Stream(response).begin()
+            missed = publish(caller.owner, 2)
+            with client.stream("GET", "/events", headers=caller.headers | {"Last-Event-ID": str(place)}) as response:
+                stream = Stream(response)
+                assert stream.begin() == place
+                assert [event["id"] for event in stream.journal(2)] == missed
 
     @pytest.mark.parametrize("last", ["not-a-number", "-1", "9" * 40])
     def test_an_invalid_last_event_id_is_ignored(self, user: User, listen: Any, last: str) -> None:

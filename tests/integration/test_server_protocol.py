@@ -114,3 +114,37 @@ def test_a_client_is_paused_while_the_application_is_busy(application: Applicati
         assert b"200 OK" in client.recv(1000)
     assert application.ended.wait(10)
     assert len(application.body) == len(whole)
+
+
+def test_a_websocket_whose_peer_reads_nothing_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the application waits for ever, such as a project's own."""
+    from windlass import conf
+
+    ended = threading.Event()
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        try:
+            while True:
+                await send({"type": "websocket.send", "bytes": bytes(65536)})
+        finally:
+            ended.set()
+
+    monkeypatch.setenv("SEND_TIMEOUT", "0.5")
+    conf.reload()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        config = uvicorn.Config(application, http=ReceivingProtocol, lifespan="off", log_config=None)
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        with socket.create_connection(listener.getsockname()) as peer:
+            peer.sendall(
+                b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+            )
+            assert ended.wait(20)
+        server.should_exit = True
+        thread.join(10)
+    monkeypatch.undo()
+    conf.reload()

@@ -239,6 +239,21 @@ def test_sign_ins_of_browsers_are_in_the_audit_log(browser: Browser, configure: 
     assert [(each.actor, each.credential) for each in entries] == [(owner, "password"), (owner, "token")]
 
 
+def test_sessions_that_have_expired_are_deleted_by_housekeeping(browser: Browser, person: Any) -> None:
+    from django.contrib.sessions.models import Session
+
+    from windlass.operations.sweep import housekeeping
+
+    browser.sign_in(username=person.username, password=PASSWORD)
+    expired = browser.key
+    Session.objects.filter(session_key=expired).update(expire_date=now() - timedelta(seconds=1))
+    browser.sign_in(token=token_of(person))
+    housekeeping()
+    assert list(Session.objects.filter(session_key__in=[expired, browser.key]).values_list("pk", flat=True)) == [
+        browser.key
+    ]
+
+
 def test_closing_an_account_deletes_the_sessions_of_its_tokens(browser: Browser, person: Any) -> None:
     from django.contrib.sessions.models import Session
 

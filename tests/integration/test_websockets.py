@@ -28,12 +28,13 @@ Configure = Callable[..., None]
 
 
 @contextmanager
-def running() -> Iterator[Running]:
+def running(**options: Any) -> Iterator[Running]:
+    """The whole application under our server protocol; ``http`` in the options names another."""
     from windlass.asgi import application
     from windlass.http.server.uvicorn_protocol import ReceivingProtocol
 
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(application, http=ReceivingProtocol, log_config=None, lifespan="off")
+    config = uvicorn.Config(application, log_config=None, lifespan="off", **{"http": ReceivingProtocol} | options)
     server = LiveServer(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
@@ -275,6 +276,8 @@ class TestHandshake:
                 assert ids(live.events(1)) == [mine]
         configure(CORS_ALLOWED_ORIGINS="*")
         assert refusal(server.url, "/ws/events", cookie, origin="https://evil.example").status_code == 403
+        configure(CORS_ALLOWED_ORIGINS="null")
+        assert refusal(server.url, "/ws/events", cookie, origin="null").status_code == 403
         with opened(server.url, "/ws/events", caller.headers, origin="https://evil.example"):
             """A page that knows a token may use it."""
 
@@ -282,9 +285,10 @@ class TestHandshake:
         assert refusal(server.url, "/ws/events", origin="https://evil.example").status_code == 403
         with opened(server.url, "/ws/events", origin=server.url):
             """The server's own page."""
-        configure(CORS_ALLOWED_ORIGINS="*")
-        with opened(server.url, "/ws/events", origin="null"):
-            """A page from a file, which the operator has allowed."""
+        for allowed in ("*", "null"):
+            configure(CORS_ALLOWED_ORIGINS=allowed)
+            with opened(server.url, "/ws/events", origin="null"):
+                """A page from a file, which the operator has allowed."""
 
     def test_a_host_that_is_not_served_is_refused(self, server: Running) -> None:
         """DNS rebinding."""
@@ -413,6 +417,26 @@ class TestEnds:
             publish(other.owner)
             assert unaffected.events(1)
 
+    def test_a_credential_is_checked_once_for_all_its_connections(
+        self, user: User, listen: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from windlass.http.live import credential_watch
+
+        checked: list[list[str]] = []
+        check = credential_watch._are_good
+
+        def record(scopes: Any) -> list[bool]:
+            checked.append([scope["windlass.principal"].owner for scope in scopes])
+            return check(scopes)
+
+        monkeypatch.setattr(credential_watch, "RECHECK_SECONDS", 0.1)
+        monkeypatch.setattr(credential_watch, "_are_good", record)
+        caller, other = user(), user()
+        with ExitStack() as stack:
+            for each in (caller, caller, caller, other):
+                stack.enter_context(listen(each, "/ws/events"))
+            eventually(lambda: [sorted(owners) for owners in checked][-3:] == [sorted([caller.owner, other.owner])] * 3)
+
     def test_an_outage_of_the_database_closes_with_try_again(
         self, user: User, listen: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -454,6 +478,19 @@ class TestEnds:
 
 
 class TestInAProject:
+    def test_another_server_of_asgi_serves_them_too(self, user: User, configure: Configure) -> None:
+        configure(AUTH_MODE="required")
+        from windlass.accounts.models import ApiToken
+
+        caller = user()
+        with running(http="httptools", ws="websockets-sansio") as found:
+            assert refusal(found.url, "/ws/events").json()["status"] == 401
+            with opened(found.url, "/ws/events", caller.headers) as live:
+                (mine,) = publish(caller.owner)
+                assert ids(live.events(1)) == [mine]
+                ApiToken.objects.get(user_id=caller.owner.removeprefix("user:")).delete()
+                assert live.close_code() == 4401
+
     def test_a_projects_own_websockets_are_passed_on(self, records_home: Path) -> None:
         import asyncio
 

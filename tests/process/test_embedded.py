@@ -60,7 +60,11 @@ def sign_in(request):
     login(request, authenticate(username="ann", password="anchor"))
     return HttpResponse(get_token(request))
 
+def who(request):
+    return HttpResponse(str(request.user))
+
 urlpatterns = [
+    path("who/", who),
     path("shop/", shop), path("api/things/", take), path("profiles/me/", take), path("sign-in/", sign_in),
     path("", include("windlass.urls")),
 ]
@@ -204,6 +208,21 @@ def test_a_session_works_with_its_csrf_token(anyone: httpx.Client, ann: httpx.Cl
     path = created.headers["Location"]
     assert patch(anyone, path, 0, b"abcd").status_code == 403
     assert patch(anyone, path, 0, b"abcd", **{"X-CSRFToken": token}).status_code == 204
+
+
+def test_a_token_begins_a_session_of_windlass_and_a_password_none(anyone: httpx.Client, shop: Shop) -> None:
+    """The project may ask for more than a password, and its pages accept no session that a token began."""
+    session = "/api/v1/auth/session"
+    csrf = {"X-CSRFToken": anyone.post("/sign-in/").text}
+    assert anyone.delete(session, headers=csrf).status_code == 204
+    refused = anyone.post(session, headers=csrf, json={"username": "ann", "password": "anchor"})
+    assert refused.status_code == 403
+    assert "on the page of this site" in refused.json()["detail"]
+    assert anyone.get("/files/").status_code == 401
+    begun = anyone.post(session, headers=csrf, json={"token": shop.token})
+    assert (begun.status_code, begun.json()["name"], begun.json()["method"]) == (200, "ann", "token")
+    assert anyone.get("/files/").status_code == 200
+    assert anyone.get("/who/").text == "AnonymousUser"
 
 
 def test_a_form_may_carry_the_csrf_token_as_a_field(anyone: httpx.Client) -> None:

@@ -46,7 +46,14 @@ from windlass.accounts.owner_data import (
 from windlass.accounts.page_users import principal_of_user
 from windlass.accounts.permission_rule import readable_by_owner
 from windlass.accounts.revocation import listen_for_revocations
-from windlass.accounts.sessions import begin_for_user, begin_with_password, begin_with_token, end_session, has_token
+from windlass.accounts.sessions import (
+    begin_for_user,
+    begin_with_password,
+    begin_with_token,
+    end_session,
+    has_token,
+    prune_sessions,
+)
 from windlass.accounts.sign_in import SignInTokens, end_sign_in, prune_sign_ins, refresh, sign_in
 from windlass.accounts.signed_urls import is_signature_valid, sign_path
 from windlass.accounts.tickets import LIFETIME_SECONDS as TICKET_SECONDS
@@ -132,6 +139,7 @@ __all__ = [
     "presented_credential",
     "principal_of_user",
     "prune_grants",
+    "prune_sessions",
     "prune_sign_ins",
     "prune_tickets",
     "readable_by_owner",

@@ -9,10 +9,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth import SESSION_KEY, get_user, login, logout
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest
 from django.middleware.csrf import rotate_token
+from django.utils.module_loading import import_string
 
 from windlass import conf
 from windlass.accounts import tokens, users, wrong_credentials
@@ -87,6 +89,12 @@ def end_session(request: HttpRequest) -> None:
     logout(request)
     if of_token is not None:
         _audit(AuditAction.SIGN_IN_ENDED, of_token.owner)
+
+
+def prune_sessions() -> None:
+    """Delete those that have expired. Another project does that itself (``manage.py clearsessions``)."""
+    if is_standalone():
+        import_string(f"{settings.SESSION_ENGINE}.SessionStore").clear_expired()
 
 
 def has_token(request: HttpRequest) -> bool:

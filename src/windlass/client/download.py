@@ -12,11 +12,10 @@ from windlass.client.api_calls import get_file
 from windlass.client.effects import BLOCK_SIZE, ConnectionFailure, Flow, Outcome, Request, Response, Sleep, call
 from windlass.client.errors import BadAnswer, ChecksumMismatch, error_of
 from windlass.client.models import File
-from windlass.client.retries import RetryBudget, failure
+from windlass.client.retries import TRANSIENT, RetryBudget, failure
 from windlass.client.server import Server
 
 _REDIRECTS = frozenset({302, 303, 307, 308})
-_TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 _MAX_REDIRECTS = 5
 
 
@@ -124,7 +123,7 @@ class Download:
             self._retry_budget.note_progress()
         if isinstance(outcome, Response):
             self._retry_budget.note_response()
-        if isinstance(outcome, ConnectionFailure) or outcome.status in _TRANSIENT or _is_not_ready(outcome):
+        if isinstance(outcome, ConnectionFailure) or outcome.status in TRANSIENT or _is_not_ready(outcome):
             yield from self._back_off(outcome)
         elif outcome.status in (200, 206):
             self._check_length(partial, file)

@@ -9,14 +9,13 @@ from typing import Any
 from windlass.client.effects import ConnectionFailure, Emit, Flow, Read, Request, Response, Sleep, Stream
 from windlass.client.errors import BadAnswer
 from windlass.client.models import Event, event_of
-from windlass.client.retries import RetryBudget, failure
+from windlass.client.retries import TRANSIENT, RetryBudget, failure
 from windlass.client.server import Server
 
 #: The server sends a comment after 15 seconds without an event. A stream that is silent for so long is broken.
 IDLE_SECONDS = 45.0
 #: The longest line that is accepted; the events of Windlass are far shorter.
 MAX_LINE_BYTES = 1024 * 1024
-_TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 class EventParser:
@@ -66,7 +65,7 @@ def follow(server: Server, url: str, retry_budget: RetryBudget, since: int | Non
             outcome = end
         elif isinstance(outcome, Response):
             retry_budget.note_response()
-            if outcome.status not in _TRANSIENT:
+            if outcome.status not in TRANSIENT:
                 raise failure(outcome)
         delay = retry_budget.delay_after_failure(outcome.seconds, outcome.retry_after)
         if delay is None:

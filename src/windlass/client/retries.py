@@ -12,6 +12,8 @@ from windlass.client.effects import ConnectionFailure, Flow, Outcome, Request, R
 from windlass.client.errors import GaveUp, WindlassError, error_of, is_in_progress
 from windlass.client.server import Server
 
+#: Statuses after which the same request may succeed: timeout, too many requests, a failure of the server or of a proxy.
+TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 #: The server did not process the request; the same request may succeed later.
 _UNPROCESSED = frozenset({429, 503})
 #: A proxy or the connection failed. Repeating a request is safe that changes nothing, or has an idempotency key.

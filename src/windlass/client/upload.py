@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from windlass.client import retries
 from windlass.client.effects import ConnectionFailure, Flow, Outcome, Request, Response, Sleep, call
 from windlass.client.errors import BadAnswer, GaveUp, error_of, is_in_progress, problem_of
 from windlass.client.resume_state import ResumeState
@@ -20,8 +21,8 @@ from windlass.client.upload_settings import Notice, Progress
 from windlass.client.upload_source import Source, SourceBody, SourceDigest
 
 TUS_HEADERS = {"Tus-Resumable": "1.0.0"}
-#: Statuses after which the same request may succeed: timeout, locked, too many requests, server or proxy failure.
-TRANSIENT = frozenset({408, 423, 425, 429, 500, 502, 503, 504})
+#: Statuses after which the same request may succeed. 423: another request writes to the upload.
+TRANSIENT = retries.TRANSIENT | {423}
 #: The server does not know the upload, or has ended it.
 GONE = frozenset({404, 410})
 

@@ -7,6 +7,7 @@ CORS does not apply to WebSockets: a page of any site may open one, and the brow
 from __future__ import annotations
 
 from windlass import conf
+from windlass.conf.validators import ANY_ORIGIN, NULL_ORIGIN
 from windlass.http.middleware import Scope, header
 from windlass.kernel.principals import CredentialKind, Principal
 from windlass.kernel.problem_types import Forbidden
@@ -26,8 +27,11 @@ def require_own_page(scope: Scope, principal: Principal) -> None:
     settings = conf.get()
     allowed = {f"{scope['scheme']}://{header(scope, b'host')}", *settings.csrf_trusted_origins}
     allowed |= set(settings.cors_allowed_origins)
-    # "*" does not allow cookies (Fetch, "CORS protocol and credentials").
-    if origin in allowed - {"*"} or ("*" in allowed and principal.credential is CredentialKind.OPEN):
+    if origin in allowed - {ANY_ORIGIN, NULL_ORIGIN}:
+        return
+    # These two do not allow cookies (Fetch, "CORS protocol and credentials"; the frame of any page can have the origin
+    # null).
+    if principal.credential is CredentialKind.OPEN and {ANY_ORIGIN, origin} & allowed:
         return
     raise Forbidden(
         f"Pages of {origin} may not open a WebSocket here without a token or a ticket of their own. "

@@ -176,6 +176,7 @@ def _abandoned_concatenations(_: bool) -> Iterator[Cleaned]:
 def _old_records(_: bool) -> Iterator[Cleaned]:
     yield Cleaned("events_pruned", events.prune(conf.get().event_retention_days))
     accounts.prune_grants()
+    accounts.prune_sessions()
     accounts.prune_sign_ins()
     accounts.prune_tickets()
     files.prune_idempotency_keys()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_asy
 from django.conf import settings
 from django.contrib.staticfiles.storage import StaticFilesStorage
 from django.http import HttpRequest, HttpResponse
+from django.middleware.gzip import GZipMiddleware
 from whitenoise.middleware import WhiteNoiseMiddleware  # type: ignore[import-untyped]
 
 from windlass.kernel import urls
@@ -70,4 +72,14 @@ def _serve(static_file: Any, request: HttpRequest) -> HttpResponse:
     del response["Content-Type"]
     for name, value in served.headers:
         response[name] = value
-    return response
+    return _compressed(request, response)
+
+
+def _compressed(request: HttpRequest, response: HttpResponse) -> HttpResponse:
+    """Compress a text for a client that takes it so: the pages consist of many small modules."""
+    is_text = response.get("Content-Type", "").startswith(("text/", "application/javascript", "image/svg+xml"))
+    if not is_text or response.status_code != HTTPStatus.OK:
+        return response
+    compressed = GZipMiddleware(lambda _: response).process_response(request, response)
+    assert isinstance(compressed, HttpResponse)
+    return compressed

@@ -136,7 +136,8 @@ def _respond(request: Request, topic: Topic, *, since: int | None) -> Response:
 async def _frames(topic: Topic, since: int | None) -> AsyncGenerator[str, None]:
     shared = follower()
     async with shared.following(topic, since) as subscriber:
-        yield f"retry: {RETRY_MILLISECONDS}\n\n"
+        # The number is no event: a browser resumes after it where the connection breaks before the first event.
+        yield f"retry: {RETRY_MILLISECONDS}\nid: {subscriber.position}\n\n"
         while not shared.closed:
             subscriber.wake.clear()
             documents = await subscriber.next()

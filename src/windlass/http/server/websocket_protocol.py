@@ -21,6 +21,7 @@ from websockets.http11 import Request, Response
 from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
+from windlass import conf
 from windlass.http.middleware import App, Message, Scope
 from windlass.http.server.connections import Connections
 from windlass.kernel import process_counters
@@ -87,6 +88,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._ws: ServerProtocol
         self._handshake: Handshake | None = None
         self._denial: tuple[int, Headers, bytes] | None = None
+        self._send_timeout = conf.get().send_timeout
         self._received: asyncio.Queue[Message] = asyncio.Queue()
         self._fragments: list[bytes] = []
         self._is_text = False
@@ -96,6 +98,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._reading = True
         self._is_lost = False
         self._heard_at = self._pinged_at = 0.0
+        self._stalled_at: float | None = None
         self._ending_at: float | None = None
 
     def start(self, transport: asyncio.Transport, scope: Scope, handshake: Handshake, early: bytes) -> None:
@@ -156,19 +159,24 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._writable.clear()
+        self._stalled_at = self._loop.time()
         self._set_reading(on=False)
 
     def resume_writing(self) -> None:
         self._writable.set()
+        self._stalled_at = None
         self._go_on()
 
     # Called by ``connections`` and by uvicorn
 
     def check(self, now: float, elapsed: float) -> None:
-        """End a peer that does not answer a ping or a close."""
+        """End a peer that does not answer a ping or a close, or takes nothing of what is sent."""
         if self._ending_at is not None:
             if now > self._ending_at:
                 self._transport.abort()
+        elif self._stalled_at is not None and now - self._stalled_at > self._send_timeout:
+            process_counters.connections_ended.add(1, "slow-reply")
+            self._transport.abort()
         elif not self._reading:
             self._heard_at, self._pinged_at = now, 0.0  # its pong could not be received
         elif self._pinged_at and now - self._pinged_at > PING_SECONDS:
