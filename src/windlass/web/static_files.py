@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
-import re
 from collections.abc import Callable
 from contextlib import ExitStack
-from functools import lru_cache
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,7 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_asy
 from django.conf import settings
 from django.contrib.staticfiles.storage import StaticFilesStorage
 from django.http import HttpRequest, HttpResponse
-from django.utils.cache import patch_vary_headers
+from django.middleware.gzip import GZipMiddleware
 from whitenoise.middleware import WhiteNoiseMiddleware  # type: ignore[import-untyped]
 
 from windlass.kernel import urls
@@ -66,12 +64,6 @@ class _WhiteNoiseSettings:
         return getattr(settings, name)
 
 
-#: Smaller files fit into one packet anyway (bytes).
-_SMALLEST_COMPRESSED = 1000
-_TEXT = re.compile(r"text/|application/(javascript|json)|image/svg")
-_ACCEPTS_GZIP = re.compile(r"\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))")
-
-
 def _serve(static_file: Any, request: HttpRequest) -> HttpResponse:
     served = static_file.get_response(request.method, _with_strong_tag(request.META))
     with ExitStack() as stack:
@@ -80,30 +72,20 @@ def _serve(static_file: Any, request: HttpRequest) -> HttpResponse:
     del response["Content-Type"]
     for name, value in served.headers:
         response[name] = value
-    if _TEXT.match(response.get("Content-Type", "")):
-        patch_vary_headers(response, ["Accept-Encoding"])
-        if response.status_code == 200 and _ACCEPTS_GZIP.search(request.headers.get("Accept-Encoding", "")):
-            _compress(response)
-    return response
+    return _compressed(request, response)
 
 
 def _with_strong_tag(meta: dict[str, Any]) -> dict[str, Any]:
-    """Compressed files have the weak form of a file's tag, which names the same state of the file."""
+    """A compressed file has the weak form of its tag, which names the same state of it; WhiteNoise compares strings."""
     tag = meta.get("HTTP_IF_NONE_MATCH")
     return meta if tag is None else meta | {"HTTP_IF_NONE_MATCH": tag.removeprefix("W/")}
 
 
-def _compress(response: HttpResponse) -> None:
-    """WhiteNoise sends compressed files only where ``collectstatic`` has made them, which nobody has to run."""
-    if "Content-Encoding" in response or len(response.content) < _SMALLEST_COMPRESSED:
-        return
-    response.content = _gzipped(response.content)
-    response["Content-Encoding"] = "gzip"
-    response["Content-Length"] = str(len(response.content))
-    if "ETag" in response:
-        response["ETag"] = f"W/{response['ETag']}"
-
-
-@lru_cache(maxsize=256)
-def _gzipped(content: bytes) -> bytes:
-    return gzip.compress(content, mtime=0)
+def _compressed(request: HttpRequest, response: HttpResponse) -> HttpResponse:
+    """Compress a text for a client that takes it so: the pages consist of many small modules."""
+    is_text = response.get("Content-Type", "").startswith(("text/", "application/javascript", "image/svg+xml"))
+    if not is_text or response.status_code != HTTPStatus.OK:
+        return response
+    compressed = GZipMiddleware(lambda _: response).process_response(request, response)
+    assert isinstance(compressed, HttpResponse)
+    return compressed
