@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Request, expect
+from playwright.sync_api import expect
 
 from tests import samples
 from tests.browser.pages import PHONE, Visit
@@ -137,16 +137,6 @@ def test_steps_are_shown_live(uploads: UploadPage, tmp_path: Path) -> None:
     notes = uploads.page.evaluate("notes")
     assert any(re.fullmatch(r".+ \(\d+ of \d+\)", note) for note in notes), notes
     assert uploads.page.evaluate("marks") > 4
-
-
-def test_the_page_with_all_it_loads_is_below_100_kb(visit: Visit, upload_server: ServerProcess) -> None:
-    """Without its stored files: their list and thumbnails."""
-    loaded: list[Request] = []
-    visit.page.on("requestfinished", lambda request: loaded.append(request))
-    UploadPage(visit.page, upload_server.url).open()
-    assert len(loaded) > 20
-    sizes = {request.url: request.sizes()["responseBodySize"] for request in loaded if "/files/" not in request.url}
-    assert sum(sizes.values()) < 100_000, sizes
 
 
 @pytest.mark.parametrize("accepts", ["gzip", "identity"])
