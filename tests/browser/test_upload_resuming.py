@@ -18,6 +18,7 @@ from tests.browser.pages import WAIT, Visit
 from tests.browser.upload_page import (
     COPIES,
     MIB,
+    PROFILES,
     UploadPage,
     head,
     random_file,
@@ -25,12 +26,18 @@ from tests.browser.upload_page import (
     upload_server,
 )
 from tests.process.conftest import ServerProcess
-from tests.process.file_assertions import assert_stored
+from tests.process.file_assertions import assert_stored, sha256
 
 __all__ = ["upload_server"]
 
 SIZE = 16 * MIB + 4321
 ENOUGH = 5 * MIB
+#: Whether the page would let itself be left without a question.
+NOTHING_WOULD_BE_LOST = """() => {
+  const leaving = new Event('beforeunload', { cancelable: true })
+  dispatchEvent(leaving)
+  return !leaving.defaultPrevented
+}"""
 
 
 @pytest.fixture
@@ -114,13 +121,7 @@ def test_after_a_reload_it_goes_on_by_itself(
     uploads.page.on("dialog", lambda dialog: (dialogs.append(dialog.type), dialog.accept()))
     uploads.choose(large_file, profile="slow")
     uploads.expect_sent(large_file.name, ENOUGH)
-    uploads.page.wait_for_function(
-        """() => {
-          const leaving = new Event('beforeunload', { cancelable: true })
-          dispatchEvent(leaving)
-          return !leaving.defaultPrevented
-        }"""
-    )
+    uploads.page.wait_for_function(NOTHING_WOULD_BE_LOST)
     uploads.page.click("body")  # without a gesture a browser asks nothing
     uploads.reload()
     assert dialogs == [], "nothing would be lost, so nothing is asked"
@@ -232,6 +233,46 @@ def test_it_goes_on_after_the_web_process_was_killed(
     uploads.offsets.clear()
     psutil.Process(upload_server.web_pid()).kill()
     assert_resumed(uploads, upload_server, large_file)
+
+
+def test_it_goes_on_after_signing_in_again(visit: Visit, tmp_path: Path) -> None:
+    profiles, password = tmp_path / "profiles.toml", tmp_path / "password"
+    profiles.write_text(PROFILES)
+    password.write_text("correct horse battery")
+    server = ServerProcess(tmp_path / "home", AUTH_MODE="required", WINDLASS_PROFILES=str(profiles))
+    server.start()
+    try:
+        added = server.command("user", "add", "ann", "--password-file", str(password))
+        assert added.returncode == 0, added.stderr
+        _sign_in_twice(UploadPage(visit.page, server.url), random_file(tmp_path / "signed in.bin", SIZE))
+    finally:
+        server.kill()
+
+
+def _sign_in_twice(uploads: UploadPage, path: Path) -> None:
+    """The session ends while a file is sent."""
+    page = uploads.page
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.goto(uploads.url)
+    _sign_in(uploads)
+    uploads.choose(path, profile="slow")
+    uploads.expect_sent(path.name, ENOUGH)
+    page.wait_for_function(NOTHING_WOULD_BE_LOST)
+    page.context.clear_cookies()
+    expect(page).to_have_url(re.compile(r"/sign-in/\?next=%2F$"))
+    uploads.offsets.clear()
+    _sign_in(uploads)
+    uploads.expect_uploaded(1)
+    assert min(uploads.offsets) > 0, "what had arrived was not sent again"
+    listed = page.evaluate("async () => (await (await fetch('/files/')).json()).results")
+    assert [record["checksum"] for record in listed] == [sha256(path.read_bytes())]
+
+
+def _sign_in(uploads: UploadPage) -> None:
+    uploads.page.fill("#username", "ann")
+    uploads.page.fill("#password", "correct horse battery")
+    uploads.page.keyboard.press("Enter")
+    uploads.ready()
 
 
 def test_an_upload_that_the_server_no_longer_has_starts_anew_and_says_so(

@@ -232,7 +232,7 @@ export class Queue {
     const totals = { files: 0, done: 0, bytes: 0, sent: 0, counts: {} };
     for (const { state, size, sent } of this.uploads.values()) {
       totals.counts[state] = (totals.counts[state] ?? 0) + 1;
-      if (state === State.REFUSED) continue;
+      if ([State.REFUSED, State.REJECTED].includes(state)) continue;
       totals.files += 1;
       totals.bytes += size;
       totals.sent += sent;
