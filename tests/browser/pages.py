@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Playwright, expect, sync_playwright
 
 from tests.conftest import require
+from tests.markdown_pages import DOCS
 
 AXE = Path(__file__).resolve().parent / "node_modules" / "axe-core" / "axe.min.js"
 PHONE = {"width": 360, "height": 740}
 #: Milliseconds that Playwright waits for an element: a busy machine takes long.
 WAIT = 30_000
+expect.set_options(timeout=WAIT)
 
 
 @pytest.fixture(scope="session")
@@ -50,6 +53,12 @@ class Visit:
             if violation["impact"] in {"serious", "critical"}
             for node in violation["nodes"]
         ]
+
+
+def illustrate(page: Page, name: str) -> None:
+    """Write docs/images/NAME.png, if WRITE_SCREENSHOTS is set: the pictures of the documentation are made by tests."""
+    if os.environ.get("WRITE_SCREENSHOTS"):
+        page.screenshot(path=DOCS / "images" / f"{name}.png")
 
 
 def watch(page: Page, errors: list[str]) -> None:

@@ -41,8 +41,12 @@ FOLLOW = """async ([path, since]) => {
 }"""
 
 
+#: A page that follows nothing by itself, so that every socket is the test's.
+PAGE = "/sign-in/"
+
+
 def follow(page: Page, server: ServerProcess, path: str, since: int | None = None) -> None:
-    page.goto(server.url)
+    page.goto(f"{server.url}{PAGE}")
     page.evaluate(FOLLOW, [path, since])
 
 

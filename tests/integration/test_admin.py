@@ -161,7 +161,7 @@ class TestFiles:
         page = client.get(f"{FILES}?owner=user:{user.pk}").content.decode()
         for part in (
             user.get_username(),
-            "1.5 KB",
+            "1.5\xa0KB",
             f'<img src="/files/{file.id}/thumbnail/"',
             f'href="/files/{file.id}/download/"',
             f'href="/f/{file.id}"',
@@ -170,7 +170,7 @@ class TestFiles:
         assert str(other.id) not in page
         assert str(other.id) in client.get(FILES, {"q": str(other.id)}).content.decode()
         change = client.get(f"{FILES}{file.id}/change/").content.decode()
-        assert "1.5 KB" in change
+        assert "1.5\xa0KB" in change
         assert '<input type="text"' not in change
 
     def test_actions_do_what_the_api_does(self, staff: Callable[..., Any]) -> None:

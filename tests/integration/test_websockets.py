@@ -276,6 +276,8 @@ class TestHandshake:
                 assert ids(live.events(1)) == [mine]
         configure(CORS_ALLOWED_ORIGINS="*")
         assert refusal(server.url, "/ws/events", cookie, origin="https://evil.example").status_code == 403
+        configure(CORS_ALLOWED_ORIGINS="null")
+        assert refusal(server.url, "/ws/events", cookie, origin="null").status_code == 403
         with opened(server.url, "/ws/events", caller.headers, origin="https://evil.example"):
             """A page that knows a token may use it."""
 
@@ -283,9 +285,10 @@ class TestHandshake:
         assert refusal(server.url, "/ws/events", origin="https://evil.example").status_code == 403
         with opened(server.url, "/ws/events", origin=server.url):
             """The server's own page."""
-        configure(CORS_ALLOWED_ORIGINS="*")
-        with opened(server.url, "/ws/events", origin="null"):
-            """A page from a file, which the operator has allowed."""
+        for allowed in ("*", "null"):
+            configure(CORS_ALLOWED_ORIGINS=allowed)
+            with opened(server.url, "/ws/events", origin="null"):
+                """A page from a file, which the operator has allowed."""
 
     def test_a_host_that_is_not_served_is_refused(self, server: Running) -> None:
         """DNS rebinding."""

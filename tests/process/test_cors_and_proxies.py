@@ -19,11 +19,11 @@ LAST = {"Upload-Complete": "?1"}
 
 @pytest.fixture(scope="module")
 def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """A server that requires credentials, allows one origin, and trusts a proxy on this machine."""
+    """A server that requires credentials, allows one origin and pages from disk, and trusts a proxy on this machine."""
     server = ServerProcess(
         tmp_path_factory.mktemp("secured") / "home",
         AUTH_MODE="required",
-        CORS_ALLOWED_ORIGINS=PAGE,
+        CORS_ALLOWED_ORIGINS=f"{PAGE},null",
         TRUSTED_PROXIES="127.0.0.1",
         ALLOWED_HOSTS="127.0.0.1,files.example.org",
     )
@@ -135,6 +135,14 @@ def test_line_19_other_origins_get_no_cors_headers(secured: ServerProcess, http:
     asked = OTHER | {"Access-Control-Request-Method": "PATCH"}
     for reply in (http.get("/files/", headers=OTHER), http.options("/files/", headers=asked), http.get("/files/")):
         assert not [name for name in reply.headers if name.lower().startswith("access-control")]
+
+
+def test_line_19_pages_from_disk_may_read_replies_and_send_no_cookies(http: httpx.Client) -> None:
+    """Their origin is null, and so is that of a sandboxed frame of any page."""
+    for origin, may_send_cookies in ((PAGE, "true"), ("null", None)):
+        reply = http.get("/files/", headers={"Origin": origin})
+        assert reply.headers["Access-Control-Allow-Origin"] == origin
+        assert reply.headers.get("Access-Control-Allow-Credentials") == may_send_cookies
 
 
 def test_line_19_in_open_mode_an_allowed_origin_may_upload(make_server: Callable[..., ServerProcess]) -> None:

@@ -90,7 +90,7 @@ class RecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # takes no param
 
     @admin.display(description="size", ordering="size")
     def human_size(self, row: Any) -> str:
-        return human_size(row.size) or NOTHING
+        return human_size(row.size).replace(" ", "\xa0") or NOTHING
 
     def _address(self, page: str, model: Any, *arguments: Any) -> str:
         label, name = model if isinstance(model, tuple) else (model.app_label, model.model_name)

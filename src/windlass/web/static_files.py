@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_asy
 from django.conf import settings
 from django.contrib.staticfiles.storage import StaticFilesStorage
 from django.http import HttpRequest, HttpResponse
+from django.middleware.gzip import GZipMiddleware
 from whitenoise.middleware import WhiteNoiseMiddleware  # type: ignore[import-untyped]
 
 from windlass.kernel import urls
@@ -63,11 +65,27 @@ class _WhiteNoiseSettings:
 
 
 def _serve(static_file: Any, request: HttpRequest) -> HttpResponse:
-    served = static_file.get_response(request.method, request.META)
+    served = static_file.get_response(request.method, _with_strong_tag(request.META))
     with ExitStack() as stack:
         content = stack.enter_context(served.file).read() if served.file else b""
     response = HttpResponse(content, status=int(served.status))
     del response["Content-Type"]
     for name, value in served.headers:
         response[name] = value
-    return response
+    return _compressed(request, response)
+
+
+def _with_strong_tag(meta: dict[str, Any]) -> dict[str, Any]:
+    """A compressed file has the weak form of its tag, which names the same state of it; WhiteNoise compares strings."""
+    tag = meta.get("HTTP_IF_NONE_MATCH")
+    return meta if tag is None else meta | {"HTTP_IF_NONE_MATCH": tag.removeprefix("W/")}
+
+
+def _compressed(request: HttpRequest, response: HttpResponse) -> HttpResponse:
+    """Compress a text for a client that takes it so: the pages consist of many small modules."""
+    is_text = response.get("Content-Type", "").startswith(("text/", "application/javascript", "image/svg+xml"))
+    if not is_text or response.status_code != HTTPStatus.OK:
+        return response
+    compressed = GZipMiddleware(lambda _: response).process_response(request, response)
+    assert isinstance(compressed, HttpResponse)
+    return compressed

@@ -41,7 +41,9 @@ export function relativeTime(iso, now = Date.now()) {
   return span ? AGO.format(Math.round(seconds / span[1]), span[0]) : "just now";
 }
 
-export const dateTime = (iso) => new Date(iso).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
+const MOMENT = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+
+export const dateTime = (iso) => MOMENT.format(new Date(iso));
 
 const LABELS = {
   "application/pdf": "PDF", "application/zip": "ZIP archive", "application/gzip": "gzip archive", "application/x-tar": "tar archive",

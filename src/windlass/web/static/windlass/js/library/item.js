@@ -22,16 +22,21 @@ export function createItem() {
 
 /** Show a file, or that it is being fetched (null). Nothing is touched if it is shown already. */
 export function fillItem(element, file, { index, total, selected, current, progress }) {
-  element.setAttribute("aria-posinset", index + 1);
-  element.setAttribute("aria-setsize", total);
-  element.classList.toggle("selected", selected);
-  query("input", element).checked = selected;
-  for (const control of [query("a", element), query("input", element), query("button", element)]) control.tabIndex = current ? 0 : -1;
-  const shown = file && `${file.updated_at} ${progress?.percent} ${progress?.message}`;
-  if (element.dataset.shown === String(shown)) return;
+  const state = `${index} ${total} ${selected} ${current}`;
+  if (element.dataset.state !== state) {
+    element.dataset.state = state;
+    element.setAttribute("aria-posinset", index + 1);
+    element.setAttribute("aria-setsize", total);
+    element.classList.toggle("selected", selected);
+    for (const control of [query("a", element), query("input", element), query("button", element)]) control.tabIndex = current ? 0 : -1;
+  }
+  query("input", element).checked = selected; // a click has changed it
+  const shown = `${file?.id} ${file?.updated_at} ${progress?.percent} ${progress?.message}`;
+  if (element.dataset.shown === shown) return;
   element.dataset.shown = shown;
   element.classList.toggle("away", !file);
   if (file) fill(element, file, progress);
+  else delete element.dataset.id;
 }
 
 function fill(element, file, progress) {

@@ -19,6 +19,7 @@ import { addressOf, DEFAULT_SORT, isFiltered, listQuery, readView, withoutFilter
 import { Viewport } from "./viewport.js";
 
 const AHEAD = 300; // places before the end at which the next page is fetched
+const RETRY_SECONDS = 3;
 const AT_TOP = 80; // pixels: who has scrolled less sees new files at once
 
 const section = query("#library");
@@ -50,7 +51,7 @@ class Library {
     listenToKeys(list, this);
     this.#listenToSelection();
     find("#library-new").addEventListener("click", () => this.#showNew());
-    find("#library-retry").addEventListener("click", () => this.#open());
+    find("#library-retry").addEventListener("click", () => (this.collection.length ? this.viewport.schedule() : this.#open()));
     addEventListener("popstate", () => this.#goBack());
     addEventListener("scroll", () => { this.#saving ||= setTimeout(() => this.#savePlace(), 200); }, { passive: true });
     addEventListener("pagehide", () => this.#savePlace());
@@ -130,6 +131,8 @@ class Library {
       find("#library-error-text").textContent = error.message;
       find("#library-error").hidden = false;
       section.removeAttribute("aria-busy");
+      // What is on the screen is asked for again; without it the visitor decides.
+      if (error.isTransient && this.collection?.length) setTimeout(() => this.viewport.schedule(), 1000 * (error.retryAfter ?? RETRY_SECONDS));
       return false;
     }
   }

@@ -7,13 +7,14 @@ const GAP = 12;
 const BEYOND = 600; // pixels above and below the screen that have their items, too
 
 /**
- * `list` is the element; `source` has count(), at(index) → file or null, create(file), update(element, file, index) and
+ * `list` is the element; `source` has count(), at(index) → file or null, create(), update(element, file, index) and
  * needs(from, to), which is told the places on the screen after each change.
  */
 export class Viewport {
   #list;
   #source;
   #elements = new Map(); // key → element
+  #spare = []; // elements that left the screen: filling one again is quicker than making one
   #layout = "list";
   #shape = { columns: 1, width: 0, height: ROW_HEIGHT };
   #frame = 0;
@@ -92,21 +93,27 @@ export class Viewport {
       if (wanted.has(key)) continue;
       element.remove();
       this.#elements.delete(key);
+      this.#spare.push(element);
     }
     let follows = this.#list.firstElementChild;
     for (const [key, index] of [...wanted].sort((one, other) => one[1] - other[1])) {
       const file = this.#source.at(index);
       let element = this.#elements.get(key);
-      if (!element) this.#elements.set(key, (element = this.#source.create(file)));
+      if (!element) this.#elements.set(key, (element = this.#spare.pop() ?? this.#source.create()));
       this.#source.update(element, file, index);
-      const [x, y] = [(index % columns) * (width + GAP), Math.floor(index / columns) * line];
-      element.style.transform = `translate(${x}px, ${y}px)`;
-      element.style.width = `${width}px`;
-      element.style.height = `${height}px`;
+      this.#place(element, (index % columns) * (width + GAP), Math.floor(index / columns) * line);
       if (element === follows) follows = follows.nextElementSibling;
       else this.#list.insertBefore(element, follows);
     }
     this.#source.needs(from, to);
+  }
+
+  #place(element, x, y) {
+    const { width, height } = this.#shape;
+    const place = `${x} ${y} ${width} ${height}`;
+    if (element.dataset.place === place) return;
+    element.dataset.place = place;
+    Object.assign(element.style, { transform: `translate(${x}px, ${y}px)`, width: `${width}px`, height: `${height}px` });
   }
 
   /** The item that has the focus stays, wherever the list is scrolled to: else the focus would be lost. */

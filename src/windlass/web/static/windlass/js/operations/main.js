@@ -59,6 +59,7 @@ function showAttention() {
   if (dead) found.push({ kind: "bad", text: count(dead, "dead letter"), section: "dead-letters" });
   const failed = known.queues.queues.find(({ name }) => name === "webhooks")?.dead;
   if (failed) found.push({ kind: "warn", text: `${count(failed, "delivery", "deliveries")} to webhooks failed`, section: "deliveries" });
+  found.sort((a, b) => (b.kind === "bad") - (a.kind === "bad"));
   draw("attention", found, () => (found.length
     ? h("ul", { class: "attention" }, found.map(({ kind, text, section }) => h("li", {}, badge(kind, kind === "bad" ? "Needs you" : "Look"), h("a", { href: `#${section}`, dataset: { key: `${section} ${text}` } }, text))))
     : h("p", {}, badge("good", "Everything works"), " Nothing needs attention.")));

@@ -19,8 +19,9 @@ export class UploadList {
   #dirty = new Set(); // ids
   #timer = null;
 
-  constructor(queue, act) {
-    Object.assign(this, { queue, act });
+  /** `onDraw(totals)` is called after each drawing. */
+  constructor(queue, act, onDraw) {
+    Object.assign(this, { queue, act, onDraw });
     this.list = query("#upload-list");
     this.done = query("#uploads-done");
     setInterval(() => this.#tick(), TICK);
@@ -43,7 +44,9 @@ export class UploadList {
     }
     this.#dirty.clear();
     this.#place();
-    this.#drawTotal();
+    const totals = this.queue.totals();
+    this.#drawTotal(totals);
+    this.onDraw(totals);
   }
 
   /** Rates, and how long until the next attempt. */
@@ -76,7 +79,7 @@ export class UploadList {
     const hadFocus = element.contains(document.activeElement);
     const next = element.nextElementSibling ?? element.previousElementSibling;
     element.remove();
-    if (hadFocus) (query("button:not([hidden]):last-of-type", next ?? document.body) ?? query("#choose-files")).focus();
+    if (hadFocus) ((next && query(".upload-actions button:last-child:not([hidden])", next)) ?? query("#choose-files")).focus();
   }
 
   #drawCounts(more, arrived) {
@@ -88,8 +91,7 @@ export class UploadList {
     query("#uploads-duplicates").textContent = duplicates ? `${count(duplicates, "duplicate")} of files you already have` : "";
   }
 
-  #drawTotal() {
-    const totals = this.queue.totals();
+  #drawTotal(totals) {
     const { counts } = totals;
     const text = totalText(totals);
     const has = (...states) => states.some((state) => counts[state]);

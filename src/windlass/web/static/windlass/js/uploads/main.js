@@ -20,16 +20,16 @@ async function start() {
   if (!visitor) return goToSignIn();
   const store = new ResumeStore();
   const [profiles] = await Promise.all([loadProfiles(), store.open()]);
-  const queue = new Queue({ store, owner: visitor.owner, profiles, onChange, onSent: (upload) => processing.follow(upload) });
+  const onChange = (upload) => list.change(upload);
+  const queue = new Queue({
+    store, owner: visitor.owner, profiles, onChange,
+    onSent: (upload) => processing.follow(upload), onFailed: () => outcome.noteFailure(),
+  });
   const processing = new Processing({ onChange, onResult });
-  const outcome = new Outcome(queue);
-  const list = new UploadList(queue, act);
+  const outcome = new Outcome();
+  const list = new UploadList(queue, act, (totals) => outcome.update(totals));
   const profile = showProfiles(profiles);
 
-  function onChange(upload) {
-    list.change(upload);
-    outcome.update();
-  }
   function onResult(upload) {
     onChange(upload);
     outcome.tellResult(upload);

@@ -9,31 +9,37 @@ const WORTH_NOTIFYING = 10; // seconds that uploads still take
 
 export class Outcome {
   #title = document.title;
-  #wasBusy = false;
-  #told = 0; // uploads that had arrived when everything had, the last time
+  #told = 0; // uploads that had arrived when the end was told, the last time
+  #failures = 0; // since then
 
-  constructor(queue) {
-    this.queue = queue;
-    query("#notify").addEventListener("click", () => Notification.requestPermission().then(() => this.update()));
+  constructor() {
+    query("#notify").addEventListener("click", async () => {
+      await Notification.requestPermission();
+      query("#notify").hidden = true;
+    });
   }
 
-  /** Compare what is under way with what it was. */
-  update() {
-    const totals = this.queue.totals();
+  /** `totals` are the figures of all uploads now. */
+  update(totals) {
     const busy = Boolean(totals.counts[State.SENDING] || totals.counts[State.WAITING]);
-    document.title = busy ? `${percentOf({ sent: totals.sent, size: totals.bytes })} % · ${totals.done} of ${totals.files} · ${this.#title}` : this.#title;
+    const percent = percentOf({ sent: totals.sent, size: totals.bytes });
+    document.title = busy ? `${percent} % · ${totals.done} of ${totals.files} · ${this.#title}` : this.#title;
     const mayAsk = "Notification" in window && Notification.permission === "default";
     query("#notify").hidden = !(busy && mayAsk && totals.secondsLeft > WORTH_NOTIFYING);
-    if (this.#wasBusy && !busy) this.#tellEnd(totals);
-    this.#wasBusy = busy;
+    if (!busy && (totals.done !== this.#told || this.#failures)) this.#tellEnd(totals.done);
   }
 
-  #tellEnd({ done, counts }) {
-    const arrived = done - this.#told;
+  /** An upload was given up. */
+  noteFailure() {
+    this.#failures += 1;
+  }
+
+  #tellEnd(done) {
+    const arrived = done - this.#told, wrong = this.#failures; // fewer where the list was cleared
     this.#told = done;
-    const wrong = (counts[State.FAILED] ?? 0) + (counts[State.REFUSED] ?? 0);
+    this.#failures = 0;
     const text = [arrived > 0 && `${count(arrived, "file")} uploaded.`, wrong && `${count(wrong, "file")} not uploaded.`].filter(Boolean).join(" ");
-    if (!text) return; // everything was paused or cancelled
+    if (!text) return;
     toast(text, { kind: wrong ? "bad" : "good" });
     if (document.hidden && "Notification" in window && Notification.permission === "granted") {
       new Notification("Windlass", { body: text, tag: "windlass-uploads" });

@@ -9,7 +9,8 @@ const SMALLEST_FILE = 64 * 2 ** 20, SMALLEST_PART = 16 * 2 ** 20; // bytes
 const MOST_PARTS = 16; // each counts as an open upload, and as a call of the rate limit
 const MOST_CONNECTIONS = 4; // browsers allow six to one server; the page needs some
 const LONG_TRANSFER = 10; // seconds that a file must still take to be worth a trial
-const SETTLING = 500, MEASURING = 1500; // milliseconds
+/** Requests of each connection that are awaited before rates are compared; the rate is that of the last. */
+const PIECES = 2, LOOK_EVERY = 100; // milliseconds
 const GAIN = 1.15; // another connection is kept if the whole is faster by this factor
 const MOST_JOINS = 3;
 
@@ -36,8 +37,8 @@ function rememberConnections(connections) {
 /** Whether a file that is sent alone may gain from parts, by what is known before a byte of it is sent. */
 export const mayGain = (size) => size >= SMALLEST_FILE && knownConnections() !== 1;
 
-/** Whether to begin anew in parts: one connection has shown its rate, little is lost, and much is left. */
-export const isWorthParts = (size, sent, rate) => sent < size / 8 && (size - sent) / rate > LONG_TRANSFER;
+/** Whether to begin anew in parts: one connection has shown its rate (bytes per second), and much is left. */
+export const isWorthParts = (left, rate) => rate > 0 && left / rate > LONG_TRANSFER;
 
 /** The parts of a file, as a later page continues them. */
 export function newParts(size) {
@@ -47,14 +48,10 @@ export function newParts(size) {
 
 export class PartsTransfer {
   #waiting;
-  #connections = new Set(); // AbortController of each
+  #connections = new Set(); // {pieces, rate} of each: requests so far, and bytes per second of the last
 
   constructor({ file, parts, metadata, retries, onChange, onRestart }) {
     Object.assign(this, { file, parts, metadata, retries, onChange, onRestart });
-  }
-
-  get sent() {
-    return this.parts.reduce((sum, part) => sum + part.sent, 0);
   }
 
   /** Returns the path of the file record. */
@@ -87,11 +84,13 @@ export class PartsTransfer {
   /** Send one part after the other until none is waiting. A connection that is dropped gives its part back. */
   async #connect(all, drop = new AbortController()) {
     const signal = AbortSignal.any([all, drop.signal]);
-    this.#connections.add(drop);
+    const connection = { pieces: 0, rate: 0 };
+    const onPiece = (rate) => Object.assign(connection, { pieces: connection.pieces + 1, rate });
+    this.#connections.add(connection);
     try {
       for (let part; (part = this.#waiting.shift());) {
         const { file, metadata, retries, onChange, onRestart } = this;
-        const transfer = new RangeTransfer({ file, range: part, metadata, partial: true, retries, onChange, onRestart });
+        const transfer = new RangeTransfer({ file, range: part, metadata, partial: true, retries, onChange, onPiece, onRestart });
         await transfer.run(signal).catch((error) => {
           if (!drop.signal.aborted) throw error;
           this.#waiting.unshift(part);
@@ -99,7 +98,7 @@ export class PartsTransfer {
         if (drop.signal.aborted) return;
       }
     } finally {
-      this.#connections.delete(drop);
+      this.#connections.delete(connection);
     }
   }
 
@@ -107,30 +106,32 @@ export class PartsTransfer {
   async #findConnections(all) {
     const added = [];
     let before = await this.#measure(all);
-    while (before !== null && this.#connections.size < MOST_CONNECTIONS && this.#waiting.length) {
+    while (before !== null && this.#waiting.length) {
       const drop = new AbortController();
       added.push(this.#connect(all, drop));
+      const number = this.#connections.size;
       const after = await this.#measure(all);
       if (after === null) break;
-      if (after < before * GAIN) {
-        drop.abort();
-        rememberConnections(this.#connections.size - 1);
+      const isFaster = after > before * GAIN;
+      if (!isFaster) drop.abort();
+      if (!isFaster || number === MOST_CONNECTIONS) {
+        rememberConnections(isFaster ? number : number - 1);
         break;
       }
       before = after;
-      if (this.#connections.size === MOST_CONNECTIONS) rememberConnections(MOST_CONNECTIONS);
     }
     await Promise.all(added);
   }
 
-  /** Bytes per second over a short time; null if the number of busy connections changed during it. */
+  /** Bytes per second of all connections together; null if one of them ended meanwhile. */
   async #measure(signal) {
-    const busy = this.#connections.size;
-    await sleep(SETTLING, signal);
-    const from = this.sent, began = performance.now();
-    await sleep(MEASURING, signal);
-    const bytes = this.sent - from;
-    return this.#connections.size === busy && bytes > 0 ? (bytes * 1000) / (performance.now() - began) : null;
+    const connections = [...this.#connections];
+    const until = connections.map(({ pieces }) => pieces + PIECES);
+    while (connections.some(({ pieces }, at) => pieces < until[at])) {
+      await sleep(LOOK_EVERY, signal);
+      if (this.#connections.size !== connections.length) return null;
+    }
+    return connections.reduce((sum, { rate }) => sum + rate, 0);
   }
 
   async #join(signal) {

@@ -21,6 +21,7 @@ export class Processing {
   /** Follow the file of an upload. Steps that ended before are read first; events tell the rest. */
   follow(upload) {
     this.#uploads.set(upload.fileId, upload);
+    upload.processing = { steps: [], message: "" };
     const onState = (state) => state === "live" && this.#readAll();
     this.#stream ??= subscribe("/ws/events", { onEvent: (event) => this.#take(event), onState });
     this.#read(upload);
@@ -34,7 +35,7 @@ export class Processing {
   async #read(upload) {
     try {
       const status = await getJson(urlOf(`/files/${upload.fileId}/status/`));
-      upload.processing = { steps: status.steps, message: status.message, progress: status.progress };
+      upload.processing = merged(upload.processing, status);
       if (RESULTS[status.status]) await this.#finish(upload);
       else this.onChange(upload);
     } catch (error) {
@@ -48,14 +49,8 @@ export class Processing {
     if (!upload) return;
     if (RESULT_EVENTS.has(type)) return void this.#read(upload);
     const shown = upload.processing;
-    if (!shown) return;
-    if (type === "file.step") {
-      const step = shown.steps.find(({ name }) => name === data.step);
-      if (step) Object.assign(step, { state: data.state, detail: data.message });
-      else shown.steps.push({ name: data.step, state: data.state, detail: data.message });
-    }
+    if (type === "file.step") noteStep(shown.steps, data);
     if (type === "file.progress") shown.message = data.message;
-    shown.progress = Math.max(shown.progress, data.progress ?? 0);
     this.onChange(upload);
   }
 
@@ -75,6 +70,18 @@ export class Processing {
     this.#stream.close();
     this.#stream = null;
   }
+}
+
+function noteStep(steps, { step: name, state }) {
+  const step = steps.find((each) => each.name === name);
+  if (step) step.state = state;
+  else steps.push({ name, state });
+}
+
+/** What was read, and steps whose end was told while it was on its way. */
+function merged(shown, { steps, message }) {
+  for (const { name, state } of shown.steps) if (ENDED_STEPS.has(state)) noteStep(steps, { step: name, state });
+  return { steps, message };
 }
 
 /** Where a file is: {done, of, now} — steps that have ended, all steps, and the running one in words. */

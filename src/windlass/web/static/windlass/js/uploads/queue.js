@@ -21,27 +21,27 @@ export class Queue {
 
   /**
    * `profiles` are the server's, by name. `onChange(upload)` is called after each change of one, `onSent(upload)` when the
-   * server has all of one.
+   * server has all of one, and `onFailed(upload)` when it was given up.
    */
-  constructor({ store, owner, profiles, onChange, onSent }) {
-    Object.assign(this, { store, owner, profiles, onChange, onSent });
+  constructor({ store, owner, profiles, onChange, onSent, onFailed }) {
+    Object.assign(this, { store, owner, profiles, onChange, onSent, onFailed });
   }
 
   // ---- Adding
 
   /** Add what was chosen. A file that an interrupted upload is waiting for continues that one. Returns the uploads. */
   add(selections, profile) {
-    const uploads = selections.map((selection) => this.#continued(selection) ?? this.#new(selection, profile));
+    const interrupted = [...this.uploads.values()].filter(({ state }) => [State.NEEDS_FILE, State.NEEDS_PERMISSION].includes(state));
+    const uploads = selections.map((selection) => this.#continued(selection, interrupted) ?? this.#new(selection, profile));
     this.store.save(uploads.filter(({ state }) => state === State.WAITING).map(({ record }) => record));
     this.#startNext();
     return uploads;
   }
 
-  #continued({ file, handle, folder }) {
-    if (!file) return null;
-    const waiting = [State.NEEDS_FILE, State.NEEDS_PERMISSION];
-    const upload = [...this.uploads.values()].find((each) => waiting.includes(each.state) && each.isSameFile(file));
-    if (!upload) return null;
+  #continued({ file, handle, folder }, interrupted) {
+    const at = file ? interrupted.findIndex((each) => each.isSameFile(file)) : -1;
+    if (at < 0) return null;
+    const [upload] = interrupted.splice(at, 1);
     Object.assign(upload, { file, handle: handle ?? upload.handle, folder: folder ?? upload.folder });
     this.#set(upload, State.WAITING);
     return upload;
@@ -149,6 +149,7 @@ export class Queue {
     const refused = error instanceof Problem && REFUSALS.has(error.status);
     if (refused) this.#discard(upload);
     this.#set(upload, refused ? State.REFUSED : State.FAILED, error.message);
+    this.onFailed(upload);
   }
 
   #noteSent(upload, saved) {
@@ -231,7 +232,7 @@ export class Queue {
     const totals = { files: 0, done: 0, bytes: 0, sent: 0, counts: {} };
     for (const { state, size, sent } of this.uploads.values()) {
       totals.counts[state] = (totals.counts[state] ?? 0) + 1;
-      if (state === State.REFUSED) continue;
+      if ([State.REFUSED, State.REJECTED].includes(state)) continue;
       totals.files += 1;
       totals.bytes += size;
       totals.sent += sent;

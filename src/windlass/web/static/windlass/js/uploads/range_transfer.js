@@ -5,8 +5,12 @@ import { append, createUpload, readProgress } from "./tus.js";
 
 /** Files up to this size travel with the request that creates the upload. */
 const SENT_AT_ONCE = 2 ** 18;
-/** Bytes of one PATCH. A proxy may refuse long bodies: the size falls to what it takes. */
-const LONGEST_BODY = 2 ** 28, SHORTEST_BODY = 2 ** 20;
+/**
+ * Bytes of one PATCH. It takes about a second, because the reply is what tells how much has arrived: what has left the
+ * browser may be in buffers on the way, which hold many megabytes.
+ */
+const SHORTEST_BODY = 2 ** 20, LONGEST_BODY = 2 ** 26;
+const QUICK = 700, SLOW = 2000; // milliseconds
 const MOST_RESTARTS = 3;
 
 /** The device does not give the bytes: the file was changed, moved or deleted since it was chosen. */
@@ -16,8 +20,11 @@ export class FileUnreadable extends Error {
   }
 }
 
-/** A new range: `key` makes its creation safe to repeat, also by a later page; `url` is set once it exists. */
-export const newRange = (start, end) => ({ start, end, key: newKey(), url: null, sent: 0 });
+/**
+ * A new range: `key` makes its creation safe to repeat, also by a later page; `url` is set once it exists. `received` are
+ * the bytes that the server has, `sent` also those on their way.
+ */
+export const newRange = (start, end) => ({ start, end, key: newKey(), url: null, received: 0, sent: 0 });
 
 /** A random UUID. crypto.randomUUID exists only in secure contexts, and a server in a local network may have no TLS. */
 export function newKey() {
@@ -29,17 +36,19 @@ export function newKey() {
 }
 
 /**
- * `range` is changed as it goes: `url` and `sent`. `onChange(saved)` is called then; `saved` if a later page must know.
- * `onRestart()` is called where the server no longer has the upload, so that it begins anew.
+ * `range` is changed as it goes. `onChange(saved)` is called then; `saved` if a later page should know.
+ * `onPiece(bytesPerSecond)` is called with the rate of each request that has been answered, and `onRestart()` where the
+ * server no longer has the upload, so that it begins anew.
  */
 export class RangeTransfer {
   #offset = null; // only the server knows it until it has said so, and after every failure
   #length;
-  #longestBody = LONGEST_BODY;
+  #bodySize = SHORTEST_BODY;
+  #longestBody = LONGEST_BODY; // less behind a proxy that refuses longer ones
   #restarts = 0;
 
-  constructor({ file, range, metadata, partial = false, retries, onChange, onRestart }) {
-    Object.assign(this, { file, range, metadata, partial, retries, onChange, onRestart });
+  constructor({ file, range, metadata, partial = false, retries, onChange, onPiece, onRestart }) {
+    Object.assign(this, { file, range, metadata, partial, retries, onChange, onPiece, onRestart });
     this.#length = range.end - range.start;
   }
 
@@ -67,10 +76,22 @@ export class RangeTransfer {
   async #request(signal) {
     if (!this.range.url) return this.#create(signal);
     if (this.#offset === null) return this.#noteProgress(await readProgress(this.range.url, signal));
-    const from = this.range.start + this.#offset, before = this.#offset;
-    const body = this.file.slice(from, Math.min(this.range.end, from + this.#longestBody));
-    const onSent = (bytes) => this.#noteSent(before + bytes);
-    return this.#noteProgress(await append(this.range.url, before, body, { signal, onSent }));
+    return this.#append(this.#offset, signal);
+  }
+
+  async #append(offset, signal) {
+    const from = this.range.start + offset, began = performance.now();
+    const size = Math.min(this.#bodySize, this.#longestBody, this.#length - offset);
+    const onSent = (bytes) => {
+      this.range.sent = offset + Math.min(bytes, size);
+      this.onChange(false);
+    };
+    const reply = await append(this.range.url, offset, this.file.slice(from, from + size), { signal, onSent });
+    const took = performance.now() - began;
+    if (took < QUICK) this.#bodySize = Math.min(LONGEST_BODY, this.#bodySize * 2);
+    else if (took > SLOW) this.#bodySize = Math.max(SHORTEST_BODY, this.#bodySize / 2);
+    this.onPiece((size * 1000) / took);
+    return this.#noteProgress(reply);
   }
 
   async #create(signal) {
@@ -79,26 +100,21 @@ export class RangeTransfer {
     const reply = await createUpload({ size: this.#length, metadata, key: range.key, partial, body, signal });
     range.url = reply.url;
     const offset = reply.offset ?? (reply.file ? this.#length : 0);
-    return reply.isRepeated && !reply.file ? this.onChange(true) : this.#noteProgress({ ...reply, offset }, true);
+    return reply.isRepeated && !reply.file ? this.onChange(true) : this.#noteProgress({ ...reply, offset });
   }
 
-  #noteProgress(reply, saved = false) {
+  #noteProgress(reply) {
     if (reply.offset > (this.#offset ?? 0)) this.retries.succeeded();
     this.#offset = reply.offset;
-    this.range.sent = reply.offset;
-    this.onChange(saved);
+    this.range.received = this.range.sent = reply.offset;
+    this.onChange(true);
     return reply;
-  }
-
-  #noteSent(bytes) {
-    this.range.sent = bytes;
-    this.onChange(false);
   }
 
   /** The upload expired or was deleted. */
   #restart() {
     this.#restarts += 1;
-    const hadBytes = this.range.sent > 0;
+    const hadBytes = this.range.received > 0;
     Object.assign(this.range, newRange(this.range.start, this.range.end));
     if (hadBytes) this.onRestart();
     this.onChange(true);
@@ -106,7 +122,7 @@ export class RangeTransfer {
 
   /** A request fails in the same way whether the network or the file is the reason. */
   async #requireReadable() {
-    const from = this.range.start + Math.min(this.range.sent, Math.max(0, this.#length - 1));
+    const from = this.range.start + Math.min(this.range.received, Math.max(0, this.#length - 1));
     await this.file.slice(from, from + 1).arrayBuffer().catch(() => { throw new FileUnreadable(); });
   }
 
@@ -115,6 +131,6 @@ export class RangeTransfer {
   }
 
   #shortenBodies() {
-    this.#longestBody = Math.max(SHORTEST_BODY, Math.min(this.#longestBody, this.#length) / 4);
+    this.#longestBody = Math.max(SHORTEST_BODY, Math.min(this.#longestBody, this.#bodySize) / 2);
   }
 }

@@ -5,7 +5,8 @@
 const DATABASE = "windlass-uploads", RECORDS = "uploads", COPIES = "windlass-uploads";
 /** Bytes: larger files are asked for again. Copying 64 MiB takes well below a second of disk time. */
 const LARGEST_COPY = 64 * 2 ** 20;
-const SHARE_OF_FREE_SPACE = 0.25;
+/** Of what the browser grants this origin, all copies together. */
+const SHARE_OF_QUOTA = 0.25;
 
 export class ResumeStore {
   #database = null;
@@ -70,7 +71,7 @@ export class ResumeStore {
     const folder = await copiesFolder();
     if (!this.works || !folder || file.size > LARGEST_COPY) return false;
     const { quota, usage } = await navigator.storage.estimate();
-    if (file.size > (quota - usage) * SHARE_OF_FREE_SPACE) return false;
+    if (usage + file.size > quota * SHARE_OF_QUOTA) return false;
     const copied = await folder.getFileHandle(id, { create: true });
     await file.stream().pipeTo(await copied.createWritable()); // nothing is visible before it is closed
     return true;

@@ -4,7 +4,8 @@ import { PartsTransfer, isWorthParts, knownConnections, mayGain, newParts } from
 import { RangeTransfer, newRange } from "./range_transfer.js";
 import { terminate } from "./tus.js";
 
-const TRIAL = 1500; // milliseconds in which one connection shows how fast it is
+/** What one connection must have done before its rate is believed: requests, and milliseconds. */
+const PIECES = 2, MEASURING = 1000;
 
 /** How a file is sent, as a plain value that a later page continues: one range, or parts. */
 export const newPlan = (size) =>
@@ -27,11 +28,9 @@ export async function sendFile({ file, plan, metadata, retries, onChange, onRest
   if (plan.whole) {
     const trial = new Trial(file.size, plan.whole, isAlone, signal);
     try {
-      return await new RangeTransfer({ ...options, range: plan.whole }).run(trial.signal);
+      return await new RangeTransfer({ ...options, range: plan.whole, onPiece: (rate) => trial.note(rate) }).run(trial.signal);
     } catch (error) {
       if (!trial.choseParts || signal.aborted) throw error;
-    } finally {
-      trial.end();
     }
     discardPlan({ whole: { ...plan.whole } });
     plan.whole = null;
@@ -41,30 +40,28 @@ export async function sendFile({ file, plan, metadata, retries, onChange, onRest
   return new PartsTransfer({ ...options, parts: plan.parts }).run(signal);
 }
 
-/** Watches the first seconds of one connection; its signal ends the transfer where parts are worth a try. */
+/** Looks at the first requests of one connection; its signal ends the transfer where parts are worth a try. */
 class Trial {
-  #timer = null;
+  #began = performance.now();
+  #pieces = 0;
+  #isOpen;
   #abort = new AbortController();
 
   constructor(size, whole, isAlone, signal) {
+    Object.assign(this, { size, whole, isAlone });
     this.signal = AbortSignal.any([signal, this.#abort.signal]);
-    if (!mayGain(size) || whole.sent) return;
-    let from = null;
-    this.#timer = setInterval(() => {
-      if (from === null) from = whole.sent || null; // count from the first bytes: creating the upload takes a while
-      else {
-        this.end();
-        const rate = ((whole.sent - from) * 1000) / TRIAL;
-        if (rate > 0 && isAlone() && isWorthParts(size, whole.sent, rate)) this.#abort.abort();
-      }
-    }, TRIAL);
+    this.#isOpen = mayGain(size) && !whole.received;
   }
 
   get choseParts() {
     return this.#abort.signal.aborted;
   }
 
-  end() {
-    clearInterval(this.#timer);
+  /** A request has been answered: once there were some, decide. */
+  note(bytesPerSecond) {
+    this.#pieces += 1;
+    if (!this.#isOpen || this.#pieces < PIECES || performance.now() - this.#began < MEASURING) return;
+    this.#isOpen = false;
+    if (this.isAlone() && isWorthParts(this.size - this.whole.received, bytesPerSecond)) this.#abort.abort();
   }
 }

@@ -3,6 +3,8 @@
 import { Problem, Unreachable, call, csrfToken, goToSignIn, urlOf } from "../api.js";
 
 const VERSION = { "Tus-Resumable": "1.0.0" };
+/** Seconds without progress. The last bytes may be on their way for long: they are in buffers of the system. */
+const LONGEST_SILENCE = 120;
 const BYTES = { "Content-Type": "application/offset+octet-stream" };
 
 /**
@@ -40,25 +42,40 @@ export async function terminate(url, options = {}) {
   await call("DELETE", url, { headers: VERSION, ...options });
 }
 
-/** Append bytes at an offset. `onSent(bytes)` tells how many of them have left; fetch cannot tell that, so this is XHR. */
+/**
+ * Append bytes at an offset. `onSent(bytes)` tells how many of them have left; fetch cannot tell that, so this is XHR.
+ * A connection that breaks without a word would hang for minutes: it is given up when the device goes offline, and after
+ * a long silence.
+ */
 export function append(url, offset, body, { signal, onSent }) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
-    const abort = () => request.abort();
-    const end = (settle) => () => {
-      signal.removeEventListener("abort", abort);
+    const ended = new AbortController(); // removes the listeners
+    let silence = null;
+    const end = (settle) => {
+      clearTimeout(silence);
+      ended.abort();
       settle();
     };
+    const giveUp = (reason) => end(() => {
+      reject(reason);
+      request.abort();
+    });
+    const hear = () => {
+      clearTimeout(silence);
+      silence = setTimeout(() => giveUp(new Unreachable()), LONGEST_SILENCE * 1000);
+    };
+    if (signal.aborted) return reject(signal.reason);
+    signal.addEventListener("abort", () => giveUp(signal.reason), { signal: ended.signal });
+    addEventListener("offline", () => giveUp(new Unreachable()), { signal: ended.signal });
+    request.upload.onprogress = ({ loaded }) => { hear(); onSent(loaded); };
+    request.onload = () => end(() => (request.status < 300 ? resolve(progressOf((name) => request.getResponseHeader(name))) : reject(problemOf(request))));
+    request.onerror = () => end(() => reject(new Unreachable()));
     request.open("PATCH", url);
     const headers = { ...VERSION, ...BYTES, "Upload-Offset": offset, "X-CSRFToken": csrfToken() ?? "" };
     for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
-    request.upload.onprogress = ({ loaded }) => onSent(loaded);
-    request.onload = end(() => (request.status < 300 ? resolve(progressOf((name) => request.getResponseHeader(name))) : reject(problemOf(request))));
-    request.onerror = end(() => reject(new Unreachable()));
-    request.onabort = end(() => reject(signal.reason));
-    signal.addEventListener("abort", abort);
-    if (signal.aborted) reject(signal.reason);
-    else request.send(body);
+    hear();
+    request.send(body);
   });
 }
 

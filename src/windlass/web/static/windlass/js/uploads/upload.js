@@ -20,7 +20,7 @@ export class Upload {
   wait = null; // {error, until} between two attempts
   reason = ""; // why it failed or was refused, or what the person should know
   fileId = null; // of the file record, once every byte is there
-  processing = null; // {steps, progress, message} of its file
+  processing = null; // {steps, message} of its file
   duplicateOf = null; // id of an older file with the same content
   controller = null; // aborts what is under way
   meter = new RateMeter();

@@ -1,0 +1,419 @@
+"""Uploads of the page that are paused, cancelled or interrupted, in Chromium: what has arrived is not sent again."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Playwright, Route, expect
+
+from tests.browser.pages import WAIT, Visit
+from tests.browser.upload_page import (
+    COPIES,
+    MIB,
+    PROFILES,
+    UploadPage,
+    head,
+    random_file,
+    records,
+    upload_server,
+)
+from tests.process.conftest import ServerProcess
+from tests.process.file_assertions import assert_stored, sha256
+
+__all__ = ["upload_server"]
+
+SIZE = 16 * MIB + 4321
+ENOUGH = 5 * MIB
+#: Whether the page would let itself be left without a question.
+NOTHING_WOULD_BE_LOST = """() => {
+  const leaving = new Event('beforeunload', { cancelable: true })
+  dispatchEvent(leaving)
+  return !leaving.defaultPrevented
+}"""
+
+
+@pytest.fixture
+def uploads(visit: Visit, upload_server: ServerProcess) -> UploadPage:
+    return UploadPage(visit.page, upload_server.url).open()
+
+
+@pytest.fixture
+def large_file(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    path = random_file(tmp_path / f"{request.node.name}.bin", SIZE)
+    yield path
+    path.unlink()
+
+
+def assert_resumed(uploads: UploadPage, server: ServerProcess, path: Path) -> None:
+    """The bytes are right, and no request since the last reload began at 0."""
+    uploads.expect_uploaded(1)
+    assert uploads.offsets, "bytes were sent"
+    assert min(uploads.offsets) > 0, "what had arrived was not sent again"
+    assert_stored(server.url, f"/files/{records(server, [path.name])[path.name]['id']}/", path)
+
+
+# ---- Pause, cancel, undo
+
+
+def test_pause_stops_sending_and_resume_goes_on(
+    uploads: UploadPage, upload_server: ServerProcess, large_file: Path
+) -> None:
+    uploads.choose(large_file, profile="slow")
+    uploads.expect_sent(large_file.name, ENOUGH)
+    uploads.page.click("#pause-all")
+    expect(uploads.note(large_file.name)).to_have_text(re.compile(r"Paused · [\d.]+ MB of 16.0 MB"))
+    paused = head(uploads.created[0]).headers["upload-offset"]
+    assert int(paused) >= ENOUGH // 2
+    time.sleep(0.5)  # nothing tells that something does not happen
+    assert head(uploads.created[0]).headers["upload-offset"] == paused
+    uploads.offsets.clear()
+    uploads.page.click("#resume-all")
+    assert_resumed(uploads, upload_server, large_file)
+
+
+def test_cancel_during_a_wait_is_immediate_and_can_be_undone(
+    uploads: UploadPage, upload_server: ServerProcess, large_file: Path
+) -> None:
+    uploads.choose(large_file, profile="slow")
+    uploads.expect_sent(large_file.name, ENOUGH)
+    uploads.page.route("**/uploads/*", lambda route: route.abort())
+    uploads.press(large_file.name, "Pause")
+    uploads.press(large_file.name, "Resume")
+    expect(uploads.note(large_file.name)).to_have_text(
+        re.compile(r"The server does not answer; it is tried again in \d+ s\.")
+    )
+    uploads.press(large_file.name, "Cancel")
+    expect(uploads.row(large_file.name)).to_have_count(0, timeout=1000)
+    uploads.page.unroute("**/uploads/*")
+    uploads.offsets.clear()
+    uploads.page.get_by_role("button", name="Undo").click()
+    assert_resumed(uploads, upload_server, large_file)
+
+
+def test_a_cancelled_upload_ends_on_the_server_also_after_a_reload(uploads: UploadPage, large_file: Path) -> None:
+    uploads.choose(large_file, profile="slow")
+    uploads.expect_sent(large_file.name, ENOUGH)
+    uploads.press(large_file.name, "Cancel")
+    url = uploads.created[0]
+    assert head(url).status_code == 200, "it can still be undone"
+    with uploads.page.expect_response(lambda reply: reply.request.method == "DELETE" and reply.url == url):
+        uploads.reload()
+    expect(uploads.page.locator("#uploads-now")).to_be_hidden()
+    assert head(url).status_code in {404, 410}
+
+
+# ---- Reload and restart
+
+
+def test_after_a_reload_it_goes_on_by_itself(
+    uploads: UploadPage, upload_server: ServerProcess, large_file: Path
+) -> None:
+    """The browser keeps a copy of small files."""
+    dialogs: list[str] = []
+    uploads.page.on("dialog", lambda dialog: (dialogs.append(dialog.type), dialog.accept()))
+    uploads.choose(large_file, profile="slow")
+    uploads.expect_sent(large_file.name, ENOUGH)
+    uploads.page.wait_for_function(NOTHING_WOULD_BE_LOST)
+    uploads.page.click("body")  # without a gesture a browser asks nothing
+    uploads.reload()
+    assert dialogs == [], "nothing would be lost, so nothing is asked"
+    assert_resumed(uploads, upload_server, large_file)
+    uploads.page.wait_for_function(
+        """async () => {
+          const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle('windlass-uploads')
+          for await (const name of folder.keys()) return false
+          return true
+        }"""
+    )
+    uploads.reload()
+    expect(uploads.page.locator("#uploads-now")).to_be_hidden()
+
+
+def test_without_a_copy_one_question_names_the_file(
+    visit: Visit, upload_server: ServerProcess, large_file: Path
+) -> None:
+    uploads = UploadPage(visit.page, upload_server.url)
+    uploads.delete_script_api(COPIES)
+    uploads.open()
+    dialogs: list[str] = []
+    uploads.page.on("dialog", lambda dialog: (dialogs.append(dialog.type), dialog.accept()))
+    uploads.choose(large_file, profile="slow")
+    uploads.expect_sent(large_file.name, ENOUGH)
+    uploads.page.click("body")
+    uploads.reload()
+    assert dialogs == ["beforeunload"], "the browser asked before it left"
+    expect(uploads.note(large_file.name)).to_have_text(
+        re.compile(rf"Interrupted at [1-9]\d* %\. Choose “{large_file.name}” again to go on\.")
+    )
+    assert visit.violations() == []
+    uploads.choose(large_file)
+    assert_resumed(uploads, upload_server, large_file)
+
+
+def test_after_a_restart_of_the_browser_it_goes_on_by_itself(
+    playwright: Playwright, chromium: str, upload_server: ServerProcess, large_file: Path, tmp_path: Path
+) -> None:
+    """A file that was chosen in the browser's picker is read again by its handle. The picker needs a person; here it
+    gives a file of the origin's own file system, whose handle is of the same kind."""
+    options = {"executable_path": chromium, "args": ["--no-sandbox"], "user_data_dir": tmp_path / "profile"}
+    picker = """
+      globalThis.showOpenFilePicker = async () => {
+        const folder = await navigator.storage.getDirectory()
+        return [await folder.getFileHandle('large.bin')]
+      }"""
+    context = playwright.chromium.launch_persistent_context(**options)
+    context.set_default_timeout(WAIT)
+    page = context.new_page()
+    page.add_init_script(picker)
+    uploads = UploadPage(page, upload_server.url).open()
+    page.evaluate(
+        """async (size) => {
+          const folder = await navigator.storage.getDirectory()
+          const writable = await (await folder.getFileHandle('large.bin', { create: true })).createWritable()
+          const block = new Uint8Array(65536)
+          for (let at = 0; at < size; at += block.length) await writable.write(crypto.getRandomValues(block))
+          await writable.close()
+        }""",
+        SIZE,
+    )
+    page.select_option("#upload-profile", "slow")
+    page.click("#choose-files")
+    uploads.expect_sent("large.bin", ENOUGH)
+    context.close()
+
+    context = playwright.chromium.launch_persistent_context(**options)
+    context.set_default_timeout(WAIT)
+    page = context.new_page()
+    uploads = UploadPage(page, upload_server.url).open()
+    uploads.expect_uploaded(1)
+    assert min(uploads.offsets) > 0
+    digest = page.evaluate(
+        """async () => {
+          const file = await (await (await navigator.storage.getDirectory()).getFileHandle('large.bin')).getFile()
+          const bytes = new Uint8Array(await crypto.subtle.digest('SHA-256', await file.arrayBuffer()))
+          return [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join('')
+        }"""
+    )
+    context.close()
+    assert records(upload_server, ["large.bin"])["large.bin"]["checksum"] == digest
+
+
+# ---- The network and the server
+
+
+def test_it_goes_on_after_the_network_was_away(
+    visit: Visit, uploads: UploadPage, upload_server: ServerProcess, large_file: Path
+) -> None:
+    uploads.choose(large_file, profile="slow")
+    uploads.expect_sent(large_file.name, ENOUGH)
+    visit.context.set_offline(True)
+    expect(uploads.note(large_file.name)).to_have_text(
+        "This device is offline. The upload goes on when the network is back."
+    )
+    uploads.offsets.clear()
+    visit.context.set_offline(False)
+    assert_resumed(uploads, upload_server, large_file)
+
+
+def test_it_goes_on_after_the_web_process_was_killed(
+    uploads: UploadPage, upload_server: ServerProcess, large_file: Path
+) -> None:
+    import psutil
+
+    uploads.choose(large_file, profile="slow")
+    uploads.expect_sent(large_file.name, ENOUGH)
+    uploads.offsets.clear()
+    psutil.Process(upload_server.web_pid()).kill()
+    assert_resumed(uploads, upload_server, large_file)
+
+
+def test_it_goes_on_after_signing_in_again(visit: Visit, tmp_path: Path) -> None:
+    profiles, password = tmp_path / "profiles.toml", tmp_path / "password"
+    profiles.write_text(PROFILES)
+    password.write_text("correct horse battery")
+    server = ServerProcess(tmp_path / "home", AUTH_MODE="required", WINDLASS_PROFILES=str(profiles))
+    server.start()
+    try:
+        added = server.command("user", "add", "ann", "--password-file", str(password))
+        assert added.returncode == 0, added.stderr
+        _sign_in_twice(UploadPage(visit.page, server.url), random_file(tmp_path / "signed in.bin", SIZE))
+    finally:
+        server.kill()
+
+
+def _sign_in_twice(uploads: UploadPage, path: Path) -> None:
+    """The session ends while a file is sent."""
+    page = uploads.page
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.goto(uploads.url)
+    _sign_in(uploads)
+    uploads.choose(path, profile="slow")
+    uploads.expect_sent(path.name, ENOUGH)
+    page.wait_for_function(NOTHING_WOULD_BE_LOST)
+    page.context.clear_cookies()
+    expect(page).to_have_url(re.compile(r"/sign-in/\?next=%2F$"))
+    uploads.offsets.clear()
+    _sign_in(uploads)
+    uploads.expect_uploaded(1)
+    assert min(uploads.offsets) > 0, "what had arrived was not sent again"
+    listed = page.evaluate("async () => (await (await fetch('/files/')).json()).results")
+    assert [record["checksum"] for record in listed] == [sha256(path.read_bytes())]
+
+
+def _sign_in(uploads: UploadPage) -> None:
+    uploads.page.fill("#username", "ann")
+    uploads.page.fill("#password", "correct horse battery")
+    uploads.page.keyboard.press("Enter")
+    uploads.ready()
+
+
+def test_an_upload_that_the_server_no_longer_has_starts_anew_and_says_so(
+    uploads: UploadPage, upload_server: ServerProcess, large_file: Path
+) -> None:
+    uploads.choose(large_file, profile="slow")
+    uploads.expect_sent(large_file.name, ENOUGH)
+    uploads.press(large_file.name, "Pause")
+    httpx.delete(uploads.created[0], headers={"Tus-Resumable": "1.0.0"}).raise_for_status()
+    uploads.press(large_file.name, "Resume")
+    expect(uploads.note(large_file.name)).to_contain_text("The server no longer had the beginning")
+    uploads.expect_uploaded(1)
+    assert_stored(
+        upload_server.url, f"/files/{records(upload_server, [large_file.name])[large_file.name]['id']}/", large_file
+    )
+
+
+def test_a_limited_creation_waits_as_long_as_the_server_says(
+    uploads: UploadPage, upload_server: ServerProcess, tmp_path: Path
+) -> None:
+    path = random_file(tmp_path / "limited.bin", 1000)
+    moments: list[float] = []
+
+    def limit(route: Route) -> None:
+        moments.append(time.monotonic())
+        if len(moments) > 1:
+            return route.continue_()
+        problem = {"title": "Too many requests", "status": 429, "detail": "Too many."}
+        headers = {"Retry-After": "3", "Content-Type": "application/problem+json"}
+        return route.fulfill(status=429, headers=headers, body=json.dumps(problem))
+
+    uploads.page.route("**/files/", limit)
+    uploads.choose(path)
+    expect(uploads.note(path.name)).to_have_text(re.compile("The server limits how many uploads begin in a minute; .*"))
+    uploads.expect_uploaded(1)
+    assert moments[1] - moments[0] >= 3
+
+
+def test_failed_uploads_are_retried_together(uploads: UploadPage, upload_server: ServerProcess, tmp_path: Path) -> None:
+    paths = [random_file(tmp_path / f"retried {n}.bin", 1000) for n in range(2)]
+    problem = {"title": "No space", "status": 507, "detail": "There is no space left for this file."}
+    headers = {"Content-Type": "application/problem+json"}
+    uploads.page.route("**/files/", lambda route: route.fulfill(status=507, headers=headers, body=json.dumps(problem)))
+    uploads.choose(*paths)
+    for path in paths:
+        expect(uploads.note(path.name)).to_have_text("There is no space left for this file.")
+    expect(uploads.toast("2 files not uploaded.")).to_be_visible()
+    uploads.page.unroute("**/files/")
+    uploads.press(paths[0].name, "Retry")
+    uploads.expect_uploaded(1)
+    uploads.page.click("#retry-all")
+    uploads.expect_uploaded(2)
+    records(upload_server, [path.name for path in paths])
+
+
+# ---- Parts
+
+
+class PacedProxy:
+    """Forwards connections, each at a rate of its own, as a long way through the internet does."""
+
+    def __init__(self, upstream: int, bytes_per_second: int) -> None:
+        self._upstream, self._rate = upstream, bytes_per_second
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+            server = socket.create_connection(("127.0.0.1", self._upstream))
+            for source, sink, rate in ((client, server, self._rate), (server, client, 0)):
+                threading.Thread(target=self._forward, args=(source, sink, rate), daemon=True).start()
+
+    @staticmethod
+    def _forward(source: socket.socket, sink: socket.socket, rate: int) -> None:
+        try:
+            while received := source.recv(65536):
+                sink.sendall(received)
+                if rate:
+                    time.sleep(len(received) / rate)
+        except OSError:
+            pass
+        finally:
+            for end in (source, sink):
+                end.close()
+
+
+def test_a_large_file_is_sent_in_parts_where_that_is_faster_and_resumes(
+    visit: Visit, upload_server: ServerProcess, tmp_path: Path
+) -> None:
+    proxy = PacedProxy(upload_server.port, 3 * MIB)
+    path = random_file(tmp_path / "in parts.bin", 96 * MIB + 77)
+    uploads = UploadPage(visit.page, proxy.url)
+    uploads.delete_script_api(COPIES)
+    uploads.open()
+    uploads.page.on("dialog", lambda dialog: dialog.accept())
+    under_way: set[object] = set()
+    most = 0
+
+    def begin(request: object) -> None:
+        nonlocal most
+        if request.method == "PATCH":  # type: ignore[attr-defined]
+            under_way.add(request)
+            most = max(most, len(under_way))
+
+    uploads.page.on("request", begin)
+    for event in ("requestfinished", "requestfailed"):
+        uploads.page.on(event, lambda request: under_way.discard(request))
+    uploads.choose(path)
+    for _ in range(WAIT // 100):
+        uploads.page.wait_for_timeout(100)  # handles the events of requests
+        if most == 3:
+            break
+    assert most == 3, "a connection was added to two, because the second had made it faster"
+    uploads.reload()
+    with uploads.page.expect_request(lambda request: "final;" in request.headers.get("upload-concat", "")):
+        uploads.choose(path)
+        expect(uploads.row(path.name)).to_have_attribute("data-state", "sending")
+    uploads.expect_uploaded(1)
+    assert any(uploads.offsets), "parts went on where they were"
+    assert_stored(upload_server.url, f"/files/{records(upload_server, [path.name])[path.name]['id']}/", path)
+    proxy.close()
+    path.unlink()
+
+
+def test_parts_are_given_up_where_they_are_not_faster(
+    uploads: UploadPage, upload_server: ServerProcess, tmp_path: Path
+) -> None:
+    """All of the connections together have the rate of one."""
+    path = tmp_path / "not in parts.bin"
+    with path.open("wb") as sparse:
+        sparse.truncate(72 * MIB)
+    uploads.choose(path, profile="slow")
+    uploads.page.wait_for_function("() => localStorage.getItem('windlass-upload-connections') !== null")
+    assert uploads.page.evaluate("JSON.parse(localStorage.getItem('windlass-upload-connections')).connections") == 1
+    uploads.page.click("#cancel-all")
