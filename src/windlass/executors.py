@@ -18,10 +18,10 @@ from queue import Empty, SimpleQueue
 from typing import Any, ParamSpec, TypeVar
 
 from asgiref.sync import sync_to_async
-from django.db import DatabaseError, close_old_connections
+from django.db import DatabaseError
 
 from windlass import conf
-from windlass.database.connection import atomic, connection
+from windlass.database.connection import atomic, close_stale_connections, connection
 from windlass.kernel import process_counters
 from windlass.kernel.clock import monotonic
 
@@ -161,11 +161,11 @@ def _atomic(work: Callable[[], T]) -> T:
 
 
 def _with_fresh_connections(work: Callable[[], T]) -> T:
-    close_old_connections()
+    close_stale_connections()
     try:
         return work()
     finally:
-        close_old_connections()
+        close_stale_connections()
 
 
 @cache

@@ -139,6 +139,15 @@ def test_steps_are_shown_live(uploads: UploadPage, tmp_path: Path) -> None:
     assert uploads.page.evaluate("marks") > 4
 
 
+@pytest.mark.parametrize("accepts", ["gzip", "identity"])
+def test_a_known_static_file_is_not_sent_again(upload_server: ServerProcess, accepts: str) -> None:
+    url = f"{upload_server.url}/static/windlass/base.css"
+    reply = httpx.get(url, headers={"Accept-Encoding": accepts})
+    assert (reply.headers.get("Content-Encoding") == "gzip") is (accepts == "gzip")
+    known = {"Accept-Encoding": accepts, "If-None-Match": reply.headers["ETag"]}
+    assert httpx.get(url, headers=known).status_code == 304
+
+
 # ---- Refusals
 
 

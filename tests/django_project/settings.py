@@ -1,6 +1,8 @@
 import os
 from pathlib import Path
 
+import dj_database_url
+
 import windlass
 
 HOME = Path(os.environ["SHOP_HOME"])
@@ -49,4 +51,6 @@ DATABASES = {
         "OPTIONS": {"transaction_mode": "IMMEDIATE", "timeout": 30},
     }
 }
+if "SHOP_DATABASE" in os.environ:
+    DATABASES["default"] = dj_database_url.parse(os.environ["SHOP_DATABASE"])
 WINDLASS = {"WINDLASS_HOME": HOME / "windlass", "WINDLASS_PROFILES": Path(__file__).with_name("profiles.toml")}

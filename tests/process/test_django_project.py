@@ -12,11 +12,20 @@ FOREIGN = ("WINDLASS_", "DATABASE_URL", "CELERY_", "AUTH_MODE", "DJANGO_")
 
 
 def test_models_forms_admin_templates_serializers_and_signals(tmp_path: Path) -> None:
+    run_tests(tmp_path)
+
+
+def test_on_postgresql_too(tmp_path: Path, postgres: str) -> None:
+    """There a connection that is closed within a test's transaction is lost."""
+    run_tests(tmp_path, SHOP_DATABASE=postgres)
+
+
+def run_tests(home: Path, **environment: str) -> None:
     plain = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
     ended = subprocess.run(
         [sys.executable, "-W", "error", "manage.py", "test", "--pattern", "tests.py"],
         cwd=PROJECT,
-        env=plain | {"SHOP_HOME": str(tmp_path), "PYTHONPATH": str(PROJECT)},
+        env=plain | {"SHOP_HOME": str(home), "PYTHONPATH": str(PROJECT)} | environment,
         capture_output=True,
         text=True,
         timeout=170,

@@ -63,7 +63,7 @@ MODELS = """
 import uuid
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager
 from django.db import models
-
+{imports}
 class User(AbstractBaseUser):
     USERNAME_FIELD = "email"
     email = models.EmailField(unique=True)
@@ -89,6 +89,10 @@ STAFF_SETTABLE = """
     @is_staff.setter
     def is_staff(self, value):
         self.rank = 9 if value else 0
+"""
+WITH_PICTURE = """
+    is_staff = models.BooleanField(default=False)
+    picture = FileAssetField(must_be_ready=False)
 """
 NO_STAFF = ""
 NEEDS_MORE = """
@@ -212,7 +216,8 @@ def project(
     if user is not None:
         files["project_settings"] += OWN_USERS
         (directory / "people").mkdir()
-        files |= {"people/__init__": "", "people/models": MODELS.format(body=user)}
+        imports = "from windlass.django.fields import FileAssetField" if "FileAssetField" in user else ""
+        files |= {"people/__init__": "", "people/models": MODELS.format(body=user, imports=imports)}
     for name, text in files.items():
         (directory / f"{name}.py").write_text(text)
     made = Project(directory)
@@ -371,6 +376,27 @@ def test_a_custom_user_model_without_username_works(tmp_path: Path) -> None:
     assert made.run("-m", "windlass", "user", "disable", "bob@example.org").returncode == 2, "it has no is_active field"
 
 
+ATTACH = """
+from django.contrib.auth import get_user_model
+from windlass.testing import make_ready_file
+
+user = get_user_model().objects.create(email="bea@example.org")
+user.picture = make_ready_file(user=user)
+user.save()
+asyncio.run(use())
+user.picture.delete()
+user.refresh_from_db()
+assert user.picture is None
+"""
+
+
+def test_a_user_may_have_a_file(tmp_path: Path) -> None:
+    """The user model, which tokens and grants refer to, refers to files."""
+    settings = 'INSTALLED_APPS += ["windlass.django"]'
+    made = project(tmp_path, settings, user=WITH_PICTURE)
+    made.script(PRELUDE + UPLOAD + "\nmigrate()\n" + ATTACH)
+
+
 @pytest.mark.parametrize(
     ("user", "name", "message"),
     [
@@ -445,8 +471,8 @@ async def look():
         assert (await http.get("/")).text == "The project's own page."
         page = await http.get("/windlass/")
         assert page.status_code == 200
-        files = re.findall(r'(?:href|src)="(/static/[^"]+)"', page.text)
-        assert len(files) == 3, page.text
+        files = set(re.findall(r'(?:href|src)="(/static/[^"#]+)', page.text))
+        assert {"/static/windlass/base.css", "/static/windlass/js/uploads/main.js"} < files, page.text
         for each in files:
             assert (await http.get(each)).status_code == 200, each
 

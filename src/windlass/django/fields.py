@@ -11,8 +11,7 @@ from django.db import models, router
 from django.db.models import Field, Model
 
 from windlass.database.connection import alias
-from windlass.django.attachments import AttachmentRules
-from windlass.django.forms import FileAssetFormField
+from windlass.django.attachment_rules import AttachmentRules
 from windlass.files.api import FileAsset, profiles
 
 #: The model that every such field refers to.
@@ -73,6 +72,9 @@ class FileAssetField(models.ForeignKey):  # type: ignore[type-arg]  # takes no p
 
     def formfield(self, **options: Any) -> Any:
         """A ``FileAssetFormField``. The options of a choice among rows, which Django's admin gives, do not apply."""
+        # Forms need the user model, whose own module may be the one that imports this field.
+        from windlass.django.forms import FileAssetFormField
+
         for name in ("using", "queryset", "limit_choices_to", "to_field_name", "blank", "empty_label"):
             options.pop(name, None)
         return Field.formfield(self, **{"form_class": FileAssetFormField, "rules": self.rules, **options})

@@ -9,7 +9,8 @@ from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.core.files.uploadedfile import UploadedFile
 from django.forms.widgets import FILE_INPUT_CONTRADICTION
 
-from windlass.django.attachments import AttachmentRules, find_attachable, store_attachment
+from windlass.django.attachment_rules import AttachmentRules
+from windlass.django.attachments import find_attachable, store_attachment
 from windlass.django.widgets import UploadWidget
 from windlass.files.api import FileAsset
 

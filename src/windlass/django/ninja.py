@@ -11,7 +11,8 @@ from django.http import HttpRequest
 from ninja.errors import ValidationError as NinjaValidationError
 from pydantic import BeforeValidator
 
-from windlass.django.attachments import AttachmentRules, find_attachable
+from windlass.django.attachment_rules import AttachmentRules
+from windlass.django.attachments import find_attachable
 from windlass.files.api import FileAsset
 from windlass.http.file_records import FileRecord, file_record
 

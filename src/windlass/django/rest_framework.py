@@ -9,7 +9,8 @@ from django.core.files.uploadedfile import UploadedFile
 from rest_framework.exceptions import ValidationError as RestValidationError
 from rest_framework.fields import Field
 
-from windlass.django.attachments import AttachmentRules, find_attachable, store_attachment
+from windlass.django.attachment_rules import AttachmentRules
+from windlass.django.attachments import find_attachable, store_attachment
 from windlass.files.api import FileAsset
 from windlass.http.file_records import file_record
 

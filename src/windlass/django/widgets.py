@@ -8,7 +8,7 @@ from typing import Any
 from django import forms
 from django.forms.widgets import Script
 
-from windlass.django.attachments import AttachmentRules
+from windlass.django.attachment_rules import AttachmentRules
 from windlass.django.links import download_url, thumbnail_url
 from windlass.files.api import FileAsset, profiles
 from windlass.kernel import urls

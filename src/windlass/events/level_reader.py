@@ -13,9 +13,10 @@ from dataclasses import replace
 from datetime import timedelta
 
 import structlog
-from django.db import DatabaseError, InterfaceError, close_old_connections
+from django.db import DatabaseError, InterfaceError
 
 from windlass import conf
+from windlass.database.connection import close_stale_connections
 from windlass.database.outage import is_outage
 from windlass.events.service_level import LevelStatus, pin_level, read_level, record_observations, release_level
 from windlass.kernel.clock import monotonic, now
@@ -113,13 +114,13 @@ class LevelReader:
     def _read(self) -> LevelStatus | None:
         """None if the database does not answer."""
         try:
-            close_old_connections()
+            close_stale_connections()
             return read_level()
         except (DatabaseError, InterfaceError) as error:
             log.debug("level.not_read", error=" ".join(str(error).split()))
             return None if is_outage(error) else LevelStatus()  # the tables are not there yet
         finally:
-            close_old_connections()
+            close_stale_connections()
 
     def _read_inline(self) -> LevelStatus:
         return self.use(self._read() or self._status)

@@ -16,10 +16,10 @@ from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 import structlog
-from django.db import Error, close_old_connections
+from django.db import Error
 
 from windlass import conf
-from windlass.database.connection import atomic
+from windlass.database.connection import atomic, close_stale_connections
 from windlass.events.circuit_breakers import change_circuit, is_event, read_circuit, renew_trial
 from windlass.kernel.clock import monotonic
 from windlass.kernel.event_loops import runs_event_loop
@@ -133,13 +133,13 @@ class _DatabaseThread:
 
 
 def _resolve(work: Callable[[], T], future: Future[T]) -> None:
-    close_old_connections()
+    close_stale_connections()
     try:
         future.set_result(work())
     except Exception as error:  # noqa: BLE001  it is raised where the result is awaited
         future.set_exception(error)
     finally:
-        close_old_connections()
+        close_stale_connections()
 
 
 def _run_inline(work: Callable[[], T]) -> T:

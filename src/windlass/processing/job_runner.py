@@ -7,9 +7,9 @@ import uuid
 from collections.abc import Collection
 
 import structlog
-from django.db import close_old_connections
 from structlog.contextvars import bound_contextvars
 
+from windlass.database.connection import close_stale_connections
 from windlass.events.api import recording
 from windlass.files.api import (
     Blob,
@@ -61,7 +61,7 @@ def run_job(job_id: uuid.UUID, holder: str, stages: Collection[Stage] = EVERY_ST
 
     Does nothing if the job cannot be claimed. A failure is recorded, not raised. May be called in any thread.
     """
-    close_old_connections()
+    close_stale_connections()
     try:
         claim = jobs.find_claimable(job_id, holder)
         if claim is not None:
@@ -70,7 +70,7 @@ def run_job(job_id: uuid.UUID, holder: str, stages: Collection[Stage] = EVERY_ST
                 _run_as_span(claim, stages)
                 log.debug("job.ended", file_id=str(claim.file_id), seconds=round(monotonic() - began, 3))
     finally:
-        close_old_connections()
+        close_stale_connections()
 
 
 def _run_as_span(claim: jobs.Claim, stages: Collection[Stage]) -> None:

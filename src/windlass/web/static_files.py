@@ -65,7 +65,7 @@ class _WhiteNoiseSettings:
 
 
 def _serve(static_file: Any, request: HttpRequest) -> HttpResponse:
-    served = static_file.get_response(request.method, request.META)
+    served = static_file.get_response(request.method, _with_strong_tag(request.META))
     with ExitStack() as stack:
         content = stack.enter_context(served.file).read() if served.file else b""
     response = HttpResponse(content, status=int(served.status))
@@ -73,6 +73,12 @@ def _serve(static_file: Any, request: HttpRequest) -> HttpResponse:
     for name, value in served.headers:
         response[name] = value
     return _compressed(request, response)
+
+
+def _with_strong_tag(meta: dict[str, Any]) -> dict[str, Any]:
+    """A compressed file has the weak form of its tag, which names the same state of it; WhiteNoise compares strings."""
+    tag = meta.get("HTTP_IF_NONE_MATCH")
+    return meta if tag is None else meta | {"HTTP_IF_NONE_MATCH": tag.removeprefix("W/")}
 
 
 def _compressed(request: HttpRequest, response: HttpResponse) -> HttpResponse:

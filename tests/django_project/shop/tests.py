@@ -16,7 +16,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import call_command
 from django.http import QueryDict
 from django.template import Context, Template
-from django.test import RequestFactory, TestCase, override_settings
+from django.test import RequestFactory, TestCase, TransactionTestCase, override_settings
 from django.utils.datastructures import MultiValueDict
 from shop.forms import ContractForm, FormWithoutUser, ProductForm
 from shop.models import Contract, Note, Product
@@ -26,7 +26,7 @@ from shop_asgi import application
 from windlass import conf
 from windlass.accounts.api import create_token
 from windlass.django import signals
-from windlass.django.attachments import AttachmentRules
+from windlass.django.attachment_rules import AttachmentRules
 from windlass.django.fields import FileAssetField
 from windlass.django.models import SignalCursor
 from windlass.files.api import FileAsset, FileStatus
@@ -41,7 +41,7 @@ PNG = bytes.fromhex(
 )
 
 
-class ShopTest(TestCase):
+class Shop:
     def setUp(self):
         self.storage = self.enterContext(temporary_storage())
         users = get_user_model().objects
@@ -57,6 +57,33 @@ class ShopTest(TestCase):
         query.update(data)
         chosen = MultiValueDict({name: [file] for name, file in (files or {}).items()})
         return kind(query, chosen, user=user or self.ann, instance=instance)
+
+
+class ShopTest(Shop, TestCase):
+    """Within a transaction that is never committed."""
+
+
+class Requests(Shop, TransactionTestCase):
+    """Requests to the application close the connections that they used, as those to a server do."""
+
+    def test_a_protected_file_is_not_deleted_by_the_api(self):
+        file = make_ready_file(user=self.ann)
+        Contract.objects.create(file=file)
+        headers = {"Authorization": f"Bearer {create_token('ann')}"}
+        with temporary_settings(self.storage, CELERY_TASK_ALWAYS_EAGER=True):
+            reply = async_to_sync(send)("DELETE", f"/files/{file.id}/", headers=headers)
+        assert (reply.status_code, reply.json()["type"]) == (409, "/problems/file-in-use")
+
+    def test_a_signed_link_needs_no_other_credential(self):
+        file = make_ready_file(b"hello", user=self.ann)
+        link = (
+            Template("{% load windlass %}{% windlass_url file expires_in=60 %}")
+            .render(Context({"file": file}))
+            .replace("&amp;", "&")
+        )
+        with temporary_settings(self.storage, CELERY_TASK_ALWAYS_EAGER=True):
+            assert async_to_sync(send)("GET", link).content == b"hello"
+            assert async_to_sync(send)("GET", link.partition("?")[0]).status_code == 401
 
 
 class Forms(ShopTest):
@@ -177,10 +204,6 @@ class Models(ShopTest):
         Contract.objects.create(file=file)
         with self.assertRaisesMessage(FileInUse, "This file is used by 1 contract."):
             processing.delete(file)
-        headers = {"Authorization": f"Bearer {create_token('ann')}"}
-        with temporary_settings(self.storage, CELERY_TASK_ALWAYS_EAGER=True):
-            reply = async_to_sync(send)("DELETE", f"/files/{file.id}/", headers=headers)
-        assert (reply.status_code, reply.json()["type"]) == (409, "/problems/file-in-use")
         assert FileAsset.objects.filter(pk=file.pk).exists()
 
     def test_the_sweep_gets_past_a_protected_file(self):
@@ -257,13 +280,6 @@ class Templates(ShopTest):
         assert f'src="/files/{picture.id}/thumbnail/"' in shown
         assert 'alt="&lt;i&gt;.png"' in shown
         assert 'width="40"' in shown
-
-    def test_a_signed_link_needs_no_other_credential(self):
-        file = make_ready_file(b"hello", user=self.ann)
-        link = self.rendered("{% windlass_url file expires_in=60 %}", file=file).replace("&amp;", "&")
-        with temporary_settings(self.storage, CELERY_TASK_ALWAYS_EAGER=True):
-            assert async_to_sync(send)("GET", link).content == b"hello"
-            assert async_to_sync(send)("GET", link.partition("?")[0]).status_code == 401
 
     def test_a_form_written_by_hand_has_the_widget(self):
         page = self.rendered("{% windlass_upload_media %}{% windlass_upload 'photo' profile='pictures' id='p' %}")

@@ -11,7 +11,7 @@ from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
-from windlass.django.attachments import AttachmentRules
+from windlass.django.attachment_rules import AttachmentRules
 from windlass.django.links import download_url, thumbnail_url
 from windlass.django.widgets import UploadWidget
 from windlass.files.api import FileAsset
