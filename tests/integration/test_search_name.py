@@ -1,4 +1,4 @@
-"""Files from before the search_name migration are found by name after it, on either database."""
+"""Files from before the migrations of search_name and search_facts are found by both after them, on either database."""
 
 from __future__ import annotations
 
@@ -20,10 +20,13 @@ call_command("migrate", "windlass_files", "0009", verbosity=0)
 old = MigrationExecutor(connection).loader.project_state([("windlass_files", "0009_spare_objects")]).apps
 files = old.get_model("windlass_files", "FileAsset")
 for number in range(1500):
-    files.objects.create(owner="o", original_filename=f"\\u00dcber {number}.txt", size=1, profile="default")
+    facts = {"title": "Logb\\u00fccher"} if number % 2 else {}
+    name = f"\\u00dcber {number}.txt"
+    files.objects.create(owner="o", original_filename=name, size=1, profile="default", extra_attributes=facts)
 call_command("migrate", verbosity=0)
 from windlass.files.api import FileAsset
 assert FileAsset.objects.filter(search_name__contains="\\u00fcber").count() == 1500
+assert FileAsset.objects.filter(search_facts="logb\\u00fccher").count() == 750
 """
 
 
