@@ -72,8 +72,7 @@ def new_rows() -> None:
     from windlass.accounts.api import create_grant
     from windlass.accounts.models import SignIn, Ticket
     from windlass.accounts.tokens import create_token
-    from windlass.events.api import Delivery, EventType, recording
-    from windlass.events.audit.models import AuditEntry, AuditIdentity
+    from windlass.events.api import AuditAction, Delivery, EventType, chain_pending, record_action, recording
     from windlass.events.webhooks.endpoints import create_endpoint
     from windlass.files.models import IdempotencyKey, OwnerAccount, Rendition, RetainedObject, UploadChunk
     from windlass.jobs.api import Job, JobState
@@ -92,11 +91,8 @@ def new_rows() -> None:
     Job.objects.create(stage="intake", file_id=file.id, state=JobState.QUEUED, due_at=moment, max_attempts=5)
     with recording() as recorder:
         recorder.add(EventType.FILE_READY, owner=owner, file_id=file.id)
-    identity = AuditIdentity.objects.create(id=name * 2, name=name)
-    number = AuditEntry.objects.order_by("-sequence").values_list("sequence", flat=True).first() or 0
-    AuditEntry(
-        sequence=number + 1, at=moment, action="file.deleted", actor=identity, owner=identity, file_id=file.id
-    ).save()
+    record_action(AuditAction.FILE_DELETED, owner=owner, file_id=file.id)
+    chain_pending()
     endpoint = create_endpoint(owner, "https://example.org/hook", ["file.ready"])
     described = {"event_type": "file.ready", "due_at": moment, "created_at": moment}
     Delivery.objects.create(id=uuid.uuid4(), endpoint=endpoint, file_id=file.id, **described)
