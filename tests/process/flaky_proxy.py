@@ -32,9 +32,16 @@ class FlakyProxy:
     """
 
     def __init__(
-        self, upstream: int, seed: int, *, most_bytes: int = 6 * KB * KB, kinds: Mapping[str, int] = KINDS
+        self,
+        upstream: int,
+        seed: int,
+        *,
+        least_bytes: int = 200,
+        most_bytes: int = 6 * KB * KB,
+        kinds: Mapping[str, int] = KINDS,
     ) -> None:
-        self._upstream, self._random, self._most_bytes, self._kinds = upstream, random.Random(seed), most_bytes, kinds
+        self._upstream, self._random, self._kinds = upstream, random.Random(seed), kinds
+        self._least_bytes, self._most_bytes = least_bytes, most_bytes
         self.faults: Counter[str] = Counter()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
@@ -75,7 +82,7 @@ class FlakyProxy:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         (kind,) = self._random.choices(list(self._kinds), list(self._kinds.values()))
         # Few bytes are as likely as many: faults meet heads, answers and bodies.
-        allowed = int(200 * (self._most_bytes / 200) ** self._random.random())
+        allowed = int(self._least_bytes * (self._most_bytes / self._least_bytes) ** self._random.random())
         if kind == "refuse":
             self.faults[kind] += 1
             _reset(writer)
