@@ -20,11 +20,18 @@ const find = (selector) => query(selector, section);
 const id = section.dataset.fileId;
 const TOGETHER = 200; // milliseconds in which events are answered by one request
 
+const UNKNOWN = ["There is no such file", "It may have been deleted, or it belongs to somebody else."];
+const ENDINGS = {
+  "file.deleted": ["This file is deleted", "It was deleted meanwhile."],
+  "file.trashed": ["This file is in the trash", "It was moved there meanwhile."],
+};
+
 class FilePage {
   #file = null;
   #drawn = null; // previewKey of the preview that is shown
   #timer = 0;
   #gone = false;
+  #ending = ""; // the last event that took the file away
 
   constructor() {
     this.#listen();
@@ -43,7 +50,7 @@ class FilePage {
       if (!this.#gone) this.#show(file, status);
       find("#file-error").hidden = true;
     } catch (error) {
-      if (error.status === 404) return this.#showGone("There is no such file", "It may have been deleted, or it belongs to somebody else.");
+      if (error.status === 404) return this.#showGone(...(ENDINGS[this.#ending] ?? UNKNOWN));
       find("#file-error-text").textContent = error.message;
       find("#file-error").hidden = false;
     }
@@ -131,9 +138,8 @@ class FilePage {
     if (this.#gone) return;
     const entry = eventView(event);
     if (entry) find("#file-history").prepend(entry);
-    if (event.type === "file.deleted" || event.type === "file.trashed") {
-      return this.#showGone(event.type === "file.deleted" ? "This file is deleted" : "This file is in the trash", "It was deleted by you or somebody else meanwhile.");
-    }
+    // The journal has old events, too: the record tells whether the file is there now.
+    if (event.type === "file.deleted" || event.type === "file.trashed") this.#ending = event.type;
     if (event.type === "file.progress") {
       find("#file-progress > span").style.transform = `scaleX(${event.data.progress / 100})`;
     }
