@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
+from django.apps import apps
 from django.db import DatabaseError
 
 from windlass import conf
@@ -51,14 +52,14 @@ def require_no_unfinished_restore() -> None:
 
 
 def wait_for_tables(report: Report = report_to_log) -> None:
-    """Return once Windlass's tables exist; another process may be creating them.
+    """Return once Windlass's tables exist as this version knows them; another process may be migrating them.
 
     Raises CommandError, RestoreUnfinished.
     """
     with database_errors():
         _wait("the database", _connect, DatabaseError, report)
         require_no_unfinished_restore()
-        _wait("the database's tables", jobs.Job.objects.exists, DatabaseError, report)
+        _wait("the database's tables", _read_every_table, DatabaseError, report)
 
 
 def wait_for_broker(report: Report = report_to_log) -> None:
@@ -71,6 +72,14 @@ def _connect() -> None:
     database = connection()
     if database.vendor != "sqlite":  # a file does not start later
         database.ensure_connection()
+
+
+def _read_every_table() -> None:
+    """Read one row of each table with all of its columns. Raises DatabaseError."""
+    for config in apps.get_app_configs():
+        if config.name.startswith("windlass."):
+            for model in config.get_models():
+                model._default_manager.order_by().first()
 
 
 def _wait(part: str, attempt: Callable[[], object], retry_on: type[Exception], report: Report) -> None:
