@@ -254,12 +254,13 @@ assert owner == f"user:{user.pk}", owner
 TEAM_RULE = """
 from django.contrib.auth import get_user_model
 
-def may(principal, action, owner):
+def owners(principal, action, owners):
     \"\"\"Members of a group may read each other's files.\"\"\"
-    if action != "read" or principal.user_id is None or not owner.startswith("user:"):
-        return False
+    if action != "read" or principal.user_id is None:
+        return owners
     groups = get_user_model().objects.get(pk=principal.user_id).groups.all()
-    return get_user_model().objects.filter(pk=owner.removeprefix("user:"), groups__in=groups).exists()
+    members = get_user_model().objects.filter(groups__in=groups)
+    return owners | {f"user:{key}" for key in members.values_list("pk", flat=True)}
 """
 SHARE = """
 from asgiref.sync import sync_to_async
@@ -301,10 +302,10 @@ CASES = {
 
 @pytest.mark.parametrize("settings", ["", ROUTED], ids=["plain", "second-database"])
 def test_a_rule_of_the_project_shares_files(tmp_path: Path, settings: str) -> None:
-    made = project(tmp_path, settings + '\nWINDLASS["PERMISSION_RULE"] = "team_rules.may"\n')
+    made = project(tmp_path, settings + '\nWINDLASS["PERMISSION_RULE"] = "team_rules.owners"\n')
     result = made.run("-c", PRELUDE)
     assert result.returncode != 0
-    assert "PERMISSION_RULE is 'team_rules.may', which cannot be imported" in result.stderr
+    assert "PERMISSION_RULE is 'team_rules.owners', which cannot be imported" in result.stderr
     (tmp_path / "team_rules.py").write_text(TEAM_RULE)
     made.script(PRELUDE + SHARE)
 
