@@ -111,13 +111,6 @@ def many(server: ServerProcess, records: Mapping[str, Any]) -> None:
     subprocess.run([sys.executable, "-c", FILL % MANY], env=environment, check=True, timeout=120)
 
 
-@pytest.fixture(autouse=True)
-def _long_waits() -> Iterator[None]:
-    expect.set_options(timeout=WAIT)
-    yield
-    expect.set_options(timeout=5_000)
-
-
 @pytest.fixture
 def page(visit: Visit) -> Page:
     return visit.page

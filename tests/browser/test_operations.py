@@ -12,13 +12,12 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.pages import PHONE, WAIT, Visit, illustrate
+from tests.browser.pages import PHONE, Visit, illustrate
 from tests.process import step_package
 from tests.process.conftest import ServerProcess
 from tests.process.wire import connect, eventually, wait_until_processed
 
 PASSWORD = "seven-ells-of-rope"
-expect.set_options(timeout=WAIT)
 
 
 def unused_port() -> int:
