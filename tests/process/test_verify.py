@@ -131,7 +131,8 @@ def own_s3() -> Iterator[S3Server]:
 def test_a_flipped_bit_in_the_bucket_is_found(own_s3: S3Server, make_server: Callable[..., ServerProcess]) -> None:
     bucket = own_s3.new_bucket()
     timeouts = {"AWS_S3_TIMEOUT_SECONDS": "2", "AWS_S3_MAX_ATTEMPTS": "1", "VERIFY_MB_PER_SECOND": "0"}
-    server = make_server(**own_s3.settings(bucket), **timeouts, DOWNLOADS="redirect")
+    # Checks of the server may open the breaker of the store besides, which is closed again soon.
+    server = make_server(**own_s3.settings(bucket), **timeouts, DOWNLOADS="redirect", BREAKER_RECOVERY_SECONDS="1")
     with connect(server) as http:
         record, other = stored(http, 9 * MB), stored(http, 1000)
         own_s3.kill()
@@ -141,6 +142,7 @@ def test_a_flipped_bit_in_the_bucket_is_found(own_s3: S3Server, make_server: Cal
         assert eventually(lambda: http.get(f"/files/{record['id']}/download/").status_code == 302)
         place = next(path for path in (own_s3.directory / "data" / bucket).rglob("*") if is_of(path, 9 * MB))
         flip(place, 7 * MB)
+        assert eventually(lambda: server.command("verify", "--json").returncode != 3)
         code, told = run_verification(server)
         assert (code, told[0]["kind"], told[0]["files"]) == (1, "changed", [record["id"]])
         problem(http.get(f"/files/{record['id']}/download/"), 409, REFUSED, damage="changed")
