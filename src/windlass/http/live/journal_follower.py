@@ -163,7 +163,7 @@ class Follower:
             # The follower has its position before this stream reads up to its own, so no event falls between them.
             await self._ready.wait()
             newest = await in_database(events.last_id)
-        except BaseException:
+        except BaseException:  # also if it is cancelled: nobody would read what it subscribed to
             self.unsubscribe(subscriber)
             raise
         subscriber.position = newest if since is None else min(since, newest)

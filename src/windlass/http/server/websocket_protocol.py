@@ -133,7 +133,7 @@ class WebSocketProtocol(asyncio.Protocol):
             await self._app(scope, self.receive, self.send)
         except PeerGone:
             pass
-        except Exception:
+        except Exception:  # the boundary of an ASGI application, as for a request
             log.exception("websocket.failed")
             self._end(CloseCode.INTERNAL_ERROR)
         else:
