@@ -203,11 +203,12 @@ def test_an_interrupted_command_does_not_send_again_what_it_has_sent(
     ]
 
 
-def test_a_server_that_is_away_has_an_exit_code_of_its_own(tmp_path: Path) -> None:
+@pytest.mark.parametrize("option", ["--retry-minutes", "--patience"], ids=["option", "its old name"])
+def test_a_server_that_is_away_has_an_exit_code_of_its_own(tmp_path: Path, option: str) -> None:
     away = f"http://127.0.0.1:{free_port()}"
     note = tmp_path / "note.txt"
     note.write_text("A note.\n")
-    command = [sys.executable, "-m", "windlass", "upload", str(note), "--patience", "0.01", "--server", away]
+    command = [sys.executable, "-m", "windlass", "upload", str(note), option, "0.01", "--server", away]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (ended.returncode, ended.stdout) == (3, "")
     assert "Run the same upload again to resume it." in ended.stderr
