@@ -155,6 +155,13 @@ class Settings:
         False, "Run jobs within the call that enqueues them, for tests of other projects."
     )
     worker_concurrency: int = setting(2, "Jobs that one worker process runs at a time.", check=valid.positive)
+    worker_nice: int = setting(
+        10,
+        "Niceness that a worker and its sandbox add to that of the process that starts them: they get little of the "
+        "processor while uploads and downloads need it. On Linux their disk accesses have a low priority too. 0: the "
+        "same priority as the web processes.",
+        check=valid.between(0, 19),
+    )
     job_lease_seconds: float = setting(
         30.0, "How long the claim of a job lasts without a heartbeat.", check=valid.positive
     )

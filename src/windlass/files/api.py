@@ -128,6 +128,7 @@ from windlass.files.lease_rows import (
     UploadCompleted,
     commit_offset,
     lease_of,
+    lease_upload,
     leased_upload,
     release_lease,
     reserve_for_lease,
@@ -187,6 +188,7 @@ from windlass.files.uploads import (
     load_upload,
     mark_upload_ended,
     require_living,
+    require_visible,
 )
 from windlass.files.usage import largest_owners, unfinished_uploads
 
@@ -303,6 +305,7 @@ __all__ = [
     "largest_owners",
     "last_backup",
     "lease_of",
+    "lease_upload",
     "leased_upload",
     "living_partial_uploads",
     "load_file",
@@ -346,6 +349,7 @@ __all__ = [
     "require_intact",
     "require_living",
     "require_unprotected",
+    "require_visible",
     "reserve_for_lease",
     "restorable_until",
     "restore_from_trash",
