@@ -1,27 +1,30 @@
 """Run blocking work off the event loop: threads for bytes, threads for the database, and a thread for group commit.
 
 SQLite has one writer at a time, and each commit waits for the disk. Calls that wait for the writer are therefore run
-in one transaction, each behind a savepoint of its own, and answered after the common commit: sixteen clients cost one
-sync, not sixteen (docs/decisions/0013-group-commit.md).
+in one transaction and answered after the common commit: sixteen clients cost one sync, not sixteen. What raises is
+rolled back alone (docs/decisions/0013-group-commit.md).
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import copy_context
+from dataclasses import dataclass
 from functools import cache, partial
 from queue import Empty, SimpleQueue
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from asgiref.sync import sync_to_async
 from django.db import DatabaseError
 
 from windlass import conf
 from windlass.database.connection import atomic, close_stale_connections, connection
+from windlass.database.savepoints import SavepointNeeded, Watch, without_savepoints
 from windlass.kernel import process_counters
 from windlass.kernel.clock import monotonic
 
@@ -30,6 +33,8 @@ T = TypeVar("T")
 
 DATABASE_THREADS = 8
 BYTE_THREADS = 32
+#: Twice as many as the cores, for those that wait for a disk: more would empty each other's caches.
+RECEIVE_THREADS = min(BYTE_THREADS, max(4, 2 * (os.cpu_count() or 1)))
 LOOK_UP_THREADS = 4
 CHECK_THREADS = 32
 
@@ -42,6 +47,19 @@ async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> 
     return await asyncio.get_running_loop().run_in_executor(
         _threads("bytes", BYTE_THREADS), _in_context(work, *args, **kwargs)
     )
+
+
+async def in_receive_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run a function that moves bytes from a socket to this machine's disk."""
+    with _receiving:
+        return await asyncio.get_running_loop().run_in_executor(
+            _threads("receive", RECEIVE_THREADS), _in_context(work, *args, **kwargs)
+        )
+
+
+def has_waiting_receiver() -> bool:
+    """Whether a call of ``in_receive_thread`` waits for a thread: the others should not hold theirs idly."""
+    return _receiving.count > RECEIVE_THREADS
 
 
 async def in_look_up_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -70,7 +88,7 @@ async def in_transaction(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs
     """
     call = _in_context(work, *args, **kwargs)
     if connection().vendor == "sqlite" and not conf.get().celery_task_always_eager:
-        return await asyncio.wrap_future(_group_committer().submit(call))
+        return await _group_committer().submit(call)
     return await _in_database_thread(partial(_in_own_transaction, call))
 
 
@@ -88,16 +106,32 @@ def _in_context(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Call
     return partial(copy_context().run, partial(work, *args, **kwargs))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Call:
+    """A call that waits for the committer, and the future of the coroutine that waits for it."""
+
+    work: Callable[[], Any]
+    loop: asyncio.AbstractEventLoop
+    future: asyncio.Future[Any]
+
+
+class _Outcome(NamedTuple):
+    result: Any
+    failure: BaseException | None
+
+
 class GroupCommitter:
     """One thread that runs all waiting calls in one transaction."""
 
     def __init__(self) -> None:
-        self._waiting: SimpleQueue[tuple[Callable[[], Any], Future[Any]]] = SimpleQueue()
+        self._waiting: SimpleQueue[_Call] = SimpleQueue()
         threading.Thread(target=self._run, name="windlass-committer", daemon=True).start()
 
-    def submit(self, work: Callable[[], T]) -> Future[T]:
-        future: Future[T] = Future()
-        self._waiting.put((work, future))
+    def submit(self, work: Callable[[], T]) -> asyncio.Future[T]:
+        """Called on an event loop."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._waiting.put(_Call(work, loop, future))
         return future
 
     def _run(self) -> None:
@@ -108,28 +142,53 @@ class GroupCommitter:
                     group.append(self._waiting.get_nowait())
                 except Empty:
                     break
-            wanted = [(work, future) for work, future in group if future.set_running_or_notify_cancel()]
+            wanted = [call for call in group if not call.future.cancelled()]
             if wanted:  # without those whose request was cancelled while they waited
                 _with_fresh_connections(partial(_run_in_one_transaction, wanted))
 
 
-def _run_in_one_transaction(group: list[tuple[Callable[[], Any], Future[Any]]]) -> None:
+def _run_in_one_transaction(group: list[_Call]) -> None:
     try:
-        with _measured_commit():
-            outcomes = [_call_outcome(work) for work, _ in group]
+        outcomes = _outcomes_of([call.work for call in group])
         process_counters.commit_group_size.observe(len(group))
     except DatabaseError as error:
         if len(group) == 1:
-            group[0][1].set_exception(error)
+            _report(group, [_Outcome(None, error)])
             return
         for call in group:  # nothing was committed: run each alone, so that one failure does not fail the others
             _run_in_one_transaction([call])
         return
-    for (_, future), (result, failure) in zip(group, outcomes, strict=True):
+    _report(group, outcomes)
+
+
+def _report(group: list[_Call], outcomes: list[_Outcome]) -> None:
+    """Give the outcomes to the coroutines that wait for them, in one call of each event loop."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], _Outcome]]] = {}
+    for call, outcome in zip(group, outcomes, strict=True):
+        by_loop.setdefault(call.loop, []).append((call.future, outcome))
+    for loop, reports in by_loop.items():
+        with suppress(RuntimeError):  # the loop is closed: nobody waits
+            loop.call_soon_threadsafe(_resolve, reports)
+
+
+def _resolve(reports: list[tuple[asyncio.Future[Any], _Outcome]]) -> None:
+    for future, (result, failure) in reports:
+        if future.done():  # cancelled
+            continue
         if failure is None:
             future.set_result(result)
         else:
             future.set_exception(failure)
+
+
+def _outcomes_of(work: list[Callable[[], Any]]) -> list[_Outcome]:
+    """Run all in one transaction; what raises is rolled back alone. Raises DatabaseError if the commit fails."""
+    try:
+        with _measured_commit(), without_savepoints(connection()) as watch:
+            return [_outcome_without_savepoint(each, watch) for each in work]
+    except SavepointNeeded:
+        with _measured_commit():
+            return [_outcome_with_savepoint(each) for each in work]
 
 
 @contextmanager
@@ -141,23 +200,50 @@ def _measured_commit() -> Iterator[None]:
     process_counters.commit_seconds.observe(monotonic() - began)
 
 
-def _call_outcome(work: Callable[[], Any]) -> tuple[Any, BaseException | None]:
+def _outcome_without_savepoint(work: Callable[[], Any], watch: Watch) -> _Outcome:
+    """Raises SavepointNeeded where something has to be rolled back."""
+    mark = watch.mark()
     try:
-        return _atomic(work), None
+        outcome = _Outcome(work(), None)
+    except Exception as error:
+        if watch.may_have_changed_since(mark):
+            raise SavepointNeeded from error
+        return _Outcome(None, error)
+    if watch.failure is not None:
+        raise SavepointNeeded
+    return outcome
+
+
+def _outcome_with_savepoint(work: Callable[[], Any]) -> _Outcome:
+    try:
+        with atomic():
+            return _Outcome(work(), None)
     except Exception as error:  # noqa: BLE001  it is raised where the call was submitted
-        return None, error
+        return _Outcome(None, error)
 
 
 def _in_own_transaction(work: Callable[[], T]) -> T:
-    with _measured_commit():
-        result = work()
+    try:
+        with _measured_commit(), without_savepoints(connection()) as watch:
+            result = _call_without_savepoints(work, watch)
+    except SavepointNeeded:
+        with _measured_commit():
+            result = work()
     process_counters.commit_group_size.observe(1)
     return result
 
 
-def _atomic(work: Callable[[], T]) -> T:
-    with atomic():
-        return work()
+def _call_without_savepoints(work: Callable[[], T], watch: Watch) -> T:
+    """Raises SavepointNeeded if ``work`` went on after an exception inside a block that is to have no effect then."""
+    try:
+        result = work()
+    except Exception as error:
+        if watch.failure is not None and watch.failure is not error:
+            raise SavepointNeeded from error
+        raise
+    if watch.failure is not None:
+        raise SavepointNeeded
+    return result
 
 
 def _with_fresh_connections(work: Callable[[], T]) -> T:
@@ -166,6 +252,25 @@ def _with_fresh_connections(work: Callable[[], T]) -> T:
         return work()
     finally:
         close_stale_connections()
+
+
+class _Running:
+    """Counts the calls that have begun and not ended."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.count = 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self.count += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self.count -= 1
+
+
+_receiving = _Running()
 
 
 @cache

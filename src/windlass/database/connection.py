@@ -12,6 +12,7 @@ from django.db import connections, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from windlass import conf
+from windlass.database import savepoints
 
 _local = threading.local()
 
@@ -38,7 +39,11 @@ def close_stale_connections() -> None:
 
 @contextmanager
 def atomic() -> Iterator[None]:
-    """A transaction, or a savepoint within one."""
+    """A transaction, or a savepoint within one where that is needed (``savepoints``)."""
+    if (watching := savepoints.watch()) is not None:
+        with watching.block():
+            yield
+        return
     pending = _pending_actions()
     before = len(pending)
     try:

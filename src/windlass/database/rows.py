@@ -2,8 +2,11 @@
 
 The ORM builds its SQL anew at each call, which takes many times as long as the database then needs. Here the text is
 built once from the model's columns, and the model's fields adapt the values, so that the database holds what the ORM
-would have written. Conditions are equality (None: IS NULL), joined by AND; use the ORM for everything else. No signals
-are sent.
+would have written. No signals are sent.
+
+A condition maps names of fields to values, joined by AND: a value means equality (None: IS NULL), and ``Below``,
+``Above``, ``NotNull``, ``OneOf`` and ``NoneOf`` mean what they say. ``either`` is a second mapping, of which one entry
+has to hold too. A change maps names to new values, or to ``Plus``. Use the ORM for everything else.
 """
 
 from __future__ import annotations
@@ -15,12 +18,55 @@ from typing import Any, TypeVar
 
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import AutoField, Field, Model
+from django.db.models import AutoField, BooleanField, CharField, Field, IntegerField, Model, TextField
 from django.db.models.expressions import Col
 
 from windlass.database.connection import connection
 
 M = TypeVar("M", bound=Model)
+
+
+Conditions = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Below:
+    """A condition: the column has a value that is less than this one."""
+
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Above:
+    """A condition: the column has a value that is greater than this one."""
+
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class NotNull:
+    """A condition: the column has a value."""
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """A condition: the column has one of these values, of which there is at least one."""
+
+    values: Sequence[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class NoneOf:
+    """A condition: the column has none of these values."""
+
+    values: Sequence[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Plus:
+    """A change: add this number to the column."""
+
+    number: int
 
 
 def find(model: type[M], **equal: Any) -> M | None:
@@ -63,38 +109,76 @@ def exists(model: type[Model], **equal: Any) -> bool:
         return cursor.fetchone() is not None
 
 
-def update(model: type[Model], where: Mapping[str, Any], values: Mapping[str, Any]) -> int:
-    """Set ``values`` in the rows that match ``where``. Returns how many rows were changed."""
+def count(model: type[Model], where: Conditions) -> int:
     database = connection()
     table = _table(model, database.alias)
-    changes, new = table.changes(database, values)
-    condition, old = table.condition(database, where)
+    condition, values = table.condition(database, where)
     with database.cursor() as cursor:
-        cursor.execute(f"UPDATE {table.quoted} SET {changes} WHERE {condition}", new + old)  # noqa: S608  ours, quoted
+        cursor.execute(f"SELECT COUNT(*) FROM {table.quoted} WHERE {condition}", values)  # noqa: S608  ours, quoted
+        return int(cursor.fetchone()[0])
+
+
+def update(
+    model: type[Model], where: Conditions, values: Mapping[str, Any], *, either: Conditions | None = None
+) -> int:
+    """Set ``values`` in the rows that match. Returns how many rows were changed."""
+    database = connection()
+    sql, parameters = _update(_table(model, database.alias), database, where, either, values)
+    with database.cursor() as cursor:
+        cursor.execute(sql, parameters)
         return int(cursor.rowcount)
 
 
-def insert(rows: Sequence[Model], *, unique: Collection[str] = (), replace: Collection[str] = ()) -> None:
-    """Insert rows of one model, and set the primary keys that the database generates.
+def update_one(
+    model: type[M], where: Conditions, values: Mapping[str, Any], *, either: Conditions | None = None
+) -> M | None:
+    """``update`` of the only row that matches, which is returned as it is now; None if there is none."""
+    database = connection()
+    table = _table(model, database.alias)
+    sql, parameters = _update(table, database, where, either, values)
+    with database.cursor() as cursor:
+        cursor.execute(f"{sql} RETURNING {table.listed}", parameters)
+        row = cursor.fetchone()
+    changed: M | None = None if row is None else table.instance(database, row)
+    return changed
 
-    Where a row with the same values in ``unique`` exists, update its columns ``replace`` instead.
+
+def insert(rows: Sequence[Model], *, unique: Collection[str] = (), replace: Collection[str] = ()) -> int:
+    """Insert rows of one model, and set the primary keys that the database generates. Returns how many were inserted.
+
+    Where a row with the same values in ``unique`` exists, update its columns ``replace`` instead. Without ``replace``
+    it stays as it is, which a table whose primary keys the database generates does not support.
     """
     database = connection()
     table = _table(type(rows[0]), database.alias)
     values = [column.of(database, row) for row in rows for column in table.inserted]
-    one = f"({', '.join(['%s'] * len(table.inserted))})"
-    sql = f"{table.insert} VALUES {', '.join([one] * len(rows))}"
-    if unique:
-        known = ", ".join(table.columns[name].quoted for name in unique)
-        changes = (table.columns[name].quoted for name in replace)
-        sql += f" ON CONFLICT ({known}) DO UPDATE SET {', '.join(f'{name} = EXCLUDED.{name}' for name in changes)}"
+    sql = table.insertion(len(rows), unique, replace)
     with database.cursor() as cursor:
-        if table.generated is None:
-            cursor.execute(sql, values)
-            return
-        cursor.execute(f"{sql} RETURNING {table.generated}", values)
-        for row, (number,) in zip(rows, cursor.fetchall(), strict=True):
-            row.pk = number
+        cursor.execute(sql, values)
+        if table.generated is not None:
+            for row, (number,) in zip(rows, cursor.fetchall(), strict=True):
+                row.pk = number
+        inserted = int(cursor.rowcount) if unique else len(rows)
+    for row in rows:
+        row._state.adding, row._state.db = False, database.alias
+    return inserted
+
+
+def _update(
+    table: _Table,
+    database: BaseDatabaseWrapper,
+    where: Conditions,
+    either: Conditions | None,
+    values: Mapping[str, Any],
+) -> tuple[str, list[Any]]:
+    changes, parameters = table.changes(database, values)
+    condition, compared = table.condition(database, where)
+    parameters += compared
+    if either is not None:
+        alternatives, compared = table.condition(database, either, " OR ")
+        condition = f"{condition} AND ({alternatives})"
+        parameters += compared
+    return f"UPDATE {table.quoted} SET {changes} WHERE {condition}", parameters  # noqa: S608  ours, quoted
 
 
 Convert = Callable[[Any, Any, Any], Any]
@@ -102,13 +186,23 @@ Convert = Callable[[Any, Any, Any], Any]
 
 @dataclass(frozen=True, slots=True)
 class _Column:
+    """``unchanged``: the types of values that the database takes as they are. ``is_plain``: what is saved is the value
+    of the row's attribute, whatever the time."""
+
     field: Field[Any, Any]
     quoted: str
     expression: Col
     converters: tuple[Convert, ...]
+    unchanged: frozenset[type]
+    is_plain: bool
 
     def of(self, database: BaseDatabaseWrapper, row: Model) -> Any:
+        if self.is_plain:
+            return self.adapt(database, row.__dict__[self.field.attname])
         return self.field.get_db_prep_save(self.field.pre_save(row, add=True), database)
+
+    def adapt(self, database: BaseDatabaseWrapper, value: Any) -> Any:
+        return value if type(value) in self.unchanged else self.field.get_db_prep_save(value, database)
 
     def read(self, database: BaseDatabaseWrapper, value: Any) -> Any:
         for convert in self.converters:
@@ -119,31 +213,69 @@ class _Column:
 @dataclass(frozen=True, slots=True)
 class _Table:
     """``columns``: by field name and attribute name. ``inserted``: the columns that an INSERT names. ``generated``: the
-    column that the database fills in, if any."""
+    column that the database fills in, if any. ``listed``: the text of all columns, in the order of ``attributes``."""
 
     model: type[Model]
     quoted: str
     every: tuple[_Column, ...]
+    attributes: tuple[str, ...]
     columns: Mapping[str, _Column]
     inserted: tuple[_Column, ...]
     generated: str | None
+    listed: str
     select: str
     insert: str
 
-    def condition(self, database: BaseDatabaseWrapper, equal: Mapping[str, Any]) -> tuple[str, list[Any]]:
-        wanted = [(self.columns[name], value) for name, value in equal.items()]
-        terms = [f"{column.quoted} IS NULL" if value is None else f"{column.quoted} = %s" for column, value in wanted]
-        adapted = [column.field.get_db_prep_save(value, database) for column, value in wanted if value is not None]
-        return " AND ".join(terms), adapted
+    def condition(
+        self, database: BaseDatabaseWrapper, where: Conditions, joined: str = " AND "
+    ) -> tuple[str, list[Any]]:
+        terms: list[str] = []
+        adapted: list[Any] = []
+        for name, value in where.items():
+            column = self.columns[name]
+            if value is None:
+                terms.append(f"{column.quoted} IS NULL")
+            elif isinstance(value, NotNull):
+                terms.append(f"{column.quoted} IS NOT NULL")
+            elif isinstance(value, Below | Above):
+                terms.append(f"{column.quoted} {'<' if isinstance(value, Below) else '>'} %s")
+                adapted.append(column.adapt(database, value.value))
+            elif isinstance(value, OneOf) or (isinstance(value, NoneOf) and value.values):
+                negation = "" if isinstance(value, OneOf) else "NOT "
+                terms.append(f"{column.quoted} {negation}IN ({', '.join(['%s'] * len(value.values))})")
+                adapted += [column.adapt(database, each) for each in value.values]
+            elif isinstance(value, NoneOf):
+                continue
+            else:
+                terms.append(f"{column.quoted} = %s")
+                adapted.append(column.adapt(database, value))
+        return joined.join(terms), adapted
 
     def changes(self, database: BaseDatabaseWrapper, values: Mapping[str, Any]) -> tuple[str, list[Any]]:
-        wanted = [(self.columns[name], value) for name, value in values.items()]
-        adapted = [column.field.get_db_prep_save(value, database) for column, value in wanted]
-        return ", ".join(f"{column.quoted} = %s" for column, _ in wanted), adapted
+        terms: list[str] = []
+        adapted: list[Any] = []
+        for name, value in values.items():
+            column = self.columns[name]
+            added = isinstance(value, Plus)
+            terms.append(f"{column.quoted} = {column.quoted} + %s" if added else f"{column.quoted} = %s")
+            adapted.append(value.number if added else column.adapt(database, value))
+        return ", ".join(terms), adapted
+
+    def insertion(self, count: int, unique: Collection[str], replace: Collection[str]) -> str:
+        one = f"({', '.join(['%s'] * len(self.inserted))})"
+        sql = f"{self.insert} VALUES {', '.join([one] * count)}"
+        if unique:
+            known = ", ".join(self.columns[name].quoted for name in unique)
+            changes = [f"{name} = EXCLUDED.{name}" for name in (self.columns[each].quoted for each in replace)]
+            sql += f" ON CONFLICT ({known}) DO " + (f"UPDATE SET {', '.join(changes)}" if changes else "NOTHING")
+        return sql if self.generated is None else f"{sql} RETURNING {self.generated}"
 
     def instance(self, database: BaseDatabaseWrapper, row: Sequence[Any]) -> Any:
-        values = [column.read(database, value) for column, value in zip(self.every, row, strict=True)]
-        return self.model.from_db(database.alias, [column.field.attname for column in self.every], values)
+        values = [
+            column.read(database, value) if column.converters else value
+            for column, value in zip(self.every, row, strict=True)
+        ]
+        return self.model.from_db(database.alias, self.attributes, values)
 
 
 @lru_cache(maxsize=64)
@@ -156,11 +288,37 @@ def _table(model: type[Model], alias: str) -> _Table:
     inserted = tuple(each for each in every if not isinstance(each.field, AutoField))
     generated = next((each.quoted for each in every if isinstance(each.field, AutoField)), None)
     listed, written = (", ".join(each.quoted for each in some) for some in (every, inserted))
-    select = f"SELECT {listed} FROM {name}"  # noqa: S608  the model's own names, quoted
-    return _Table(model, name, every, columns, inserted, generated, select, f"INSERT INTO {name} ({written})")
+    return _Table(
+        model,
+        name,
+        every,
+        tuple(each.field.attname for each in every),
+        columns,
+        inserted,
+        generated,
+        listed,
+        f"SELECT {listed} FROM {name}",  # noqa: S608  the model's own names, quoted
+        f"INSERT INTO {name} ({written})",
+    )
 
 
 def _column(database: BaseDatabaseWrapper, model: type[Model], field: Field[Any, Any]) -> _Column:
     expression = field.get_col(model._meta.db_table)
     converters = (*database.ops.get_db_converters(expression), *expression.get_db_converters(database))
-    return _Column(field, database.ops.quote_name(str(field.column)), expression, converters)
+    is_plain = type(field).pre_save is Field.pre_save and isinstance(field, _TEXTS + _NUMBERS)
+    unchanged = _unchanged_types(database, field)
+    return _Column(field, database.ops.quote_name(str(field.column)), expression, converters, unchanged, is_plain)
+
+
+_TEXTS: tuple[type, ...] = (CharField, TextField)
+_NUMBERS: tuple[type, ...] = (IntegerField, BooleanField)
+
+
+def _unchanged_types(database: BaseDatabaseWrapper, field: Field[Any, Any]) -> frozenset[type]:
+    """Only where the field itself would return the value as it is: PostgreSQL's driver, for one, gets whole numbers
+    with the type of the column."""
+    if isinstance(field, _TEXTS):
+        return frozenset({str, type(None)})
+    if isinstance(field, _NUMBERS) and database.vendor == "sqlite":
+        return frozenset({bool if isinstance(field, BooleanField) else int, type(None)})
+    return frozenset()

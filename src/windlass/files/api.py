@@ -129,6 +129,7 @@ from windlass.files.lease_rows import (
     UploadCompleted,
     commit_offset,
     lease_of,
+    lease_upload,
     leased_upload,
     release_lease,
     reserve_for_lease,
@@ -188,6 +189,7 @@ from windlass.files.uploads import (
     load_upload,
     mark_upload_ended,
     require_living,
+    require_visible,
 )
 from windlass.files.usage import largest_owners, unfinished_uploads
 
@@ -308,6 +310,7 @@ __all__ = [
     "largest_owners",
     "last_backup",
     "lease_of",
+    "lease_upload",
     "leased_upload",
     "living_partial_uploads",
     "load_file",
@@ -351,6 +354,7 @@ __all__ = [
     "require_intact",
     "require_living",
     "require_unprotected",
+    "require_visible",
     "reserve_for_lease",
     "restorable_until",
     "restore_from_trash",

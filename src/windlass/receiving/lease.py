@@ -191,6 +191,12 @@ def take_lease(upload_id: uuid.UUID) -> files.Lease | None:
     return files.take_lease(upload_id, _holder, LEASE_SECONDS)
 
 
+def lease_upload(upload_id: uuid.UUID) -> files.UploadSession | None:
+    """Take the lease and return the session; None if another request holds the lease, or the session takes no bytes.
+    Blocks on the database."""
+    return files.lease_upload(upload_id, _holder, LEASE_SECONDS)
+
+
 async def wait_for_lease(upload_id: uuid.UUID) -> files.Lease:
     """Ask the holder to release the lease, and take it. Raises UploadLocked after WAIT_SECONDS, UploadCompleted,
     UploadGone."""
