@@ -58,9 +58,8 @@ def get_templates() -> list[str]:
     """The paths of all reading operations of the record plane."""
     from windlass.http.rest.openapi import api
 
-    bound = [router for router in api._get_bound_routers()]
     templates = []
-    for router in bound:
+    for router in api._get_bound_routers():
         views = [operation for view in router.path_operations.values() for operation in view.operations]
         for pattern, operation in zip(router.urls_paths(router.prefix), views, strict=True):
             if "GET" in operation.methods:
