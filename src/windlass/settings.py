@@ -81,7 +81,7 @@ INSTALLED_APPS = [
     "windlass.files",
     "windlass.jobs",
     "windlass.web",
-    "ninja",  # static files of the API page
+    "windlass.web.ninja_files.NinjaFiles",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
