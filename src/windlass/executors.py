@@ -50,9 +50,7 @@ async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> 
 async def in_receive_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run a function that moves bytes from a socket to this machine's disk."""
     with _receiving:
-        return await asyncio.get_running_loop().run_in_executor(
-            _threads("receive", RECEIVE_THREADS), _in_context(work, *args, **kwargs)
-        )
+        return await _threads("receive", RECEIVE_THREADS).submit(_in_context(work, *args, **kwargs))
 
 
 def has_waiting_receiver() -> bool:
