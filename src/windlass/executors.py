@@ -8,6 +8,7 @@ rolled back alone (docs/decisions/0013-group-commit.md).
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -32,6 +33,8 @@ T = TypeVar("T")
 
 DATABASE_THREADS = 8
 BYTE_THREADS = 32
+#: Twice as many as the cores, for those that wait for a disk: more would empty each other's caches.
+RECEIVE_THREADS = min(BYTE_THREADS, max(4, 2 * (os.cpu_count() or 1)))
 LOOK_UP_THREADS = 4
 CHECK_THREADS = 32
 
@@ -44,6 +47,19 @@ async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> 
     return await asyncio.get_running_loop().run_in_executor(
         _threads("bytes", BYTE_THREADS), _in_context(work, *args, **kwargs)
     )
+
+
+async def in_receive_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run a function that moves bytes from a socket to this machine's disk."""
+    with _receiving:
+        return await asyncio.get_running_loop().run_in_executor(
+            _threads("receive", RECEIVE_THREADS), _in_context(work, *args, **kwargs)
+        )
+
+
+def has_waiting_receiver() -> bool:
+    """Whether a call of ``in_receive_thread`` waits for a thread: the others should not hold theirs idly."""
+    return _receiving.count > RECEIVE_THREADS
 
 
 async def in_look_up_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -236,6 +252,25 @@ def _with_fresh_connections(work: Callable[[], T]) -> T:
         return work()
     finally:
         close_stale_connections()
+
+
+class _Running:
+    """Counts the calls that have begun and not ended."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.count = 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self.count += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self.count -= 1
+
+
+_receiving = _Running()
 
 
 @cache

@@ -85,6 +85,21 @@ def select(model: type[M], *, most: int, order: Collection[str] = (), **equal: A
         return [table.instance(database, row) for row in cursor.fetchall()]
 
 
+def select_among(model: type[M], name: str, values: Collection[Any], *, order: Collection[str] = ()) -> list[M]:
+    """The rows whose field ``name`` has one of these values, sorted by the fields ``order``."""
+    if not values:
+        return []
+    database = connection()
+    table = _table(model, database.alias)
+    column = table.columns[name]
+    adapted = [column.field.get_db_prep_save(value, database) for value in values]
+    condition = f"{column.quoted} IN ({', '.join(['%s'] * len(adapted))})"
+    sorting = f" ORDER BY {', '.join(table.columns[each].quoted for each in order)}" if order else ""
+    with database.cursor() as cursor:
+        cursor.execute(f"{table.select} WHERE {condition}{sorting}", adapted)
+        return [table.instance(database, row) for row in cursor.fetchall()]
+
+
 def exists(model: type[Model], **equal: Any) -> bool:
     database = connection()
     table = _table(model, database.alias)

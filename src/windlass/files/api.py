@@ -88,6 +88,7 @@ from windlass.files.direct_uploads import (
     is_extendable,
     record_stored_bytes,
 )
+from windlass.files.file_rows import FileRows, find_files_with_rows, get_file_with_rows, get_file_with_steps
 from windlass.files.idempotency_keys import (
     Answer,
     AnsweredRequest,
@@ -209,6 +210,7 @@ __all__ = [
     "Damage",
     "FileActions",
     "FileAsset",
+    "FileRows",
     "FileStatus",
     "Finding",
     "IllegalTransition",
@@ -280,6 +282,7 @@ __all__ = [
     "files_to_release",
     "find_concatenation",
     "find_duplicate",
+    "find_files_with_rows",
     "find_original_file",
     "finish_backup",
     "finish_key",
@@ -287,6 +290,8 @@ __all__ = [
     "forget_upload",
     "get_file",
     "get_file_or_trashed",
+    "get_file_with_rows",
+    "get_file_with_steps",
     "get_files",
     "get_upload",
     "has_blob",

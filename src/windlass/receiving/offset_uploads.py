@@ -25,9 +25,9 @@ from windlass.receiving import concatenation
 from windlass.receiving import lease as leases
 from windlass.receiving.admission import admit, check_size, pace_of, profile_of
 from windlass.receiving.body import ByteSource, InitialBody, read_initial_body
-from windlass.receiving.checkpointed_transfer import LeasedUploadWriter, TransferEnd, append_at_once
 from windlass.receiving.completion import check_replay, complete_upload
 from windlass.receiving.digest import DigestCache, RunningDigest
+from windlass.receiving.leased_writer import LeasedUploadWriter, append_at_once
 from windlass.receiving.session import (
     Outcome,
     create_session,
@@ -41,6 +41,7 @@ from windlass.receiving.session import (
     require_dialect,
     state_of,
 )
+from windlass.receiving.transfer import TransferEnd
 from windlass.storage.contract import State, WriterBusy
 from windlass.storage.registry import store
 
