@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -225,6 +226,30 @@ def test_events_are_printed_until_the_one_that_is_named(shared_server: ServerPro
     assert "  file.ready  " in watched.stdout.splitlines()[-1]
     chosen = windlass(shared_server, "watch", file_id, "--type", "file.cr*", "--until", "file.ready", "--json")
     assert [json.loads(line)["type"] for line in chosen.stdout.splitlines()] == ["file.created"]
+
+
+def test_changes_are_printed_as_json(tmp_path: Path) -> None:
+    note = tmp_path / "note.txt"
+    note.write_text("A note.\n")
+    server = ServerProcess(tmp_path / "home", TRASH_HOURS="1")
+    server.start()
+    try:
+
+        def documents(*command: str) -> list[dict[str, Any]]:
+            return [json.loads(line) for line in windlass(server, *command, "--json").stdout.splitlines()]
+
+        file_id = documents("upload", str(note))[0]["id"]
+        assert documents("files", "reprocess", file_id) == [{"id": file_id, "result": "processing again"}]
+        windlass(server, "files", "wait", file_id)
+        assert documents("files", "delete", file_id) == [{"id": file_id, "result": "deleted"}]
+        assert [(file["id"], file["status"]) for file in documents("trash", "restore", file_id)] == [(file_id, "READY")]
+        assert [(file["id"], file["status"]) for file in documents("files", "release", file_id)] == [
+            (file_id, "RELEASED")
+        ]
+        documents("files", "delete", file_id)
+        assert documents("trash", "empty", "--yes") == [{"deleted": 1, "bytes": 8}]
+    finally:
+        server.kill()
 
 
 def test_open_finds_the_running_server(shared_server: ServerProcess) -> None:

@@ -367,6 +367,11 @@ class Settings:
         "strict: sync bytes before they are acknowledged; complete: sync a file when it is complete; os: leave it to "
         "the operating system.",
     )
+    direct_receive: Literal["auto", "off"] = setting(
+        "auto",
+        "auto: where nothing stands between (no TLS, a known length), threads read the bodies of uploads from their "
+        "sockets, which is about twice as fast; off: every byte passes through the event loop.",
+    )
     checkpoint_bytes: int = setting(
         64 * MB, "Commit the offset of a running upload at least every so many bytes.", check=valid.positive
     )
