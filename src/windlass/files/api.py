@@ -189,7 +189,6 @@ from windlass.files.uploads import (
     load_upload,
     mark_upload_ended,
     require_living,
-    require_visible,
 )
 from windlass.files.usage import largest_owners, unfinished_uploads
 
@@ -354,7 +353,6 @@ __all__ = [
     "require_intact",
     "require_living",
     "require_unprotected",
-    "require_visible",
     "reserve_for_lease",
     "restorable_until",
     "restore_from_trash",
