@@ -91,6 +91,7 @@ from windlass.files.direct_uploads import (
     is_extendable,
     record_stored_bytes,
 )
+from windlass.files.file_rows import FileRows, find_files_with_rows, get_file_with_rows, get_file_with_steps
 from windlass.files.idempotency_keys import (
     Answer,
     AnsweredRequest,
@@ -131,6 +132,7 @@ from windlass.files.lease_rows import (
     UploadCompleted,
     commit_offset,
     lease_of,
+    lease_upload,
     leased_upload,
     release_lease,
     reserve_for_lease,
@@ -212,6 +214,7 @@ __all__ = [
     "Damage",
     "FileActions",
     "FileAsset",
+    "FileRows",
     "FileStatus",
     "Finding",
     "IllegalTransition",
@@ -285,6 +288,7 @@ __all__ = [
     "files_to_release",
     "find_concatenation",
     "find_duplicate",
+    "find_files_with_rows",
     "find_original_file",
     "finish_backup",
     "finish_key",
@@ -292,6 +296,8 @@ __all__ = [
     "forget_upload",
     "get_file",
     "get_file_or_trashed",
+    "get_file_with_rows",
+    "get_file_with_steps",
     "get_files",
     "get_upload",
     "has_blob",
@@ -310,6 +316,7 @@ __all__ = [
     "largest_owners",
     "last_backup",
     "lease_of",
+    "lease_upload",
     "leased_upload",
     "living_partial_uploads",
     "load_file",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Protocol
 
@@ -29,13 +29,26 @@ class ClientGone(Exception):
 
 
 class BodySocket(Protocol):
-    """The rest of a body, in the socket that it comes from. A thread reads it, and nothing else does until ``close``.
+    """The rest of a body, in its connection's socket. A thread reads it, and nothing else does until ``close``."""
 
-    ``left``: bytes that have not been read. ``last_received_at``: monotonic seconds.
-    """
+    @property
+    def left(self) -> int:
+        """Bytes of the body that have not been read."""
+        ...
 
-    left: int
-    last_received_at: float
+    @property
+    def last_received_at(self) -> float:
+        """In monotonic seconds."""
+        ...
+
+    @property
+    def ended(self) -> bool:
+        """Whether all of the upload's bytes have been read. Not every body is nothing but an upload."""
+        ...
+
+    def content(self, received: memoryview) -> Sequence[Buffer]:
+        """Return the upload's bytes in what was received next. Called in a thread, in order, once for each byte."""
+        ...
 
     def receive_into(self, buffer: memoryview) -> int:
         """Read what is there, no more than ``left`` bytes; return how many, 0 if nothing is there. Called in a thread.

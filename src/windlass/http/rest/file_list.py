@@ -15,8 +15,17 @@ from django.db.models.functions import Cast, Length
 from ninja import Schema
 from pydantic import BeforeValidator, Field, StringConstraints, field_validator
 
-from windlass.files.api import FileAsset, FileStatus, Kind, has_type, is_of_kind, trashed_files, visible_files
-from windlass.http.file_records import with_parts
+from windlass.files.api import (
+    FileAsset,
+    FileRows,
+    FileStatus,
+    Kind,
+    find_files_with_rows,
+    has_type,
+    is_of_kind,
+    trashed_files,
+    visible_files,
+)
 from windlass.http.json_models import within
 from windlass.http.rest.file_order import FileOrder, Sort
 from windlass.kernel import filenames
@@ -108,17 +117,18 @@ class FileQuery(FileSelection):
     trashed: bool | None = Field(None, description="True: only files in the trash. Else only files outside it.")
 
 
-def list_page(query: FileQuery, principal: Principal) -> tuple[Sequence[FileAsset], str | None]:
-    """The files of one page, by four queries whatever its length, and the query of the next page, None on the last.
-    Raises InvalidField for an ill-formed cursor."""
+def list_page(query: FileQuery, principal: Principal) -> tuple[Sequence[FileRows], str | None]:
+    """The files of one page, by six queries at most whatever its length, and the query of the next page, None on the
+    last. Raises InvalidField for an ill-formed cursor."""
     order = FileOrder(query.sort)
     selected = _filtered((trashed_files if query.trashed else visible_files)(principal, query.owner), query)
     if query.cursor:
         selected = order.after(selected, query.cursor)
     ordered = order.sorted(selected)
     ids, more = _ids_of_page(ordered, query.limit)
-    assets = list(with_parts(ordered.filter(id__in=ids)))
-    return assets, _next_query(query, order.cursor(assets[-1])) if more and assets else None
+    # Without those that were put into the trash or restored between the two queries.
+    found = [each for each in find_files_with_rows(ids) if (each.asset.trashed_at is not None) is bool(query.trashed)]
+    return found, _next_query(query, order.cursor(found[-1].asset)) if more and found else None
 
 
 def _ids_of_page(ordered: QuerySet[FileAsset], limit: int) -> tuple[list[uuid.UUID], bool]:

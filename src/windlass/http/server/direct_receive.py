@@ -11,11 +11,12 @@ import asyncio
 import os
 import select
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from windlass.http.middleware import Scope
 from windlass.kernel.clock import monotonic
 from windlass.receiving.body import BodySocket, ClientGone
+from windlass.storage.contract import Buffer
 
 #: ``scope["extensions"][EXTENSION]["take"]`` returns the BodySocket of the request, or None: not now, or never.
 EXTENSION = "windlass.http.request.socket"
@@ -57,6 +58,15 @@ class DirectBody:
         self.left = left
         self.waits = False
         self.last_received_at = monotonic()
+
+    @property
+    def ended(self) -> bool:
+        """See BodySocket."""
+        return not self.left
+
+    def content(self, received: memoryview) -> Sequence[Buffer]:
+        """See BodySocket."""
+        return [received]
 
     def receive_into(self, buffer: memoryview) -> int:
         """See BodySocket."""
