@@ -10,9 +10,9 @@ from ninja import Query, Router
 from pydantic import Field, StringConstraints
 
 from windlass.executors import in_database
-from windlass.files.api import FileAsset, visible_files
+from windlass.files.api import FileRows, find_files_with_rows, visible_files
 from windlass.http.callers import OWNER, OWNER_READS, caller
-from windlass.http.file_records import FileRecord, file_record, with_parts
+from windlass.http.file_records import FileRecord, record_of_rows
 from windlass.http.json_models import ReplyModel, within
 from windlass.http.rest.file_list import FileSelection, selected_files
 from windlass.kernel import urls
@@ -109,22 +109,24 @@ def _found(settings: SearchSettings, query: str, principal: Principal) -> dict[s
 
     visible = visible_files(principal)
     found = knowledge.search(query, selected_files(visible, settings), settings.limit)
-    records = {each.id: each for each in with_parts(visible.filter(id__in=[each.file_id for each in found]))}
+    rows = find_files_with_rows([each.file_id for each in found])
+    # Without those that were put into the trash between the two queries.
+    records = {each.asset.id: each for each in rows if each.asset.trashed_at is None}
     results = [_document(each, records) for each in found if each.file_id in records]
     return {"results": results, "mode": "text", "owed": knowledge.unindexed_count(visible)}
 
 
-def _document(found: FoundFile, records: Mapping[UUID, FileAsset]) -> dict[str, Any]:
-    asset = records[found.file_id]
-    has_text = any(rendition.name == "text" for rendition in asset.renditions.all())
+def _document(found: FoundFile, records: Mapping[UUID, FileRows]) -> dict[str, Any]:
+    rows = records[found.file_id]
+    has_text = any(rendition.name == "text" for rendition in rows.renditions)
     return FoundOut.of(
         found,
-        file=file_record(asset),
+        file=record_of_rows(rows),
         name=_parts(found.name),
         passages=[_passage(passage) for passage in found.passages],
         links={
-            "self": urls.file_path(asset.id),
-            "text": urls.file_path(asset.id, "text/") if has_text else None,
+            "self": urls.file_path(found.file_id),
+            "text": urls.file_path(found.file_id, "text/") if has_text else None,
         },
     )
 
