@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,6 +15,7 @@ from playwright.sync_api import Download, Locator, Page, Route, expect
 
 from tests import samples
 from tests.browser.pages import PHONE, WAIT, Visit
+from tests.library_rows import fill
 from tests.process.conftest import ServerProcess
 from tests.process.file_assertions import wait_until_processed
 
@@ -30,22 +28,6 @@ PROFILES = """
 [keepsafe]
 trash_hours = 0
 """
-FILL = """
-import django
-django.setup()
-from windlass.files.api import FileAsset
-from windlass.kernel import filenames
-names = [f"row {number:05}.txt" for number in range(%d)]
-FileAsset.objects.bulk_create(
-    [
-        FileAsset(owner="anonymous", original_filename=name, search_name=filenames.comparable(name), size=1,
-                  profile="default", status="READY", mime_type="text/plain", gate_passed=True)
-        for name in names
-    ],
-    batch_size=500,
-)
-"""
-
 #: Scroll until the last file of the list is this one. Returns the number of frames and of elements.
 SCROLL = """async (name) => {
   const last = () => document.querySelector("#library-list li:last-child .item-name")?.textContent;
@@ -109,8 +91,7 @@ def upload(server: ServerProcess, name: str, content: bytes, profile: str = "def
 @pytest.fixture(scope="module")
 def many(server: ServerProcess, records: Mapping[str, Any]) -> None:
     """As many rows as a large library has. They are of other tests too, which search for what they need."""
-    environment = os.environ | {"WINDLASS_HOME": str(server.home), "DJANGO_SETTINGS_MODULE": "windlass.settings"}
-    subprocess.run([sys.executable, "-c", FILL % MANY], env=environment, check=True, timeout=120)
+    fill(server.home, MANY)
 
 
 @pytest.fixture
