@@ -48,6 +48,7 @@ MIDDLE = """async () => {
   }
 }"""
 
+LEASE = "# Lease of the boathouse\n\nThe period of notice is <b>three</b> months & a day.\n"
 #: Name -> content and profile.
 FILES: dict[str, tuple[bytes, str]] = {
     "harbour at dawn.jpg": (samples.camera_jpeg(), "default"),
@@ -57,6 +58,7 @@ FILES: dict[str, tuple[bytes, str]] = {
     "notes.txt": ("Grüße aus dem Hafen.\n".encode() * 20_000, "default"),
     "people.csv": (b"name,city\n" + b"".join(b'"Ann, %d",Harbour\n' % n for n in range(900)), "default"),
     "bundle.zip": (samples.archive("a.txt", "docs/b.md"), "default"),
+    "lease.md": (LEASE.encode(), "default"),
     "wrong.png": (samples.wav(), "default"),
     "kept.bin": (b"kept" * 10, "keepsafe"),
 }
@@ -113,6 +115,29 @@ def names(page: Page) -> list[str]:
 
 def expect_names(page: Page, *expected: str) -> None:
     expect(page.locator("#library-list .item-name")).to_have_text(list(expected))
+
+
+@pytest.mark.usefixtures("records")
+class TestSearchingInTexts:
+    def test_a_file_is_found_by_what_is_written_in_it(self, page: Page, server: ServerProcess, visit: Visit) -> None:
+        open_library(page, server)
+        expect(page.locator("#library-texts")).to_be_hidden()
+        page.get_by_role("searchbox", name="Search").fill("boathouse notice")
+        found = page.locator("#library-texts li")
+        expect(found).to_have_count(1)
+        expect(found.get_by_role("link", name="lease.md")).to_have_attribute("href", re.compile("/f/"))
+        expect(found.locator("mark")).to_have_text(["boathouse", "notice"])
+        expect(found).to_contain_text("is <b>three</b> months & a day.")
+        expect(page.locator("#library-empty")).to_be_hidden()
+        assert visit.violations() == []
+        page.get_by_role("searchbox", name="Search").fill("")
+        expect(page.locator("#library-texts")).to_be_hidden()
+        assert visit.errors == []
+
+    def test_what_is_in_no_text_shows_no_texts(self, page: Page, server: ServerProcess) -> None:
+        page.goto(f"{server.url}/?q=zzyzx")
+        expect(page.locator("#library-empty")).to_be_visible()
+        expect(page.locator("#library-texts")).to_be_hidden()
 
 
 @pytest.mark.usefixtures("records")
