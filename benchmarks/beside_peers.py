@@ -19,7 +19,7 @@ COLUMNS = (
     ("download", "mib_per_second", 0, "one download of 1 GiB, MiB/s"),
 )
 #: The dialects of a server that are compared: the one that resumes, or the only one that it has.
-COMPARED = ("tus", "PUT")
+COMPARED = ("tus", "tus, 16 MiB a PATCH", "PUT")
 
 
 def markdown() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -60,3 +61,20 @@ def test_a_small_run_leaves_figures_tables_and_a_plot(tmp_path: Path, peers: str
     assert data.with_suffix(".svg").stat().st_size > 1000
     assert str(tmp_path) not in data.read_text() + shown, "a result names nobody's directories"
     assert list(tmp_path.glob("bench-*")) == [], "what was uploaded is gone"
+
+
+def test_the_pages_are_measured(tmp_path: Path) -> None:
+    require(importlib.util.find_spec("matplotlib"), "the extra `bench` is not installed (`make bench` does it)")
+    require(shutil.which("chromium"), "chromium is not on PATH")
+    command = [sys.executable, "-m", "benchmarks.pages", "--quick", "--label=test", f"--output={tmp_path}"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+    (data,) = tmp_path.glob("*-test.json")
+    loading, scrolling = json.loads(data.read_text())["tables"]
+    for row in loading["rows"]:
+        (sample,) = row["samples"]
+        assert sample["largest_paint"] >= sample["first_paint"] > 0, row
+        assert sample["bytes"] > 5, row
+    (sample,) = scrolling["rows"][0]["samples"]
+    assert 0 < sample["elements"] < 100, "only what is near the screen is in the page"
+    assert sample["frames"] > 10
