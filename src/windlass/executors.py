@@ -12,21 +12,21 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import copy_context
-from dataclasses import dataclass
 from functools import cache, partial
 from queue import Empty, SimpleQueue
-from typing import Any, NamedTuple, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from asgiref.sync import sync_to_async
 from django.db import DatabaseError
 
 from windlass import conf
-from windlass.database.connection import atomic, close_stale_connections, connection
+from windlass.database.connection import atomic, close_stale_connections, connection, vendor
 from windlass.database.savepoints import SavepointNeeded, Watch, without_savepoints
 from windlass.kernel import process_counters
 from windlass.kernel.clock import monotonic
+from windlass.loop_threads import Call, LoopThreads, Outcome, report
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -44,17 +44,13 @@ GROUP_SIZE = 64
 
 async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run a function that reads, writes, syncs or hashes, in a thread for bytes."""
-    return await asyncio.get_running_loop().run_in_executor(
-        _threads("bytes", BYTE_THREADS), _in_context(work, *args, **kwargs)
-    )
+    return await _threads("bytes", BYTE_THREADS).submit(_in_context(work, *args, **kwargs))
 
 
 async def in_receive_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run a function that moves bytes from a socket to this machine's disk."""
     with _receiving:
-        return await asyncio.get_running_loop().run_in_executor(
-            _threads("receive", RECEIVE_THREADS), _in_context(work, *args, **kwargs)
-        )
+        return await _threads("receive", RECEIVE_THREADS).submit(_in_context(work, *args, **kwargs))
 
 
 def has_waiting_receiver() -> bool:
@@ -64,9 +60,7 @@ def has_waiting_receiver() -> bool:
 
 async def in_look_up_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run a function that asks a name server, which may not answer for long, in a thread for that only."""
-    return await asyncio.get_running_loop().run_in_executor(
-        _threads("names", LOOK_UP_THREADS), _in_context(work, *args, **kwargs)
-    )
+    return await _threads("names", LOOK_UP_THREADS).submit(_in_context(work, *args, **kwargs))
 
 
 async def in_database(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -77,8 +71,8 @@ async def in_database(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -
 def submit_check(work: Callable[[], T], *, database: bool) -> Future[T]:
     """Run a health check. Checks that hang take no thread of a request; all that query the database have one thread."""
     if database:
-        return _threads("database-checks", 1).submit(_with_fresh_connections, work)
-    return _threads("checks", CHECK_THREADS).submit(work)
+        return _check_threads("database-checks", 1).submit(_with_fresh_connections, work)
+    return _check_threads("checks", CHECK_THREADS).submit(work)
 
 
 async def in_transaction(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -87,7 +81,7 @@ async def in_transaction(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs
     It must only query the database: other calls share the transaction, and if the commit fails it is run again.
     """
     call = _in_context(work, *args, **kwargs)
-    if connection().vendor == "sqlite" and not conf.get().celery_task_always_eager:
+    if vendor() == "sqlite" and not conf.get().celery_task_always_eager:
         return await _group_committer().submit(call)
     return await _in_database_thread(partial(_in_own_transaction, call))
 
@@ -98,7 +92,7 @@ async def _in_database_thread(call: Callable[[], T]) -> T:
     fresh = partial(_with_fresh_connections, call)
     if conf.get().celery_task_always_eager:
         return await sync_to_async(fresh, thread_sensitive=True)()
-    return await asyncio.get_running_loop().run_in_executor(_threads("database", DATABASE_THREADS), fresh)
+    return await _threads("database", DATABASE_THREADS).submit(fresh)
 
 
 def _in_context(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Callable[[], T]:
@@ -106,33 +100,18 @@ def _in_context(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Call
     return partial(copy_context().run, partial(work, *args, **kwargs))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Call:
-    """A call that waits for the committer, and the future of the coroutine that waits for it."""
-
-    work: Callable[[], Any]
-    loop: asyncio.AbstractEventLoop
-    future: asyncio.Future[Any]
-
-
-class _Outcome(NamedTuple):
-    result: Any
-    failure: BaseException | None
-
-
 class GroupCommitter:
     """One thread that runs all waiting calls in one transaction."""
 
     def __init__(self) -> None:
-        self._waiting: SimpleQueue[_Call] = SimpleQueue()
+        self._waiting: SimpleQueue[Call] = SimpleQueue()
         threading.Thread(target=self._run, name="windlass-committer", daemon=True).start()
 
     def submit(self, work: Callable[[], T]) -> asyncio.Future[T]:
         """Called on an event loop."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
-        self._waiting.put(_Call(work, loop, future))
-        return future
+        call = Call.of(work)
+        self._waiting.put(call)
+        return call.future
 
     def _run(self) -> None:
         while True:
@@ -142,50 +121,32 @@ class GroupCommitter:
                     group.append(self._waiting.get_nowait())
                 except Empty:
                     break
-            wanted = [call for call in group if not call.future.cancelled()]
+            wanted = [call for call in group if not call.is_cancelled]
             if wanted:  # without those whose request was cancelled while they waited
                 _with_fresh_connections(partial(_run_in_one_transaction, wanted))
 
 
-def _run_in_one_transaction(group: list[_Call]) -> None:
+def _run_in_one_transaction(group: list[Call]) -> None:
     try:
         outcomes = _outcomes_of([call.work for call in group])
         process_counters.commit_group_size.observe(len(group))
     except DatabaseError as error:
         if len(group) == 1:
-            _report(group, [_Outcome(None, error)])
+            report(group, [Outcome(None, error)])
             return
         for call in group:  # nothing was committed: run each alone, so that one failure does not fail the others
             _run_in_one_transaction([call])
         return
-    _report(group, outcomes)
+    report(group, outcomes)
 
 
-def _report(group: list[_Call], outcomes: list[_Outcome]) -> None:
-    """Give the outcomes to the coroutines that wait for them, in one call of each event loop."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], _Outcome]]] = {}
-    for call, outcome in zip(group, outcomes, strict=True):
-        by_loop.setdefault(call.loop, []).append((call.future, outcome))
-    for loop, reports in by_loop.items():
-        with suppress(RuntimeError):  # the loop is closed: nobody waits
-            loop.call_soon_threadsafe(_resolve, reports)
-
-
-def _resolve(reports: list[tuple[asyncio.Future[Any], _Outcome]]) -> None:
-    for future, (result, failure) in reports:
-        if future.done():  # cancelled
-            continue
-        if failure is None:
-            future.set_result(result)
-        else:
-            future.set_exception(failure)
-
-
-def _outcomes_of(work: list[Callable[[], Any]]) -> list[_Outcome]:
+def _outcomes_of(work: list[Callable[[], Any]]) -> list[Outcome]:
     """Run all in one transaction; what raises is rolled back alone. Raises DatabaseError if the commit fails."""
     try:
         with _measured_commit(), without_savepoints(connection()) as watch:
-            return [_outcome_without_savepoint(each, watch) for each in work]
+            outcomes = [_outcome_without_savepoint(each, watch) for each in work]
+            watch.write_deferred()
+            return outcomes
     except SavepointNeeded:
         with _measured_commit():
             return [_outcome_with_savepoint(each) for each in work]
@@ -200,32 +161,33 @@ def _measured_commit() -> Iterator[None]:
     process_counters.commit_seconds.observe(monotonic() - began)
 
 
-def _outcome_without_savepoint(work: Callable[[], Any], watch: Watch) -> _Outcome:
+def _outcome_without_savepoint(work: Callable[[], Any], watch: Watch) -> Outcome:
     """Raises SavepointNeeded where something has to be rolled back."""
     mark = watch.mark()
     try:
-        outcome = _Outcome(work(), None)
+        outcome = Outcome(work(), None)
     except Exception as error:
         if watch.may_have_changed_since(mark):
             raise SavepointNeeded from error
-        return _Outcome(None, error)
+        return Outcome(None, error)
     if watch.failure is not None:
         raise SavepointNeeded
     return outcome
 
 
-def _outcome_with_savepoint(work: Callable[[], Any]) -> _Outcome:
+def _outcome_with_savepoint(work: Callable[[], Any]) -> Outcome:
     try:
         with atomic():
-            return _Outcome(work(), None)
+            return Outcome(work(), None)
     except Exception as error:  # noqa: BLE001  it is raised where the call was submitted
-        return _Outcome(None, error)
+        return Outcome(None, error)
 
 
 def _in_own_transaction(work: Callable[[], T]) -> T:
     try:
         with _measured_commit(), without_savepoints(connection()) as watch:
             result = _call_without_savepoints(work, watch)
+            watch.write_deferred()
     except SavepointNeeded:
         with _measured_commit():
             result = work()
@@ -274,7 +236,12 @@ _receiving = _Running()
 
 
 @cache
-def _threads(purpose: str, count: int) -> ThreadPoolExecutor:
+def _threads(purpose: str, count: int) -> LoopThreads:
+    return LoopThreads(f"windlass-{purpose}", count)
+
+
+@cache
+def _check_threads(purpose: str, count: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(count, thread_name_prefix=f"windlass-{purpose}")
 
 

@@ -80,6 +80,7 @@ INSTALLED_APPS = [
     "windlass.accounts",
     "windlass.files",
     "windlass.jobs",
+    "windlass.knowledge",
     "windlass.web",
     "windlass.web.ninja_files.NinjaFiles",
 ]

@@ -34,7 +34,15 @@ from windlass.http.uploads.form_events import FormEvents  # noqa: E402
 from windlass.kernel.problem_types import QuotaExceeded  # noqa: E402
 from windlass.protocols.form_parser import PartBegan  # noqa: E402
 from windlass.protocols.intents import Head  # noqa: E402
-from windlass.receiving.body import ByteSource, RequestBody  # noqa: E402
+from windlass.receiving.body import (  # noqa: E402
+    BodySocket,
+    BytesInMemory,
+    ByteSource,
+    InitialBody,
+    RequestBody,
+    SocketOffer,
+    read_initial_body,
+)
 from windlass.receiving.digest import RunningDigest  # noqa: E402
 from windlass.receiving.direct_receive import BUFFER_SIZE, SocketMove  # noqa: E402
 from windlass.receiving.transfer import Reserve, Transfer, TransferEnd  # noqa: E402
@@ -61,7 +69,8 @@ class Stored:
 class Application:
     """Stores bodies in memory. ``/direct`` lets threads read the socket, ``/loop`` does not; a form's files one by one.
 
-    ``/reserve-…``: quota for a megabyte is reserved at a time, and for no more than ``QUOTA`` bytes.
+    ``/begin-…``: the first bytes are read as every kind of upload does. ``/reserve-…``: quota for a megabyte is
+    reserved at a time, and for no more than ``QUOTA`` bytes.
     """
 
     def __init__(self) -> None:
@@ -72,26 +81,20 @@ class Application:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             return
-        take = socket_of(scope) if scope["path"].endswith("direct") else None
-
-        def counting_take() -> Any:
-            taken = take() if take is not None else None
-            self.taken += taken is not None
-            return taken
-
-        body = RequestBody(receive, take_socket=counting_take)
+        offer = socket_of(scope) if scope["path"].endswith("direct") else None
+        body = RequestBody(receive, socket=offer and CountingOffer(self, offer))
         headers = {name.decode(): value.decode() for name, value in scope["headers"]}
         if headers.get("content-type", "").startswith("multipart/"):
             events = FormEvents(Head("POST", scope["path"], headers), body, 1 << 40)
             while (event := await events.next()) is not None:
                 if isinstance(event, PartBegan):
-                    await self._store(events, None)
+                    await self._store(events, None, "begin" in scope["path"])
             await self._reply(send, b"ok")
             return
-        stored = await self._store(body, reserve if "reserve" in scope["path"] else None)
+        stored = await self._store(body, reserve if "reserve" in scope["path"] else None, "begin" in scope["path"])
         await self._reply(send, str(len(stored.data)).encode())
 
-    async def _store(self, source: ByteSource, reserve: Reserve | None) -> Stored:
+    async def _store(self, source: ByteSource, reserve: Reserve | None, begins: bool) -> Stored:
         content = bytearray()
 
         def write(offset: int, buffers: Sequence[Any]) -> None:
@@ -109,7 +112,12 @@ class Application:
             reserve=reserve,
         )
         try:
-            end: TransferEnd | None = await transfer.run([])
+            initial = await read_initial_body(source) if begins else InitialBody()
+            if initial.ended:
+                transfer.source = BytesInMemory(b"")
+            end: TransferEnd | None = await transfer.run(initial.buffers)
+            if initial.gone:
+                end = TransferEnd.CLIENT_GONE
         except QuotaExceeded:
             end = None
         assert transfer.digest is not None
@@ -133,6 +141,20 @@ class Application:
         with self.arrived:
             assert self.arrived.wait_for(lambda: len(self.stored) >= count, 20)
             return self.stored[-count:]
+
+
+@dataclass
+class CountingOffer:
+    application: Application
+    offer: SocketOffer
+
+    def take_socket(self) -> BodySocket | None:
+        taken = self.offer.take_socket()
+        self.application.taken += taken is not None
+        return taken
+
+    def leaves_in_socket(self, size: int) -> bool:
+        return self.offer.leaves_in_socket(size)
 
 
 @dataclass
@@ -220,7 +242,7 @@ relaxed = settings(
 @relaxed
 def test_both_ways_store_the_same_bytes(server: Server, kind: str, bodies: Any, ahead: bool) -> None:
     """Requests follow each other on one connection. ``ahead``: all are sent before the first reply is read."""
-    for path in ("/direct", "/loop"):
+    for path in ("/direct", "/begin-direct", "/loop"):
         with server.connect(kind) as client:
             replies = []
             for seed, (size, edges, pause) in enumerate(bodies):
@@ -245,7 +267,7 @@ def test_what_arrived_before_a_cut_is_stored_by_both_ways(
 ) -> None:
     data = content(1, size)
     sent = data[: int(size * share)]
-    for path in ("/direct", "/loop"):
+    for path in ("/direct", "/begin-direct", "/loop"):
         count = len(server.application.stored)
         with server.connect(kind) as client:
             client.sendall(head(path, size) + sent[: len(sent) // 2])
@@ -276,7 +298,7 @@ def test_both_ways_find_the_same_files_in_a_form(
 ) -> None:
     parts = [start + content(seed, size) + end for seed, (size, start, end) in enumerate(files)]
     data = form(parts)
-    for path in ("/direct", "/loop"):
+    for path in ("/direct", "/begin-direct", "/loop"):
         with server.connect("tcp") as client:
             whole = head(path, len(data), f"multipart/form-data; boundary={BOUNDARY.decode()}") + data
             send_in_pieces(client, whole + (head(path, 3) + b"xyz" if ahead else b""), cuts, pause)
@@ -324,9 +346,9 @@ def test_a_body_beyond_the_limit_is_cut_at_it(server: Server, path: str) -> None
 
 def test_threads_read_the_socket_only_where_it_is_asked_for(server: Server) -> None:
     taken = server.application.taken
-    for path, expected in (("/loop", 0), ("/direct", 1)):
+    for path, expected in (("/loop", 0), ("/direct", 1), ("/begin-direct", 2)):
         with server.connect("tcp") as client:
-            client.sendall(head(path, 2_000_000) + content(3, 2_000_000))
+            client.sendall(head(path, 4_000_000) + content(3, 4_000_000))
             reply_of(client)
         assert server.application.taken - taken == expected
 

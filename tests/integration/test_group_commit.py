@@ -70,9 +70,8 @@ async def occupied_committer() -> AsyncIterator[None]:
 
 def record_the_same_row_twice() -> None:
     record_event()
-    first = Event.objects.order_by("-id").values_list("id", flat=True).first()
-    Event.objects.create(id=first or 1, type=EventType.FILE_READY, owner="somebody")
-    Event.objects.create(id=first or 1, type=EventType.FILE_READY, owner="somebody", at=None)
+    Event.objects.create(id=10**9, type=EventType.FILE_READY, owner="somebody")
+    Event.objects.create(id=10**9, type=EventType.FILE_READY, owner="somebody", at=None)
 
 
 def test_waiting_work_is_committed_together_and_reported_afterwards(database: Path) -> None:

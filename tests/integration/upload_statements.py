@@ -76,7 +76,7 @@ async def upload(client: httpx.AsyncClient, found: dict[str, list[str]], prefix:
         raw = await client.put(f"/files/{uuid.uuid4()}.txt", content=CONTENT)
     assert raw.status_code == 201, raw.text
     with recorded(found, f"{prefix}refused"):
-        refused = await patch(client, created.headers["location"].replace("0", "1"), 0, CONTENT)
+        refused = await patch(client, f"/uploads/{uuid.uuid4()}", 0, CONTENT)
     assert refused.status_code == 404, refused.text
 
 

@@ -9,12 +9,21 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from windlass.client import api_calls, events
-from windlass.client.api_calls import FileFilters
+from windlass.client.api_calls import FileFilters, SearchFilters
 from windlass.client.credentials import Token
 from windlass.client.download import Download
 from windlass.client.effects import Emit, Flow, Response, call, together
 from windlass.client.errors import ChecksumMismatch, WindlassError
-from windlass.client.models import File, SignedUrl, Status, UploadOutcome, file_of, signed_url_of
+from windlass.client.models import (
+    File,
+    SearchResult,
+    SignedUrl,
+    Status,
+    UploadOutcome,
+    file_of,
+    search_result_of,
+    signed_url_of,
+)
 from windlass.client.resume_state import state_directory
 from windlass.client.retries import RetryBudget, send_with_retries
 from windlass.client.send_source import SourceSender
@@ -104,6 +113,11 @@ class Calls:
             for file in page.results:
                 yield Emit(file)
             url = page.next
+
+    def search(self, query: str, **filters: Unpack[SearchFilters]) -> Flow[SearchResult]:
+        """The files whose texts, names or facts match best. ``windlass.client.SearchFilters`` documents the filters."""
+        response = yield from self._send("POST", self.server.url("search"), api_calls.search_body(query, filters))
+        return api_calls.parse(search_result_of, response)
 
     def events(
         self, file_id: str | None = None, *, upload_id: str | None = None, since: int | None = None

@@ -11,14 +11,17 @@ has to hold too. A change maps names to new values, or to ``Plus``. Use the ORM 
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from datetime import UTC, datetime
+from functools import lru_cache, partial
+from types import NoneType
 from typing import Any, TypeVar
 
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import AutoField, BooleanField, CharField, Field, IntegerField, Model, TextField
+from django.db.models import AutoField, Field, Model
 from django.db.models.expressions import Col
 
 from windlass.database.connection import connection
@@ -50,7 +53,7 @@ class NotNull:
 
 @dataclass(frozen=True, slots=True)
 class OneOf:
-    """A condition: the column has one of these values, of which there is at least one."""
+    """A condition: the column has one of these values."""
 
     values: Sequence[Any]
 
@@ -186,23 +189,26 @@ Convert = Callable[[Any, Any, Any], Any]
 
 @dataclass(frozen=True, slots=True)
 class _Column:
-    """``unchanged``: the types of values that the database takes as they are. ``is_plain``: what is saved is the value
-    of the row's attribute, whatever the time."""
+    """``is_plain``: what is saved is the value of the row's attribute, whatever the time. ``adapters``: by the type of
+    a value, what makes of it what the field would; None: it stays as it is."""
 
     field: Field[Any, Any]
     quoted: str
     expression: Col
     converters: tuple[Convert, ...]
-    unchanged: frozenset[type]
     is_plain: bool
+    adapters: Mapping[type, Callable[[Any], Any] | None]
 
     def of(self, database: BaseDatabaseWrapper, row: Model) -> Any:
-        if self.is_plain:
-            return self.adapt(database, row.__dict__[self.field.attname])
-        return self.field.get_db_prep_save(self.field.pre_save(row, add=True), database)
+        value = row.__dict__[self.field.attname] if self.is_plain else self.field.pre_save(row, add=True)
+        return self.adapt(database, value)
 
     def adapt(self, database: BaseDatabaseWrapper, value: Any) -> Any:
-        return value if type(value) in self.unchanged else self.field.get_db_prep_save(value, database)
+        try:
+            adapter = self.adapters[type(value)]
+        except KeyError:
+            return self.field.get_db_prep_save(value, database)
+        return value if adapter is None else adapter(value)
 
     def read(self, database: BaseDatabaseWrapper, value: Any) -> Any:
         for convert in self.converters:
@@ -240,12 +246,9 @@ class _Table:
             elif isinstance(value, Below | Above):
                 terms.append(f"{column.quoted} {'<' if isinstance(value, Below) else '>'} %s")
                 adapted.append(column.adapt(database, value.value))
-            elif isinstance(value, OneOf) or (isinstance(value, NoneOf) and value.values):
-                negation = "" if isinstance(value, OneOf) else "NOT "
-                terms.append(f"{column.quoted} {negation}IN ({', '.join(['%s'] * len(value.values))})")
+            elif isinstance(value, OneOf | NoneOf):
+                terms.append(_listed(column, len(value.values), negated=isinstance(value, NoneOf)))
                 adapted += [column.adapt(database, each) for each in value.values]
-            elif isinstance(value, NoneOf):
-                continue
             else:
                 terms.append(f"{column.quoted} = %s")
                 adapted.append(column.adapt(database, value))
@@ -278,6 +281,12 @@ class _Table:
         return self.model.from_db(database.alias, self.attributes, values)
 
 
+def _listed(column: _Column, count: int, *, negated: bool) -> str:
+    if not count:
+        return "1 = 1" if negated else "1 = 0"
+    return f"{column.quoted} {'NOT ' if negated else ''}IN ({', '.join(['%s'] * count)})"
+
+
 @lru_cache(maxsize=64)
 def _table(model: type[Model], alias: str) -> _Table:
     database = connections[alias]
@@ -305,20 +314,32 @@ def _table(model: type[Model], alias: str) -> _Table:
 def _column(database: BaseDatabaseWrapper, model: type[Model], field: Field[Any, Any]) -> _Column:
     expression = field.get_col(model._meta.db_table)
     converters = (*database.ops.get_db_converters(expression), *expression.get_db_converters(database))
-    is_plain = type(field).pre_save is Field.pre_save and isinstance(field, _TEXTS + _NUMBERS)
-    unchanged = _unchanged_types(database, field)
-    return _Column(field, database.ops.quote_name(str(field.column)), expression, converters, unchanged, is_plain)
+    is_plain = type(field).pre_save is Field.pre_save
+    quoted = database.ops.quote_name(str(field.column))
+    return _Column(field, quoted, expression, converters, is_plain, _adapters(database, field))
 
 
-_TEXTS: tuple[type, ...] = (CharField, TextField)
-_NUMBERS: tuple[type, ...] = (IntegerField, BooleanField)
+def _adapters(database: BaseDatabaseWrapper, field: Field[Any, Any]) -> Mapping[type, Callable[[Any], Any] | None]:
+    """What Django's own fields make of values of their types, in one step instead of five. The field itself adapts
+    whatever is not listed."""
+    kind = field.get_internal_type()
+    on_sqlite = database.vendor == "sqlite"
+    if not type(field).get_prep_value.__module__.startswith("django."):
+        return {}
+    if kind in ("CharField", "TextField"):
+        return {str: None, NoneType: None}
+    if kind == "UUIDField":
+        return {uuid.UUID: (lambda value: value.hex) if on_sqlite else None, NoneType: None}
+    if not on_sqlite:  # the driver gets numbers and times with the type of the column
+        return {}
+    if kind.endswith("IntegerField"):
+        return {int: None, NoneType: None}
+    if kind == "BooleanField":
+        return {bool: None, NoneType: None}
+    if kind == "DateTimeField" and database.timezone is UTC:
+        return {datetime: partial(_utc_text, field, database), NoneType: None}
+    return {}
 
 
-def _unchanged_types(database: BaseDatabaseWrapper, field: Field[Any, Any]) -> frozenset[type]:
-    """Only where the field itself would return the value as it is: PostgreSQL's driver, for one, gets whole numbers
-    with the type of the column."""
-    if isinstance(field, _TEXTS):
-        return frozenset({str, type(None)})
-    if isinstance(field, _NUMBERS) and database.vendor == "sqlite":
-        return frozenset({bool if isinstance(field, BooleanField) else int, type(None)})
-    return frozenset()
+def _utc_text(field: Field[Any, Any], database: BaseDatabaseWrapper, value: datetime) -> Any:
+    return str(value.replace(tzinfo=None)) if value.tzinfo is UTC else field.get_db_prep_save(value, database)

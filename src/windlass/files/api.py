@@ -13,6 +13,8 @@ from windlass.files.assets import (
     has_owed_step,
     has_type,
     load_file,
+    mark_step_owed,
+    owed_file_count,
     owed_step_counts,
     owed_steps,
     resume_failed_stage,
@@ -41,6 +43,7 @@ from windlass.files.blobs import (
     store_of_file,
     stores_in_service,
     stores_in_use,
+    text_of_file,
 )
 from windlass.files.chunks import (
     ChunkClaim,
@@ -177,6 +180,7 @@ from windlass.files.restored_records import (
 from windlass.files.retention import restorable_until
 from windlass.files.states import UNFINISHED_UPLOADS, FileStatus, StepState, UploadStatus
 from windlass.files.store_breaker import store_breaker_names
+from windlass.files.text_index import NO_TEXT, PreparedText, TextIndex, text_index, use_text_index
 from windlass.files.trash import get_file_or_trashed, put_into_trash, restore_from_trash, trash_totals, trashed_files
 from windlass.files.uploads import (
     NewUpload,
@@ -189,7 +193,6 @@ from windlass.files.uploads import (
     load_upload,
     mark_upload_ended,
     require_living,
-    require_visible,
 )
 from windlass.files.usage import largest_owners, unfinished_uploads
 
@@ -198,6 +201,7 @@ __all__ = [
     "FACT_COLUMNS",
     "KEY_CLAIMS",
     "KINDS",
+    "NO_TEXT",
     "UNFINISHED_UPLOADS",
     "UPLOAD_LEASES",
     "Answer",
@@ -225,6 +229,7 @@ __all__ = [
     "MoveSelection",
     "NamedObject",
     "NewUpload",
+    "PreparedText",
     "ProcessingRecord",
     "Profile",
     "QuotaTotals",
@@ -234,6 +239,7 @@ __all__ = [
     "StepRun",
     "StepState",
     "StoredObject",
+    "TextIndex",
     "UploadCompleted",
     "UploadSession",
     "UploadStatus",
@@ -315,6 +321,7 @@ __all__ = [
     "living_partial_uploads",
     "load_file",
     "load_upload",
+    "mark_step_owed",
     "mark_upload_ended",
     "merge_duplicates",
     "move_totals",
@@ -322,6 +329,7 @@ __all__ = [
     "objects_to_move",
     "oldest_verification",
     "open_blob",
+    "owed_file_count",
     "owed_step_counts",
     "owed_steps",
     "owner_rows",
@@ -354,7 +362,6 @@ __all__ = [
     "require_intact",
     "require_living",
     "require_unprotected",
-    "require_visible",
     "reserve_for_lease",
     "restorable_until",
     "restore_from_trash",
@@ -373,11 +380,14 @@ __all__ = [
     "stores_in_service",
     "stores_in_use",
     "take_lease",
+    "text_index",
+    "text_of_file",
     "trash_totals",
     "trashed_files",
     "unfinished_concatenations",
     "unfinished_uploads",
     "uploads_by_id",
     "use_file_actions",
+    "use_text_index",
     "visible_files",
 ]

@@ -12,10 +12,12 @@ from typing import Any
 from django.db.models import F, Q, QuerySet
 
 from windlass.database import rows
+from windlass.database.ownership import rows_owned_by
 from windlass.files import quota
 from windlass.files.models import IdempotencyKey, UploadChunk, UploadSession
 from windlass.files.states import UNFINISHED_UPLOADS, UploadStatus
 from windlass.kernel.clock import now
+from windlass.kernel.owners import EVERY_OWNER, Owners
 from windlass.kernel.problem_types import UploadGone
 
 
@@ -119,12 +121,16 @@ def take_lease(upload_id: uuid.UUID, holder: str, seconds: float) -> Lease | Non
     return None
 
 
-def lease_upload(upload_id: uuid.UUID, holder: str, seconds: float) -> UploadSession | None:
-    """Take the lease by one statement, and return the session; None if it is leased, has ended or does not exist."""
+def lease_upload(
+    upload_id: uuid.UUID, holder: str, seconds: float, owners: Owners = EVERY_OWNER
+) -> UploadSession | None:
+    """Take the lease by one statement, and return the session; None if it is leased, has ended, does not exist, or is
+    not of one of these owners."""
     moment = now()
+    takes_bytes = {"id": upload_id, "status": UploadStatus.ACTIVE, "expires_at": rows.Above(moment)}
     return rows.update_one(
         UploadSession,
-        {"id": upload_id, "status": UploadStatus.ACTIVE, "expires_at": rows.Above(moment)},
+        {**takes_bytes, **rows_owned_by(owners)},
         UPLOAD_LEASES.taking(holder, moment + timedelta(seconds=seconds)),
         either=UPLOAD_LEASES.free(moment),
     )
@@ -155,7 +161,7 @@ def reserve_for_lease(lease: Lease, size: int) -> None:
 
     Call it in a transaction. Raises LeaseLost, QuotaExceeded.
     """
-    quota.reserve(update_leased(lease, {"updated_at": now()}), size, may_decrease=False)
+    quota.reserve(update_leased_session(lease, {"updated_at": now()}), size, may_decrease=False)
 
 
 def commit_offset(
@@ -178,16 +184,26 @@ def commit_offset(
         values["size"] = size
     if release:
         values |= UPLOAD_LEASES.released()
-    session = update_leased(lease, values)
     if lease.size is None:
-        quota.reserve(session, max(offset, size or 0), may_decrease=release)
+        quota.reserve(update_leased_session(lease, values), max(offset, size or 0), may_decrease=release)
+    else:  # it was reserved on creation
+        update_leased(lease, values)
     return expires_at
 
 
-def update_leased(lease: Lease, values: dict[str, Any]) -> UploadSession:
-    """Update the session if the lease is still valid, and return it as it is now. Raises LeaseLost."""
-    held = {"id": lease.upload_id, "lease_epoch": lease.epoch, "status": rows.OneOf(UNFINISHED_UPLOADS)}
-    session = rows.update_one(UploadSession, held, values)
+def update_leased(lease: Lease, values: dict[str, Any]) -> None:
+    """Update the session if the lease is still valid. Raises LeaseLost."""
+    if not rows.update(UploadSession, _held(lease), values):
+        raise LeaseLost(str(lease.upload_id))
+
+
+def update_leased_session(lease: Lease, values: dict[str, Any]) -> UploadSession:
+    """``update_leased`` that returns the session as it is now. Raises LeaseLost."""
+    session = rows.update_one(UploadSession, _held(lease), values)
     if session is None:
         raise LeaseLost(str(lease.upload_id))
     return session
+
+
+def _held(lease: Lease) -> rows.Conditions:
+    return {"id": lease.upload_id, "lease_epoch": lease.epoch, "status": rows.OneOf(UNFINISHED_UPLOADS)}

@@ -91,6 +91,7 @@ class Profile:
     preview_height: int = 720
     text: bool = True
     ocr: bool = False
+    search: bool = True
     malware_scan: Literal["auto", "required", "optional", "off"] = "auto"
     media_types: tuple[MediaRules, ...] = ()
     show_location: bool = False

@@ -16,7 +16,7 @@ from windlass.database.connection import on_commit
 from windlass.events.api import EventType, Recorder, recording
 from windlass.files import quota, retention
 from windlass.files.idempotency_keys import KeyClaim, record_upload
-from windlass.files.lease_rows import UPLOAD_LEASES, Lease, update_leased
+from windlass.files.lease_rows import UPLOAD_LEASES, Lease, update_leased, update_leased_session
 from windlass.files.models import Blob, FileAsset, UploadSession
 from windlass.files.open_uploads import require_open_upload_allowed
 from windlass.files.profiles import Profile
@@ -92,11 +92,7 @@ def create_upload(new: NewUpload, *, upload_id: uuid.UUID, key: str, state: dict
 
 def get_upload(upload_id: uuid.UUID, principal: Principal) -> UploadSession:
     """Return the caller's session in any status. Raises NotFound, also for a session of another owner."""
-    return require_visible(load_upload(upload_id), upload_id, principal)
-
-
-def require_visible(session: UploadSession | None, upload_id: uuid.UUID, principal: Principal) -> UploadSession:
-    """Return the session with this id if it exists and the caller may use it. Raises NotFound."""
+    session = load_upload(upload_id)
     if session is None or not principal.may_access(session.owner):
         raise NotFound(f"There is no upload {upload_id}.")
     return session
@@ -134,9 +130,13 @@ def complete_upload(
     asset = _new_file(session, size, sha256)
     values: dict[str, Any] = {"status": UploadStatus.COMPLETED, "offset": size, "size": size, "file_id": asset.id}
     values |= {"last_append_offset": last_append_offset, "ended_at": now(), "updated_at": now()}
-    ended = update_leased(lease, values | {"lease_holder": "", "lease_until": None, "address_key": ""})
+    values |= {"lease_holder": "", "lease_until": None, "address_key": ""}
+    if lease.size is None:  # what it has reserved has changed since the session was read
+        session.reserved = update_leased_session(lease, values).reserved
+    else:
+        update_leased(lease, values)
     _insert_file(asset)
-    quota.settle_upload(ended, asset)
+    quota.settle_upload(session, asset)
     _record_completed(recorder, session, asset)
     took = (now() - session.created_at).total_seconds()
     on_commit(partial(process_counters.upload_seconds.observe, took, session.dialect))

@@ -100,7 +100,7 @@ def parse_file_id(text: str) -> uuid.UUID:
 
 def file_record(asset: FileAsset) -> dict[str, Any]:
     """A ``FileRecord``."""
-    found = FileRows(asset, list(asset.renditions.order_by("name")), list(asset.steps.all()))
+    found = FileRows(asset, sorted(asset.renditions.all(), key=lambda each: each.name), list(asset.steps.all()))
     return _record(asset, found.renditions, found.steps_of_run)
 
 

@@ -392,5 +392,8 @@ class _TimedSource:
         self._socket = self._source.take_socket()
         return self._socket
 
+    def leaves_in_socket(self, size: int) -> bool:
+        return self._source.leaves_in_socket(size)
+
 
 _running: set[_PutOperation] = set()

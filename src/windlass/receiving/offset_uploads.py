@@ -179,11 +179,8 @@ def _lease_to_append(intent: Append, caller: Caller, dialect: str) -> files.Uplo
 
     Raises UploadCompleted and the refusals of ``append``, with which the lease that was taken is rolled back.
     """
-    leased = leases.lease_upload(intent.upload_id)
-    if leased is None:
-        session = find_living_session(intent.upload_id, caller)
-    else:
-        session = files.require_visible(leased, intent.upload_id, caller())
+    leased = leases.lease_upload(intent.upload_id, caller().owners)
+    session = leased or find_living_session(intent.upload_id, caller)
     require_dialect(session, dialect)
     if session.parts is not None:
         raise Forbidden("This upload is made of others; nothing can be appended to it.")

@@ -25,8 +25,9 @@ from windlass.resilience.minimum_rate import MinimumRate
 from windlass.resilience.pacing import Pace
 from windlass.storage.contract import Buffer
 
-#: Where hashing may be given up, it is for a client faster than this (bytes a second, measured after the first
-#: UNMEASURED_BYTES): no network up to a gigabit is as fast (docs/decisions/0084-hash-while-receiving.md).
+#: Where hashing may be given up, it is while all clients together are faster than this (bytes a second, measured from
+#: the start of an upload on, after UNMEASURED_BYTES): no network up to a gigabit is as fast
+#: (docs/decisions/0084-hash-while-receiving.md).
 MAX_HASHED_RATE = 160 * 1024 * 1024
 UNMEASURED_BYTES = 16 * 1024 * 1024
 
@@ -48,6 +49,12 @@ class TransferEnd(Enum):
     TIMED_OUT = "the client sent nothing, or almost nothing, for too long"
     STOP_REQUESTED = "another request wants this upload, or the server is stopping"
     OVER_LIMIT = "more bytes came than the upload may have"
+
+
+class _Received:
+    """Bytes that all transfers of this process have received."""
+
+    total = 0
 
 
 @dataclass(eq=False)
@@ -73,7 +80,8 @@ class Transfer:
     waits_for_network: bool = False
 
     def __post_init__(self) -> None:
-        self.written = self._start_offset = self._reserved = self.offset
+        self.written = self._reserved = self.offset
+        self._total_at_start = _Received.total
         self._started_at = monotonic()
         self._batch: list[Buffer] = []
         self._batch_size = 0
@@ -201,6 +209,7 @@ class Transfer:
         finally:
             self._move, self._last_moved, self._last_began_at = None, move.moved, began
             self.offset = self.written = self.offset + move.moved
+            _Received.total += move.moved
             socket.report()
         self._rate.account(0.0, move.moved)
         return move
@@ -277,6 +286,7 @@ class Transfer:
             self._batch.append(accepted)
             self._batch_size += len(accepted)
             self.offset += len(accepted)
+            _Received.total += len(accepted)
         return accepted is buffer
 
     async def _start_write(self) -> None:
@@ -300,7 +310,8 @@ class Transfer:
         return [running for running in (self.digest, self.proof) if running is not None]
 
     def _is_too_fast_to_hash(self) -> bool:
-        moved = self.offset - self._start_offset
+        """By all uploads together: hashing many that share a fast network slows each down as much as a single one."""
+        moved = _Received.total - self._total_at_start
         return moved >= UNMEASURED_BYTES and moved > MAX_HASHED_RATE * (monotonic() - self._started_at)
 
     async def _finish_write(self) -> None:

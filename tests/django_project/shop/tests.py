@@ -267,7 +267,8 @@ class SeveralFiles(ShopTest):
 
     def test_each_file_that_is_refused_has_its_reason_and_the_others_are_shown_again(self):
         mine, others = self.picture(), self.picture(self.bob)
-        rejected = self.picture(status=FileStatus.REJECTED)
+        rejected = self.picture()
+        FileAsset.objects.filter(pk=rejected.pk).update(status=FileStatus.REJECTED)
         form = self.several([mine.id, others.id, rejected.id])
         missing, refused = form.errors["pictures"]
         assert missing == f"There is no file {others.id}. Choose the file again."

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Annotated, Any, TypeVar
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.response import HttpResponseBase
 from ninja import Query, Router, Schema
 from pydantic import Field
 
@@ -38,6 +39,7 @@ from windlass.http.file_records import (
     status_of_rows,
 )
 from windlass.http.json_models import ReplyModel, within
+from windlass.http.rest.compression import compressed
 from windlass.http.rest.credentials import OWNER
 from windlass.http.rest.file_list import FileQuery, list_page
 from windlass.http.rest.keyed_calls import record, takes_idempotency_key
@@ -82,14 +84,13 @@ class Deletion(Schema):
 
 
 @router.get("/files", auth=OWNER, response=FileList, summary="List the caller's files, newest first")
-async def list_files(request: HttpRequest, query: Query[FileQuery]) -> HttpResponse:
+async def list_files(request: HttpRequest, query: Query[FileQuery]) -> HttpResponseBase:
     found, next_query = await in_database(list_page, query, caller(request))
-    return JsonResponse(
-        {
-            "results": [record_of_rows(each) for each in found],
-            "next": urls.path(f"/files/?{next_query}") if next_query else None,
-        }
-    )
+    document = {
+        "results": [record_of_rows(each) for each in found],
+        "next": urls.path(f"/files/?{next_query}") if next_query else None,
+    }
+    return await compressed(request, JsonResponse(document))
 
 
 @router.get("/files/{file_id}", auth=OWNER, response=FileRecord, summary="The record of a file")

@@ -165,7 +165,7 @@ class ReceivingProtocol(HttpToolsProtocol):
         if zero_copy.is_possible(self.transport):
             extensions[zero_copy.MESSAGE] = {}
         if head.length and self._settings.direct_receive == "auto" and direct_receive.is_possible(self.transport):
-            extensions[direct_receive.EXTENSION] = {"take": self.cycle.take_socket}
+            extensions[direct_receive.EXTENSION] = {"offer": self.cycle}
         self._start_asgi_task(self.cycle, self.app)
 
     def unread_body(self) -> int:

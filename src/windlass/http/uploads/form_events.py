@@ -53,6 +53,10 @@ class FormEvents:
         socket = self._body.take_socket()
         return None if socket is None else _PartSocket(socket, self)
 
+    def leaves_in_socket(self, size: int) -> bool:
+        """See ``ByteSource``; not while events wait here, which may be the end of the part."""
+        return not self._pending and self._part_is_open and self._body.leaves_in_socket(size)
+
     def parse(self, received: memoryview) -> list[Buffer]:
         """The open part's bytes in what was received; the events from its end on are kept. Raises BadRequest,
         FileTooLarge beyond ``limit``."""
