@@ -100,6 +100,19 @@ def test_lists_and_records_answer_the_same_both_ways(
         assert direct == through_django
 
 
+def test_a_compressed_list_has_the_same_headers_both_ways(
+    application: Any, user: User, both_ways: Callable[..., tuple[Any, Any]]
+) -> None:
+    caller = user(app=application)
+    for _ in range(5):
+        make_whole_file(caller.owner)
+    direct, through_django = both_ways(caller, "GET", "/files/", **{"Accept-Encoding": "gzip"})
+    names = [[name.lower() for name, _ in headers] for _, headers, _ in (direct, through_django)]
+    assert names[0] == names[1]
+    assert b"content-encoding" in names[0]
+    assert names[0].count(b"content-length") == 1
+
+
 @pytest.mark.parametrize("headers", [{"Cookie": "sessionid=none"}, {"Content-Length": "2"}])
 def test_calls_that_middleware_acts_on_go_through_django(
     application: Any, user: User, monkeypatch: pytest.MonkeyPatch, headers: dict[str, str]

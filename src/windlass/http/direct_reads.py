@@ -47,5 +47,6 @@ async def answer(scope: Scope, match: ResolverMatch, send: Send) -> None:
 
 def _headers(response: HttpResponse) -> Headers:
     own = [(name.encode("ascii"), value.encode("latin-1")) for name, value in response.items()]
-    length = (b"Content-Length", str(len(response.content)).encode())
-    return [*own, *_FRAMES, length, *_ORIGINS]
+    has_length = response.has_header("Content-Length")
+    length = [] if has_length else [(b"Content-Length", str(len(response.content)).encode())]
+    return [*own, *_FRAMES, *length, *_ORIGINS]
