@@ -60,6 +60,7 @@ CHUNK_FORM: dict[str, Any] = {
 ROWS: dict[str, Row] = {
     "GET /": PUBLIC,
     "GET /f/{}": PUBLIC,  # the page's script asks the API as the visitor
+    "GET /f/{}/": PUBLIC,
     "GET /first-run/": PUBLIC,
     "GET /operations/": PUBLIC,  # answers with the sign-in page, or 404; test_sign_in_pages.py
     "GET /sign-in/": PUBLIC,
@@ -258,6 +259,7 @@ class Visitor:
         location = create_upload(nobody, f"/files/?grant={new_grant(owner.owner)}")
         self.upload, self._used = location.removeprefix("/uploads/").split("?")
         self._signature = sign_path(f"/files/{self.file.id}/download/", 600)[0].partition("?")[2]
+        self._rendition_signature = sign_path(f"/files/{self.file.id}/renditions/1/", 600)[0].partition("?")[2]
         self._app, self._owner, self._staff = app, owner, staff
 
     def __call__(self, kind: str, method: str, path: str) -> int:
@@ -289,7 +291,7 @@ class Visitor:
             case "expired jwt":
                 headers = self._jwt(exp=int(time.time()) - 3600)
             case "signed":
-                query = f"?{self._signature}"
+                query = f"?{self._rendition_signature if '/renditions/' in path else self._signature}"
             case "metrics":
                 headers = {"Authorization": "Bearer a-token-for-metrics-alone"}
         headers |= {"Accept": "application/json"}

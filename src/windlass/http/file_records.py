@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import Prefetch, QuerySet
 from pydantic import Field
 
 from windlass import conf
@@ -101,14 +101,24 @@ def parse_file_id(text: str) -> uuid.UUID:
 
 
 def with_parts(files: QuerySet[FileAsset]) -> QuerySet[FileAsset]:
-    """The same files with what their records need, in two queries for all of them."""
-    return files.prefetch_related("renditions", "steps")
+    """The same files with what their records need, in two queries for all of them.
+
+    Without the pictures of pages: a list would be several times as long, and no reader of one shows them.
+    """
+    without_pages = Rendition.objects.exclude(kind="page")
+    return files.prefetch_related(Prefetch("renditions", queryset=without_pages), "steps")
 
 
 def file_record(asset: FileAsset) -> dict[str, Any]:
     """A ``FileRecord``."""
-    renditions = sorted(asset.renditions.all(), key=lambda rendition: rendition.name)
+    renditions = sorted(asset.renditions.all(), key=lambda rendition: _name_and_number(rendition.name))
     return _record(asset, renditions, _steps_of_run(asset))
+
+
+def _name_and_number(name: str) -> tuple[str, int]:
+    """What renditions are sorted by: page-2 comes before page-10."""
+    base, _, number = name.rpartition("-")
+    return (base, int(number)) if number.isascii() and number.isdigit() else (name, 0)
 
 
 def trashed_record(asset: FileAsset) -> dict[str, Any]:
