@@ -60,7 +60,6 @@ CHUNK_FORM: dict[str, Any] = {
 ROWS: dict[str, Row] = {
     "GET /": PUBLIC,
     "GET /f/{}": PUBLIC,  # the page's script asks the API as the visitor
-    "GET /f/{}/": PUBLIC,
     "GET /first-run/": PUBLIC,
     "GET /operations/": PUBLIC,  # answers with the sign-in page, or 404; test_sign_in_pages.py
     "GET /sign-in/": PUBLIC,

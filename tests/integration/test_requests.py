@@ -17,7 +17,7 @@ from tests.integration.test_access import ROWS
 pytest_plugins = ["tests.integration.record_plane"]
 
 #: Pages for browsers, made by Django. They have no declared query.
-SHELLS = {"GET /", "GET /f/{}", "GET /f/{}/", "GET /first-run/", "GET /operations/", "GET /sign-in/"}
+SHELLS = {"GET /", "GET /f/{}", "GET /first-run/", "GET /operations/", "GET /sign-in/"}
 PAGES = SHELLS | {"GET /api/docs", "GET /api/openapi.json"}
 #: test_websockets.py has these.
 WEBSOCKETS = {row for row in ROWS if row.startswith("WS ")}

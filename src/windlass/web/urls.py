@@ -11,7 +11,6 @@ from windlass.web.views import file_page, page
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", page, name="windlass-page"),
     path("f/<str:file_id>", file_page, name="windlass-file"),
-    path("f/<str:file_id>/", file_page),
     path("sign-in/", sign_in, name="windlass-sign-in"),
     path("operations/", operations, name="windlass-operations"),
 ]
