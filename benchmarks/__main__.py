@@ -32,7 +32,7 @@ def main() -> int:
             return 1
         source = _source(scratch, scale)
         chosen = [workload(scale, source) for workload in workloads.ALL if workload.key in arguments.workloads]
-        _measure(result, chosen, available, scratch)
+        _measure(result, chosen, available, scratch, arguments.paired)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     name = f"{result.date}-{arguments.label or ('quick' if arguments.quick else 'all')}"
@@ -45,6 +45,11 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure Windlass beside its peers.")
     parser.add_argument("--quick", action="store_true", help="a small run that shows whether everything works")
+    parser.add_argument(
+        "--paired",
+        action="store_true",
+        help="the first peer directly before each other one, and their ratios",
+    )
     parser.add_argument("--rounds", type=int, help=f"how often each load is repeated ({FULL.rounds}; quick: 1)")
     parser.add_argument("--peers", type=_choice([peer.key for peer in peers.ALL]), help="comma-separated; all")
     parser.add_argument("--workloads", type=_choice([each.key for each in workloads.ALL]), help="comma-separated; all")
@@ -94,20 +99,55 @@ def _source(scratch: Path, scale: Scale) -> Source:
     return Source(path, scale.large)
 
 
-def _measure(result: Report, chosen: list[Workload], available: list[Peer], scratch: Path) -> None:
-    """Alternate the peers within each round, so that changes of the machine's load affect all of them."""
+def _measure(result: Report, chosen: list[Workload], available: list[Peer], scratch: Path, paired: bool) -> None:
     for workload in chosen:
         suitable = [peer for peer in available if peer.setup in workload.setups]
-        pairs = [(peer, Row(peer.name, dialect)) for peer in suitable for dialect in workload.dialects(peer)]
-        if not pairs:
+        if paired:
+            rows = _measure_in_pairs(result, workload, suitable, scratch)
+        else:
+            rows = _measure_in_turn(result, workload, suitable, scratch)
+        if not rows:
             continue
-        for _ in range(result.rounds):
-            for number, (peer, row) in enumerate(pairs):
-                if not row.problem:
-                    pairs[number] = peer, _sample(result, workload, peer, row, scratch)
-        rows = [row for _, row in pairs]
         about = (workload.key, workload.title, workload.describe(), workload.columns, workload.more_is_better)
         result.tables.append(Table(*about, rows))
+
+
+def _measure_in_turn(result: Report, workload: Workload, suitable: list[Peer], scratch: Path) -> list[Row]:
+    """Alternate the peers within each round, so that changes of the machine's load affect all of them."""
+    pairs = [(peer, Row(peer.name, dialect)) for peer in suitable for dialect in workload.dialects(peer)]
+    for _ in range(result.rounds):
+        for number, (peer, row) in enumerate(pairs):
+            if not row.problem:
+                pairs[number] = peer, _sample(result, workload, peer, row, scratch)
+    return [row for _, row in pairs]
+
+
+def _measure_in_pairs(result: Report, workload: Workload, suitable: list[Peer], scratch: Path) -> list[Row]:
+    """Measure the first of the peers before each of the others, in the usual dialect of each: a machine that becomes
+    slower in between affects a pair least. Each row has the ratio of every pair."""
+    if not suitable:
+        return []
+    ours, *others = suitable
+    first = Row(ours.name, workload.dialects(ours)[0])
+    rows = {peer.name: Row(peer.name, dialects[0]) for peer in others if (dialects := workload.dialects(peer))}
+    for _ in range(result.rounds):
+        for peer in others:
+            row = rows.get(peer.name)
+            if row is None or row.problem or first.problem:
+                continue
+            first = _sample(result, workload, ours, first, scratch)
+            rows[peer.name] = row = _sample(result, workload, peer, row, scratch)
+            if not first.problem and not row.problem:
+                _add_ratio(result, workload, first, row)
+    return [first, *rows.values()]
+
+
+def _add_ratio(result: Report, workload: Workload, ours: Row, theirs: Row) -> None:
+    """Record how many times as much of the first column the first peer of the pair has just had."""
+    key = workload.columns[0].key
+    ratio = ours.samples[-1][key] / theirs.samples[-1][key]
+    result.ratios.setdefault(f"{workload.title}: {ours.label} / {theirs.label}", []).append(ratio)
+    print(f"{workload.key:9} {theirs.label:38} {ratio:9.2f} times: {ours.label} before it", flush=True)
 
 
 def _sample(result: Report, workload: Workload, peer: Peer, row: Row, scratch: Path) -> Row:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
 from benchmarks.http1 import Body, Connection, Reply, UnexpectedReplyError
@@ -16,7 +16,7 @@ TUS = {"Tus-Resumable": "1.0.0"}
 OFFSET_TYPE = "application/offset+octet-stream"
 JSON = {"Content-Type": "application/json"}
 CHUNKS = "/api/v1/upload/"
-CHUNK = 16 * 1024 * 1024
+CHUNK = PIECE = 16 * 1024 * 1024
 
 
 def tus(connection: Connection, base: str, body: Body, name: str) -> tuple[str, Reply]:
@@ -31,6 +31,25 @@ def tus_in_one(connection: Connection, base: str, body: Body, name: str) -> tupl
     """The extension creation-with-upload: one POST with all bytes."""
     reply = connection.request("POST", base, {**_creation(body, name), "Content-Type": OFFSET_TYPE}, body).expect(201)
     return urlsplit(reply.headers["location"]).path, _require_complete(reply, body)
+
+
+def tus_in_pieces(connection: Connection, base: str, body: Body, name: str) -> tuple[str, Reply]:
+    """Like tus clients for a server that cannot take a large body: PATCHes of 16 MiB, one after the other."""
+    reply = connection.request("POST", base, _creation(body, name), Body()).expect(201)
+    path = urlsplit(reply.headers["location"]).path
+    for start, piece in _pieces(body):
+        head = {**TUS, "Upload-Offset": str(start), "Content-Type": OFFSET_TYPE}
+        reply = connection.request("PATCH", path, head, piece).expect(204)
+    return path, _require_complete(reply, body)
+
+
+def _pieces(body: Body) -> Iterator[tuple[int, Body]]:
+    """The pieces of a file, with their offsets; bytes in memory are one piece."""
+    if body.path is None:
+        yield 0, body
+        return
+    for start in range(0, body.size, PIECE):
+        yield start, Body(path=body.path, offset=body.offset + start, count=min(PIECE, body.size - start))
 
 
 def raw(connection: Connection, base: str, body: Body, name: str) -> tuple[str, Reply]:

@@ -49,6 +49,8 @@ class Report:
     skipped: dict[str, str]
     startup_seconds: dict[str, list[float]] = field(default_factory=dict)
     tables: list[Table] = field(default_factory=list)
+    #: Of each pair that was measured one after the other: the first one's figure divided by the other's.
+    ratios: dict[str, list[float]] = field(default_factory=dict)
 
 
 def write(report: Report, directory: Path, name: str) -> list[Path]:
@@ -73,6 +75,9 @@ def markdown(report: Report, plot: str) -> str:
     for table in report.tables:
         lines += [f"## {table.title}", "", f"{table.description[0].upper()}{table.description[1:]}.", ""]
         lines += [*_table(table), ""]
+    if report.ratios:
+        lines += ["## In pairs", "", "Each measured directly before the other.", "", "| | times as much |", "|---|--:|"]
+        lines += [f"| {pair} | {_cell(ratios, 2)} |" for pair, ratios in report.ratios.items()] + [""]
     lines += ["## From start to the first answer", "", "| | s |", "|---|--:|"]
     lines += [f"| {peer} | {_cell(seconds, 2)} |" for peer, seconds in report.startup_seconds.items()]
     return "\n".join(lines) + "\n"

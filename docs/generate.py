@@ -1,4 +1,4 @@
-"""Writes the parts of docs/reference that are made of the code: ``make docs``.
+"""Writes the parts of docs/reference that are made of the code, and the README's figures: ``make docs``.
 
 A page is written by hand; what stands in it between ``<!-- generated: NAME -->`` and ``<!-- end -->`` is replaced.
 ``python -m docs.generate --check`` changes nothing and fails where a page is not as the code has it.
@@ -20,7 +20,10 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from benchmarks import beside_peers
+
 REFERENCE = Path(__file__).parent / "reference"
+README = Path(__file__).parent.parent / "README.md"
 _PART = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _TYPES = {bool: "true or false", int: "whole number", float: "number", str: "text", Path: "path"}
 
@@ -28,7 +31,7 @@ _TYPES = {bool: "true or false", int: "whole number", float: "number", str: "tex
 def main() -> int:
     check = "--check" in sys.argv[1:]
     wrong = 0
-    for page in sorted(REFERENCE.glob("*.md")):
+    for page in [*sorted(REFERENCE.glob("*.md")), README]:
         old = page.read_text()
         new = fill(old)
         if new == old:
@@ -220,6 +223,7 @@ def calls() -> str:
 
 
 PARTS: Mapping[str, Callable[[], str]] = {
+    "beside-peers": beside_peers.markdown,
     "settings": settings,
     "problems": problems,
     "events": events,

@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -23,6 +24,8 @@ TESTS = Path(__file__).parent
 GROUP_SECONDS = 1800
 #: One group more than there are cores: most groups wait for servers, clients and time-outs half of the time.
 EXTRA_GROUPS = 1
+#: Groups that start Chromium, which run at the same time: each keeps about a core busy, with the server that it opens.
+BROWSER_GROUPS = max(1, (os.cpu_count() or 1) // 2)
 #: Files that run by themselves at the end: they send at a steady rate and measure what the server holds meanwhile.
 ALONE = ("test_memory.py",)
 #: pytest's exit codes of a run without failures; 5: the group has no tests.
@@ -70,9 +73,14 @@ class Group:
     options: Sequence[str] = ()
 
     @property
+    def starts_browsers(self) -> bool:
+        return self.paths[0].parent == BROWSER
+
+    @property
     def name(self) -> str:
         first = self.paths[0].relative_to(TESTS.parent)
-        files = first.as_posix() if len(self.paths) == 1 else f"{first.parent.as_posix()}/test_*.py"
+        more = len(self.paths) - 1
+        files = first.as_posix() if not more else f"{first.as_posix()} and {more} more"
         return " ".join([files, *self.options])
 
     def run(self, *more: str) -> GroupResult:
@@ -93,12 +101,12 @@ class Group:
         return self.run("--last-failed", "--last-failed-no-failures=none")
 
 
+BROWSER = TESTS / "browser"
 LOCAL_STORE = TESTS / "contract" / "test_local_store.py"
 PROCESSING = TESTS / "integration" / "processing"
-INTEGRATION = (
-    [PROCESSING],
-    [file for file in sorted((TESTS / "integration").rglob("test_*.py")) if PROCESSING not in file.parents],
-)
+_REQUESTS = [file for file in sorted((TESTS / "integration").rglob("test_*.py")) if PROCESSING not in file.parents]
+#: The long part in two, which take about as long: file by file in turn.
+INTEGRATION = (_REQUESTS[::2], _REQUESTS[1::2], [PROCESSING])
 
 
 def fast_groups() -> list[Group]:
@@ -111,14 +119,48 @@ def other_groups() -> list[Group]:
     how long it takes."""
     slow = [Group(paths, ("--not-fast",)) for paths in (*INTEGRATION, [TESTS / "pure"])]
     contract = [file for file in sorted((TESTS / "contract").rglob("test_*.py")) if file != LOCAL_STORE]
-    files = sorted((TESTS / "process").rglob("test_*.py"), key=lambda file: -file.stat().st_size)
-    singly = [TESTS / "hostile", TESTS / "browser", *(file for file in files if file.name not in ALONE)]
+    files = [file for file in largest_first(TESTS / "process") if file.name not in ALONE]
+    singly = [TESTS / "hostile", *largest_first(BROWSER), *files]
     return [*slow, Group(contract), *(Group([path]) for path in singly)]
 
 
+def largest_first(directory: Path) -> list[Path]:
+    files = (file for file in directory.rglob("test_*.py") if "node_modules" not in file.parts)
+    return sorted(files, key=lambda file: -file.stat().st_size)
+
+
+class WaitingGroups:
+    """Groups that have not started yet. A group that starts browsers waits while ``BROWSER_GROUPS`` of them run, and
+    groups behind it go first."""
+
+    def __init__(self, groups: Sequence[Group]) -> None:
+        self._waiting = list(groups)
+        self._browsers = 0
+        self._changed = threading.Condition()
+
+    def run_next(self) -> GroupResult:
+        """Take a group that may start, wait for one if need be, and run it. Called once for each group."""
+        with self._changed:
+            while (group := self._startable()) is None:
+                self._changed.wait()
+            self._waiting.remove(group)
+            self._browsers += group.starts_browsers
+        try:
+            return group.run()
+        finally:
+            with self._changed:
+                self._browsers -= group.starts_browsers
+                self._changed.notify_all()
+
+    def _startable(self) -> Group | None:
+        is_free = self._browsers < BROWSER_GROUPS
+        return next((group for group in self._waiting if is_free or not group.starts_browsers), None)
+
+
 def results(groups: Sequence[Group]) -> Iterator[GroupResult]:
+    waiting = WaitingGroups(groups)
     with ThreadPoolExecutor((os.cpu_count() or 1) + EXTRA_GROUPS) as pool:
-        for future in as_completed([pool.submit(group.run) for group in groups]):
+        for future in as_completed([pool.submit(waiting.run_next) for _ in groups]):
             yield future.result()
 
 

@@ -13,9 +13,13 @@ from pathlib import Path
 import django
 import structlog
 from django.apps import apps
+from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.core.management import call_command
 
 from tests import migrated_home
+
+#: Of Django's million, which cost 100 ms of processor time for each password of a test.
+PASSWORD_ITERATIONS = 1000
 
 
 def set_up() -> None:
@@ -29,6 +33,7 @@ def set_up() -> None:
     # All tests send from one address: those of rate limits set one.
     os.environ["WINDLASS_RATE_LIMIT_PER_MINUTE"] = os.environ["WINDLASS_WRONG_CREDENTIALS_PER_MINUTE"] = "0"
     django.setup()
+    PBKDF2PasswordHasher.iterations = PASSWORD_ITERATIONS
 
 
 @cache

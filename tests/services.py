@@ -29,6 +29,8 @@ import redis as redis_client
 
 START_SECONDS = 30
 S3_SERVER = Path(__file__).parent / "s3_server"
+DEPLOYMENT_TOOLS = Path(__file__).parent / "deployment_tools"
+TOOLS = Path(__file__).parent.parent / ".tools"
 
 
 def free_port() -> int:
@@ -169,15 +171,38 @@ def disk(place: Path, size: str) -> Iterator[Path | None]:
 
 
 def find_s3() -> str | None:
-    """versitygw in the version that s3_server/go.mod pins, built once by go."""
-    pinned = next(line.split()[-1] for line in (S3_SERVER / "go.mod").read_text().splitlines() if "versitygw v" in line)
-    program = S3_SERVER.parent.parent / ".tools" / f"versitygw-{pinned}"
+    """versitygw in the version that s3_server/go.mod pins."""
+    module = "github.com/versity/versitygw"
+    return _built_by_go("versitygw", S3_SERVER, module, f"{module}/cmd/versitygw")
+
+
+def find_compose() -> str | None:
+    """A program that loads compose files with the library of Docker Compose and prints the project as JSON."""
+    return _built_by_go("compose-go", DEPLOYMENT_TOOLS, "github.com/compose-spec/compose-go/v2", "./compose")
+
+
+def find_docker_profile() -> Path | None:
+    """Docker's default seccomp profile, in the version that deployment_tools/go.mod pins."""
+    if shutil.which("go") is None:
+        return None
+    module = "github.com/moby/profiles/seccomp"
+    subprocess.run(["go", "mod", "download", module], cwd=DEPLOYMENT_TOOLS, check=True)
+    command = ["go", "list", "-mod=readonly", "-m", "-f", "{{.Dir}}", module]
+    found = subprocess.run(command, cwd=DEPLOYMENT_TOOLS, check=True, capture_output=True, text=True)
+    return Path(found.stdout.strip()) / "default.json"
+
+
+def _built_by_go(name: str, directory: Path, module: str, package: str) -> str | None:
+    """The program of a package, with a module in the version that go.mod of a directory pins, built once by go."""
+    lines = (directory / "go.mod").read_text().splitlines()
+    version = next(line.split()[-1] for line in lines if f"{module} v" in line)
+    program = TOOLS / f"{name}-{version}"
     if program.exists() or shutil.which("go") is None:
         return str(program) if program.exists() else None
     program.parent.mkdir(exist_ok=True)
     building = program.with_suffix(f".{os.getpid()}")
-    command = ["go", "build", "-mod=readonly", "-buildvcs=false", "-o", str(building)]
-    subprocess.run([*command, "github.com/versity/versitygw/cmd/versitygw"], cwd=S3_SERVER, check=True)
+    build = ["go", "build", "-mod=readonly", "-buildvcs=false", "-o", str(building), package]
+    subprocess.run(build, cwd=directory, check=True)
     building.rename(program)
     return str(program)
 
@@ -289,16 +314,19 @@ http {{
 
 
 @contextlib.contextmanager
-def nginx(program: str, upstream: str, more: str = "", *, as_caller: bool = False) -> Iterator[str]:
+def nginx(program: str, upstream: str, more: str = "", *, blocks: str = "", as_caller: bool = False) -> Iterator[str]:
     """nginx as a proxy that passes bodies on as they come; gives the URL that clients use.
 
-    ``more``: further locations; ``as_caller``: it runs as the user who calls, and may read that user's files.
+    ``more``: further locations; ``blocks``: a configuration in place of the server block, which listens on ``PORT`` and
+    has the location ``/nginx-is-up``; ``as_caller``: it runs as the user who calls, and may read that user's files.
     """
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     with _scratch("nginx") as (directory, user):
         configuration = directory / "nginx.conf"
         text = NGINX_CONFIGURATION.format(directory=directory, port=port, upstream=upstream, more=more)
+        if blocks:
+            text = text.partition("server {")[0] + blocks.replace("PORT", str(port)) + "}\n"
         if as_caller:
             user, text = {}, f"user {getpass.getuser()};\n{text}" if os.geteuid() == 0 else text
         configuration.write_text(text)

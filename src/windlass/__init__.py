@@ -3,4 +3,4 @@
 __version__ = "0.1.0"
 
 #: The Django apps that another project adds to its INSTALLED_APPS.
-APPS = ("windlass.events", "windlass.accounts", "windlass.files", "windlass.jobs")
+APPS = ("windlass.events", "windlass.accounts", "windlass.files", "windlass.jobs", "windlass.knowledge")

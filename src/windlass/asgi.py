@@ -10,14 +10,12 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any, cast
 
 import django
 from django.core.handlers.asgi import ASGIHandler
-from django.urls import Resolver404, resolve
 from starlette.requests import Request
 from starlette.routing import Match, Route
 
@@ -26,7 +24,16 @@ django.setup(set_prefix=False)
 
 # ruff: noqa: E402  Django's apps must be loaded before the modules below
 from windlass import conf
-from windlass.http import byte_endpoints, cors, query_parameters, rate_limits, request_head, request_record
+from windlass.http import (
+    byte_endpoints,
+    cors,
+    direct_reads,
+    django_routes,
+    query_parameters,
+    rate_limits,
+    request_head,
+    request_record,
+)
 from windlass.http.counted_admission import admit_counted
 from windlass.http.endpoints import answering
 from windlass.http.forwarded import as_client_sees, base_of, path_of
@@ -78,7 +85,7 @@ BYTE_ROUTES: list[Route] = [
 #: First segments of the paths that may be Windlass's. Every other path is passed to the wrapped project unchanged.
 OWN_SEGMENTS = frozenset(
     {
-        *("files", "uploads", "s3", "events", "profiles", "api", "problems"),
+        *("files", "uploads", "s3", "events", "profiles", "search", "api", "problems"),
         *("livez", "readyz", "healthz", "metrics", "error-handling"),
     }
 )
@@ -112,11 +119,12 @@ class WindlassApplication:
 
     async def _dispatch(self, scope: Scope, seen: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and _may_be_windlass(seen):
+            django_routes.begin(seen)
             routed = _for_routing(seen)
             route = _byte_route(routed)
             # A project may have a /metrics of its own.
             shared = route is None or route.path == byte_endpoints.METRICS_PAGE.path
-            if shared and _is_of_project(path_of(seen)):
+            if shared and _is_of_project(seen):
                 await self._inner(scope, receive, send)
             else:
                 with measured(routed, receive, send, partial(_template, route, routed)) as (receive, send):
@@ -144,7 +152,11 @@ class WindlassApplication:
                 await cors.answer_options(send)
             else:
                 await _admit_to_record_plane(scope)
-                await self._call_django(scope, receive, send)
+                match = django_routes.match(scope, path_of(scope)) if self._alone else None
+                if match is not None and direct_reads.is_direct(scope, match):
+                    await direct_reads.answer(scope, match, send)
+                else:
+                    await self._call_django(scope, receive, send)
         except Exception as error:  # noqa: BLE001  the boundary of a request
             await problem_response(problem_of(error), Request(scope))(scope, receive, send)
 
@@ -160,7 +172,7 @@ class WindlassApplication:
             await problem_response(problem_of(error), Request(scope))(scope, receive, send)
 
     async def _call_django(self, scope: Scope, receive: Receive, send: Send, limit: int = RECORD_BODY_LIMIT) -> None:
-        if _has_view(path_of(scope)):
+        if _has_view(scope):
             await call_bounded(self._inner, scope, receive, send, limit)
         else:
             await self._inner(scope, without_body(), send)
@@ -235,29 +247,31 @@ def _record_plane() -> Any:
     return routing
 
 
-def _has_view(path: str) -> bool:
+def _has_view(scope: Scope) -> bool:
     """Whether Django has a view for this path. For a path without one, no body is received."""
-    refuse = _record_plane().refuse
-    return any(view is not None and view is not refuse for view in (_view(path.rstrip("/")), _view(path)))
+    refuse, path = _record_plane().refuse, path_of(scope)
+    views = (django_routes.view(scope, each) for each in (path.rstrip("/"), path))
+    return any(view is not None and view is not refuse for view in views)
 
 
 def _may_be_windlass(scope: Scope) -> bool:
     return path_of(scope).lstrip("/").partition("/")[0] in OWN_SEGMENTS
 
 
-def _is_of_project(path: str) -> bool:
+def _is_of_project(scope: Scope) -> bool:
     """Whether the wrapped project has a page below a segment that Windlass uses too, such as ``/api/``."""
-    own = _view(path.rstrip("/"))
+    path = path_of(scope)
+    own = django_routes.view(scope, path.rstrip("/"))
     if own is not None and own is not _record_plane().refuse and own.__module__.startswith("windlass."):
         return False
-    view = _view(path)
+    view = django_routes.view(scope, path)
     return view is not None and not view.__module__.startswith("windlass.")
 
 
 async def _admit_to_record_plane(scope: Scope) -> None:
     """Prove the credential and count the call before Django receives the body, which it does before a view sees the
     request."""
-    view = _view(path_of(scope))
+    view = django_routes.view(scope, path_of(scope))
     access = _record_plane().access_of(view, scope["method"]) if view is not None else None
     if access is not None:
         await admit_counted(scope, access, _record_plane().rate_of(view, scope["method"]))
@@ -293,19 +307,10 @@ def _template(route: Route | None, scope: Scope) -> str:
     where there is neither."""
     if route is not None:
         return route.path
-    try:
-        pattern = resolve(path_of(scope) or "/").route
-    except Resolver404:
-        return ""
+    match = django_routes.match(scope, path_of(scope))
+    pattern = "^" if match is None else match.route
     is_regular_expression = "^" in pattern or "(?" in pattern
     return "" if is_regular_expression else "/" + _DJANGO_PARAMETER.sub(r"{\1}", pattern).rstrip("/")
-
-
-def _view(path: str) -> Callable[..., Any] | None:
-    try:
-        return resolve(path or "/").func
-    except Resolver404:
-        return None
 
 
 def _for_routing(scope: Scope) -> Scope:

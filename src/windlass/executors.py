@@ -1,13 +1,14 @@
 """Run blocking work off the event loop: threads for bytes, threads for the database, and a thread for group commit.
 
 SQLite has one writer at a time, and each commit waits for the disk. Calls that wait for the writer are therefore run
-in one transaction, each behind a savepoint of its own, and answered after the common commit: sixteen clients cost one
-sync, not sixteen (docs/decisions/0013-group-commit.md).
+in one transaction and answered after the common commit: sixteen clients cost one sync, not sixteen. What raises is
+rolled back alone (docs/decisions/0013-group-commit.md).
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,15 +22,19 @@ from asgiref.sync import sync_to_async
 from django.db import DatabaseError
 
 from windlass import conf
-from windlass.database.connection import atomic, close_stale_connections, connection
+from windlass.database.connection import atomic, close_stale_connections, connection, vendor
+from windlass.database.savepoints import SavepointNeeded, Watch, without_savepoints
 from windlass.kernel import process_counters
 from windlass.kernel.clock import monotonic
+from windlass.loop_threads import Call, LoopThreads, Outcome, report
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 DATABASE_THREADS = 8
 BYTE_THREADS = 32
+#: Twice as many as the cores, for those that wait for a disk: more would empty each other's caches.
+RECEIVE_THREADS = min(BYTE_THREADS, max(4, 2 * (os.cpu_count() or 1)))
 LOOK_UP_THREADS = 4
 CHECK_THREADS = 32
 
@@ -39,16 +44,23 @@ GROUP_SIZE = 64
 
 async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run a function that reads, writes, syncs or hashes, in a thread for bytes."""
-    return await asyncio.get_running_loop().run_in_executor(
-        _threads("bytes", BYTE_THREADS), _in_context(work, *args, **kwargs)
-    )
+    return await _threads("bytes", BYTE_THREADS).submit(_in_context(work, *args, **kwargs))
+
+
+async def in_receive_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run a function that moves bytes from a socket to this machine's disk."""
+    with _receiving:
+        return await _threads("receive", RECEIVE_THREADS).submit(_in_context(work, *args, **kwargs))
+
+
+def has_waiting_receiver() -> bool:
+    """Whether a call of ``in_receive_thread`` waits for a thread: the others should not hold theirs idly."""
+    return _receiving.count > RECEIVE_THREADS
 
 
 async def in_look_up_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run a function that asks a name server, which may not answer for long, in a thread for that only."""
-    return await asyncio.get_running_loop().run_in_executor(
-        _threads("names", LOOK_UP_THREADS), _in_context(work, *args, **kwargs)
-    )
+    return await _threads("names", LOOK_UP_THREADS).submit(_in_context(work, *args, **kwargs))
 
 
 async def in_database(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -59,8 +71,8 @@ async def in_database(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -
 def submit_check(work: Callable[[], T], *, database: bool) -> Future[T]:
     """Run a health check. Checks that hang take no thread of a request; all that query the database have one thread."""
     if database:
-        return _threads("database-checks", 1).submit(_with_fresh_connections, work)
-    return _threads("checks", CHECK_THREADS).submit(work)
+        return _check_threads("database-checks", 1).submit(_with_fresh_connections, work)
+    return _check_threads("checks", CHECK_THREADS).submit(work)
 
 
 async def in_transaction(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -69,8 +81,8 @@ async def in_transaction(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs
     It must only query the database: other calls share the transaction, and if the commit fails it is run again.
     """
     call = _in_context(work, *args, **kwargs)
-    if connection().vendor == "sqlite" and not conf.get().celery_task_always_eager:
-        return await asyncio.wrap_future(_group_committer().submit(call))
+    if vendor() == "sqlite" and not conf.get().celery_task_always_eager:
+        return await _group_committer().submit(call)
     return await _in_database_thread(partial(_in_own_transaction, call))
 
 
@@ -80,7 +92,7 @@ async def _in_database_thread(call: Callable[[], T]) -> T:
     fresh = partial(_with_fresh_connections, call)
     if conf.get().celery_task_always_eager:
         return await sync_to_async(fresh, thread_sensitive=True)()
-    return await asyncio.get_running_loop().run_in_executor(_threads("database", DATABASE_THREADS), fresh)
+    return await _threads("database", DATABASE_THREADS).submit(fresh)
 
 
 def _in_context(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Callable[[], T]:
@@ -92,13 +104,14 @@ class GroupCommitter:
     """One thread that runs all waiting calls in one transaction."""
 
     def __init__(self) -> None:
-        self._waiting: SimpleQueue[tuple[Callable[[], Any], Future[Any]]] = SimpleQueue()
+        self._waiting: SimpleQueue[Call] = SimpleQueue()
         threading.Thread(target=self._run, name="windlass-committer", daemon=True).start()
 
-    def submit(self, work: Callable[[], T]) -> Future[T]:
-        future: Future[T] = Future()
-        self._waiting.put((work, future))
-        return future
+    def submit(self, work: Callable[[], T]) -> asyncio.Future[T]:
+        """Called on an event loop."""
+        call = Call.of(work)
+        self._waiting.put(call)
+        return call.future
 
     def _run(self) -> None:
         while True:
@@ -108,28 +121,35 @@ class GroupCommitter:
                     group.append(self._waiting.get_nowait())
                 except Empty:
                     break
-            wanted = [(work, future) for work, future in group if future.set_running_or_notify_cancel()]
+            wanted = [call for call in group if not call.is_cancelled]
             if wanted:  # without those whose request was cancelled while they waited
                 _with_fresh_connections(partial(_run_in_one_transaction, wanted))
 
 
-def _run_in_one_transaction(group: list[tuple[Callable[[], Any], Future[Any]]]) -> None:
+def _run_in_one_transaction(group: list[Call]) -> None:
     try:
-        with _measured_commit():
-            outcomes = [_call_outcome(work) for work, _ in group]
+        outcomes = _outcomes_of([call.work for call in group])
         process_counters.commit_group_size.observe(len(group))
     except DatabaseError as error:
         if len(group) == 1:
-            group[0][1].set_exception(error)
+            report(group, [Outcome(None, error)])
             return
         for call in group:  # nothing was committed: run each alone, so that one failure does not fail the others
             _run_in_one_transaction([call])
         return
-    for (_, future), (result, failure) in zip(group, outcomes, strict=True):
-        if failure is None:
-            future.set_result(result)
-        else:
-            future.set_exception(failure)
+    report(group, outcomes)
+
+
+def _outcomes_of(work: list[Callable[[], Any]]) -> list[Outcome]:
+    """Run all in one transaction; what raises is rolled back alone. Raises DatabaseError if the commit fails."""
+    try:
+        with _measured_commit(), without_savepoints(connection()) as watch:
+            outcomes = [_outcome_without_savepoint(each, watch) for each in work]
+            watch.write_deferred()
+            return outcomes
+    except SavepointNeeded:
+        with _measured_commit():
+            return [_outcome_with_savepoint(each) for each in work]
 
 
 @contextmanager
@@ -141,23 +161,51 @@ def _measured_commit() -> Iterator[None]:
     process_counters.commit_seconds.observe(monotonic() - began)
 
 
-def _call_outcome(work: Callable[[], Any]) -> tuple[Any, BaseException | None]:
+def _outcome_without_savepoint(work: Callable[[], Any], watch: Watch) -> Outcome:
+    """Raises SavepointNeeded where something has to be rolled back."""
+    mark = watch.mark()
     try:
-        return _atomic(work), None
+        outcome = Outcome(work(), None)
+    except Exception as error:
+        if watch.may_have_changed_since(mark):
+            raise SavepointNeeded from error
+        return Outcome(None, error)
+    if watch.failure is not None:
+        raise SavepointNeeded
+    return outcome
+
+
+def _outcome_with_savepoint(work: Callable[[], Any]) -> Outcome:
+    try:
+        with atomic():
+            return Outcome(work(), None)
     except Exception as error:  # noqa: BLE001  it is raised where the call was submitted
-        return None, error
+        return Outcome(None, error)
 
 
 def _in_own_transaction(work: Callable[[], T]) -> T:
-    with _measured_commit():
-        result = work()
+    try:
+        with _measured_commit(), without_savepoints(connection()) as watch:
+            result = _call_without_savepoints(work, watch)
+            watch.write_deferred()
+    except SavepointNeeded:
+        with _measured_commit():
+            result = work()
     process_counters.commit_group_size.observe(1)
     return result
 
 
-def _atomic(work: Callable[[], T]) -> T:
-    with atomic():
-        return work()
+def _call_without_savepoints(work: Callable[[], T], watch: Watch) -> T:
+    """Raises SavepointNeeded if ``work`` went on after an exception inside a block that is to have no effect then."""
+    try:
+        result = work()
+    except Exception as error:
+        if watch.failure is not None and watch.failure is not error:
+            raise SavepointNeeded from error
+        raise
+    if watch.failure is not None:
+        raise SavepointNeeded
+    return result
 
 
 def _with_fresh_connections(work: Callable[[], T]) -> T:
@@ -168,8 +216,32 @@ def _with_fresh_connections(work: Callable[[], T]) -> T:
         close_stale_connections()
 
 
+class _Running:
+    """Counts the calls that have begun and not ended."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.count = 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self.count += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self.count -= 1
+
+
+_receiving = _Running()
+
+
 @cache
-def _threads(purpose: str, count: int) -> ThreadPoolExecutor:
+def _threads(purpose: str, count: int) -> LoopThreads:
+    return LoopThreads(f"windlass-{purpose}", count)
+
+
+@cache
+def _check_threads(purpose: str, count: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(count, thread_name_prefix=f"windlass-{purpose}")
 
 

@@ -80,6 +80,7 @@ INSTALLED_APPS = [
     "windlass.accounts",
     "windlass.files",
     "windlass.jobs",
+    "windlass.knowledge",
     "windlass.web",
     "ninja",  # static files of the API page
 ]

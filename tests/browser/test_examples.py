@@ -107,6 +107,55 @@ def test_django_site_uploads_resumably_and_sends_the_form_afterwards(
     assert hashlib.sha256(body).digest() == hashlib.sha256(picture.read_bytes()).digest()
 
 
+def test_django_site_pauses_and_resumes_by_the_keyboard(site: Page, django_site: ServerProcess, picture: Path) -> None:
+    Network(site, 4 * MIB)
+    site.set_input_files("[type=file]", picture)
+    wait_until_sent(site, 0.1)
+    pause = site.locator(".windlass-upload-pause")
+    expect(pause).to_have_accessible_name(f"Pause {picture.name}")
+    pause.focus()
+    site.keyboard.press("Enter")
+    expect(site.locator(".windlass-upload-message")).to_have_text("Paused.")
+    stood = site.locator("progress").evaluate("bar => bar.value")
+    time.sleep(1)
+    assert site.locator("progress").evaluate("bar => bar.value") == stood < 1
+    expect(pause).to_be_focused()
+    expect(pause).to_have_accessible_name(f"Resume {picture.name}")
+    site.keyboard.press("Enter")
+    expect(site.locator(".windlass-upload-message")).to_have_text(f"{picture.name} is attached.", timeout=WAIT)
+    expect(site.locator("[type=file]")).to_be_focused()
+
+
+def test_django_site_takes_several_files_and_refuses_one_in_its_row(
+    site: Page, visit: Visit, django_site: ServerProcess, picture: Path, tmp_path: Path
+) -> None:
+    site.goto(f"{django_site.url}/add-several/")
+    assert visit.violations() == []
+    small = [tmp_path / f"small-{number}.jpg" for number in range(4)]
+    for path in small:
+        path.write_bytes(samples.noisy_jpeg())
+    text = tmp_path / "text.png"
+    text.write_text("This is no picture.")
+    network = Network(site, 6 * MIB)
+    site.set_input_files("[type=file]", [picture, *small, text])
+    rows = site.locator(".windlass-upload-row")
+    expect(rows).to_have_count(6)
+    assert visit.violations() == []
+    refused = rows.filter(has_text="text.png")
+    expect(refused.locator(".windlass-upload-error")).to_contain_text("text/plain")
+    refused.get_by_role("button", name="Remove text.png").click()
+    expect(rows).to_have_count(5)
+    expect(site.locator("[type=file]")).to_be_focused()
+    rows.filter(has_text="small-3.jpg").get_by_role("button", name="Remove").click()
+    expect(rows.filter(has_text="small-0.jpg")).to_contain_text("Attached.")
+    network.set(offline=False)
+    site.click("button:text-is('Add')")
+    site.wait_for_url(f"{django_site.url}/")
+    shown = site.locator(".pictures strong").all_inner_texts()
+    assert {picture.name, *(path.name for path in small[:3])} <= set(shown)
+    assert not {"text.png", "small-3.jpg"} & set(shown)
+
+
 def test_django_site_goes_on_after_a_reload(site: Page, django_site: ServerProcess, picture: Path) -> None:
     offsets: list[int] = []
 

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import re
-import subprocess
-import sys
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -20,6 +17,7 @@ from playwright.sync_api import Download, Locator, Page, Route, expect
 from tests import samples
 from tests.browser.pages import PHONE, WAIT, Visit
 from tests.document_samples import sevenzip, tar
+from tests.library_rows import fill
 from tests.process.conftest import ServerProcess
 from tests.process.file_assertions import wait_until_processed
 
@@ -34,22 +32,6 @@ trash_hours = 0
 [archives]
 unsafe_names = true
 """
-FILL = """
-import django
-django.setup()
-from windlass.files.api import FileAsset
-from windlass.kernel import filenames
-names = [f"row {number:05}.txt" for number in range(%d)]
-FileAsset.objects.bulk_create(
-    [
-        FileAsset(owner="anonymous", original_filename=name, search_name=filenames.comparable(name), size=1,
-                  profile="default", status="READY", mime_type="text/plain", gate_passed=True)
-        for name in names
-    ],
-    batch_size=500,
-)
-"""
-
 #: Scroll until the last file of the list is this one. Returns the number of frames and of elements.
 SCROLL = """async (name) => {
   const last = () => document.querySelector("#library-list li:last-child .item-name")?.textContent;
@@ -70,6 +52,7 @@ MIDDLE = """async () => {
   }
 }"""
 
+LEASE = "# Lease of the boathouse\n\nThe period of notice is <b>three</b> months & a day.\n"
 #: Name -> content and profile.
 FILES: dict[str, tuple[bytes, str]] = {
     "harbour at dawn.jpg": (samples.camera_jpeg(), "default"),
@@ -79,6 +62,7 @@ FILES: dict[str, tuple[bytes, str]] = {
     "notes.txt": ("Grüße aus dem Hafen.\n".encode() * 20_000, "default"),
     "people.csv": (b"name,city\n" + b"".join(b'"Ann, %d",Harbour\n' % n for n in range(900)), "default"),
     "bundle.zip": (samples.archive("a.txt", "docs/b.md"), "default"),
+    "lease.md": (LEASE.encode(), "default"),
     "wrong.png": (samples.wav(), "default"),
     "kept.bin": (b"kept" * 10, "keepsafe"),
 }
@@ -111,8 +95,7 @@ def upload(server: ServerProcess, name: str, content: bytes, profile: str = "def
 @pytest.fixture(scope="module")
 def many(server: ServerProcess, records: Mapping[str, Any]) -> None:
     """As many rows as a large library has. They are of other tests too, which search for what they need."""
-    environment = os.environ | {"WINDLASS_HOME": str(server.home), "DJANGO_SETTINGS_MODULE": "windlass.settings"}
-    subprocess.run([sys.executable, "-c", FILL % MANY], env=environment, check=True, timeout=120)
+    fill(server.home, MANY)
 
 
 @pytest.fixture
@@ -136,6 +119,29 @@ def names(page: Page) -> list[str]:
 
 def expect_names(page: Page, *expected: str) -> None:
     expect(page.locator("#library-list .item-name")).to_have_text(list(expected))
+
+
+@pytest.mark.usefixtures("records")
+class TestSearchingInTexts:
+    def test_a_file_is_found_by_what_is_written_in_it(self, page: Page, server: ServerProcess, visit: Visit) -> None:
+        open_library(page, server)
+        expect(page.locator("#library-texts")).to_be_hidden()
+        page.get_by_role("searchbox", name="Search").fill("boathouse notice")
+        found = page.locator("#library-texts li")
+        expect(found).to_have_count(1)
+        expect(found.get_by_role("link", name="lease.md")).to_have_attribute("href", re.compile("/f/"))
+        expect(found.locator("mark")).to_have_text(["boathouse", "notice"])
+        expect(found).to_contain_text("is <b>three</b> months & a day.")
+        expect(page.locator("#library-empty")).to_be_hidden()
+        assert visit.violations() == []
+        page.get_by_role("searchbox", name="Search").fill("")
+        expect(page.locator("#library-texts")).to_be_hidden()
+        assert visit.errors == []
+
+    def test_what_is_in_no_text_shows_no_texts(self, page: Page, server: ServerProcess) -> None:
+        page.goto(f"{server.url}/?q=zzyzx")
+        expect(page.locator("#library-empty")).to_be_visible()
+        expect(page.locator("#library-texts")).to_be_hidden()
 
 
 @pytest.mark.usefixtures("records")

@@ -1,4 +1,4 @@
-"""What each page costs: bytes over the network, and the time to the first paint."""
+"""What each page costs over the network, with a library that fills several screens."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.browser.pages import Visit
+from tests.library_rows import fill
 from tests.process.conftest import ServerProcess
 
 BUDGET = 100_000  # bytes of a page with all it loads
@@ -16,6 +17,7 @@ BUDGET = 100_000  # bytes of a page with all it loads
 def server(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     running = ServerProcess(tmp_path_factory.mktemp("weight") / "home")
     running.start()
+    fill(running.home, 60)  # as many as the page asks for first
     yield running
     running.kill()
 

@@ -147,6 +147,8 @@ ROWS: dict[str, Row] = {
     "GET /metrics": METRICS,
     "GET /problems/{}": PUBLIC,
     "GET /profiles": OWNER,
+    "GET /search": OWNER,
+    "POST /search": OWNER_READS,
     "GET /readyz": PUBLIC,
     "GET /s3/multipart/{}": OWNER.of("direct upload", query="key={key}", own=NO_DIRECT_STORE),
     "GET /s3/multipart/{}/batch": OWNER.of("direct upload", query="key={key}&partNumbers=1", own=NO_DIRECT_STORE),

@@ -30,24 +30,48 @@ django_home.set_up()
 
 from windlass.http.server.direct_receive import socket_of  # noqa: E402  after Django
 from windlass.http.server.uvicorn_protocol import ReceivingProtocol  # noqa: E402
-from windlass.receiving.body import RequestBody  # noqa: E402
-from windlass.receiving.checkpointed_transfer import Transfer, TransferEnd  # noqa: E402
+from windlass.http.uploads.form_events import FormEvents  # noqa: E402
+from windlass.kernel.problem_types import QuotaExceeded  # noqa: E402
+from windlass.protocols.form_parser import PartBegan  # noqa: E402
+from windlass.protocols.intents import Head  # noqa: E402
+from windlass.receiving.body import (  # noqa: E402
+    BodySocket,
+    BytesInMemory,
+    ByteSource,
+    InitialBody,
+    RequestBody,
+    SocketOffer,
+    read_initial_body,
+)
 from windlass.receiving.digest import RunningDigest  # noqa: E402
-from windlass.receiving.socket_moves import BUFFER_SIZE, SocketMove  # noqa: E402
+from windlass.receiving.direct_receive import BUFFER_SIZE, SocketMove  # noqa: E402
+from windlass.receiving.transfer import Reserve, Transfer, TransferEnd  # noqa: E402
 
 LIMIT = 4 * 1024 * 1024
+QUOTA = 3 * 1024 * 1024
+BOUNDARY = b"boundary"
+
+
+async def reserve(offset: int) -> int:
+    if offset > QUOTA:
+        raise QuotaExceeded("bytes", limit=QUOTA, used=0, requested=offset)
+    return min(offset + 1024 * 1024, QUOTA)
 
 
 @dataclass
 class Stored:
-    end: TransferEnd
+    end: TransferEnd | None
     data: bytes
     digest: str
     offset: int
 
 
 class Application:
-    """Stores bodies in memory. ``/direct`` lets threads read the socket, ``/loop`` does not."""
+    """Stores bodies in memory. ``/direct`` lets threads read the socket, ``/loop`` does not; a form's files one by one.
+
+    ``/begin-…``: the first bytes are read as every kind of upload does. ``/reserve-…``: quota for a megabyte is
+    reserved at a time, and for no more than ``QUOTA`` bytes.
+    """
 
     def __init__(self) -> None:
         self.stored: list[Stored] = []
@@ -57,13 +81,20 @@ class Application:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             return
-        take = socket_of(scope) if scope["path"] == "/direct" else None
+        offer = socket_of(scope) if scope["path"].endswith("direct") else None
+        body = RequestBody(receive, socket=offer and CountingOffer(self, offer))
+        headers = {name.decode(): value.decode() for name, value in scope["headers"]}
+        if headers.get("content-type", "").startswith("multipart/"):
+            events = FormEvents(Head("POST", scope["path"], headers), body, 1 << 40)
+            while (event := await events.next()) is not None:
+                if isinstance(event, PartBegan):
+                    await self._store(events, None, "begin" in scope["path"])
+            await self._reply(send, b"ok")
+            return
+        stored = await self._store(body, reserve if "reserve" in scope["path"] else None, "begin" in scope["path"])
+        await self._reply(send, str(len(stored.data)).encode())
 
-        def counting_take() -> Any:
-            taken = take() if take is not None else None
-            self.taken += taken is not None
-            return taken
-
+    async def _store(self, source: ByteSource, reserve: Reserve | None, begins: bool) -> Stored:
         content = bytearray()
 
         def write(offset: int, buffers: Sequence[Any]) -> None:
@@ -72,19 +103,31 @@ class Application:
                 content.extend(buffer)
 
         transfer = Transfer(
-            RequestBody(receive, take_socket=counting_take),
+            source,
             write,
             offset=0,
             limit=LIMIT,
             digest=RunningDigest(),
             must_hash=True,
+            reserve=reserve,
         )
-        end = await transfer.run([])
+        try:
+            initial = await read_initial_body(source) if begins else InitialBody()
+            if initial.ended:
+                transfer.source = BytesInMemory(b"")
+            end: TransferEnd | None = await transfer.run(initial.buffers)
+            if initial.gone:
+                end = TransferEnd.CLIENT_GONE
+        except QuotaExceeded:
+            end = None
         assert transfer.digest is not None
+        stored = Stored(end, bytes(content), transfer.digest.hexdigest(), transfer.written)
         with self.arrived:
-            self.stored.append(Stored(end, bytes(content), transfer.digest.hexdigest(), transfer.written))
+            self.stored.append(stored)
             self.arrived.notify_all()
-        body = str(len(content)).encode()
+        return stored
+
+    async def _reply(self, send: Any, body: bytes) -> None:
         await send(
             {
                 "type": "http.response.start",
@@ -98,6 +141,20 @@ class Application:
         with self.arrived:
             assert self.arrived.wait_for(lambda: len(self.stored) >= count, 20)
             return self.stored[-count:]
+
+
+@dataclass
+class CountingOffer:
+    application: Application
+    offer: SocketOffer
+
+    def take_socket(self) -> BodySocket | None:
+        taken = self.offer.take_socket()
+        self.application.taken += taken is not None
+        return taken
+
+    def leaves_in_socket(self, size: int) -> bool:
+        return self.offer.leaves_in_socket(size)
 
 
 @dataclass
@@ -132,8 +189,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         thread.join(10)
 
 
-def head(path: str, length: int) -> bytes:
-    return f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n".encode()
+def head(path: str, length: int, content_type: str = "application/octet-stream") -> bytes:
+    fields = f"Host: x\r\nContent-Type: {content_type}\r\nContent-Length: {length}"
+    return f"POST {path} HTTP/1.1\r\n{fields}\r\n\r\n".encode()
+
+
+def form(parts: Sequence[bytes]) -> bytes:
+    fields = b'Content-Disposition: form-data; name="file"; filename="a.bin"\r\n\r\n'
+    return b"".join(b"--%s\r\n%s%s\r\n" % (BOUNDARY, fields, part) for part in parts) + b"--%s--\r\n" % BOUNDARY
 
 
 def reply_of(client: socket.socket) -> bytes:
@@ -179,7 +242,7 @@ relaxed = settings(
 @relaxed
 def test_both_ways_store_the_same_bytes(server: Server, kind: str, bodies: Any, ahead: bool) -> None:
     """Requests follow each other on one connection. ``ahead``: all are sent before the first reply is read."""
-    for path in ("/direct", "/loop"):
+    for path in ("/direct", "/begin-direct", "/loop"):
         with server.connect(kind) as client:
             replies = []
             for seed, (size, edges, pause) in enumerate(bodies):
@@ -204,7 +267,7 @@ def test_what_arrived_before_a_cut_is_stored_by_both_ways(
 ) -> None:
     data = content(1, size)
     sent = data[: int(size * share)]
-    for path in ("/direct", "/loop"):
+    for path in ("/direct", "/begin-direct", "/loop"):
         count = len(server.application.stored)
         with server.connect(kind) as client:
             client.sendall(head(path, size) + sent[: len(sent) // 2])
@@ -219,6 +282,58 @@ def test_what_arrived_before_a_cut_is_stored_by_both_ways(
         assert stored.digest == hashlib.sha256(sent).hexdigest()
 
 
+#: What a boundary begins with, so that a search for one must look behind the end of a piece.
+almost = st.sampled_from([b"", b"\r", b"\r\n--bound", b"\r\n--boundary!", b"\r\n--boundary-x\r\n"])
+
+
+@given(
+    files=st.lists(st.tuples(sizes, almost, almost), min_size=1, max_size=3),
+    cuts=cuts,
+    pause=pauses,
+    ahead=st.booleans(),
+)
+@relaxed
+def test_both_ways_find_the_same_files_in_a_form(
+    server: Server, files: Any, cuts: list[int], pause: float, ahead: bool
+) -> None:
+    parts = [start + content(seed, size) + end for seed, (size, start, end) in enumerate(files)]
+    data = form(parts)
+    for path in ("/direct", "/begin-direct", "/loop"):
+        with server.connect("tcp") as client:
+            whole = head(path, len(data), f"multipart/form-data; boundary={BOUNDARY.decode()}") + data
+            send_in_pieces(client, whole + (head(path, 3) + b"xyz" if ahead else b""), cuts, pause)
+            assert reply_of(client) == b"ok"
+            assert not ahead or reply_of(client) == b"3"
+        stored = server.application.wait_for(len(parts) + ahead)[: len(parts)]
+        assert [each.data for each in stored] == parts
+        assert [each.digest for each in stored] == [hashlib.sha256(part).hexdigest() for part in parts]
+        assert {each.end for each in stored} == {TransferEnd.BODY_ENDED}
+
+
+def test_the_files_of_a_form_are_read_from_the_socket(server: Server) -> None:
+    taken = server.application.taken
+    data = form([content(5, 2_000_000), content(6, 2_000_000)])
+    with server.connect("tcp") as client:
+        client.sendall(head("/direct", len(data), "multipart/form-data; boundary=boundary") + data)
+        assert reply_of(client) == b"ok"
+    assert server.application.taken - taken == 2
+
+
+@pytest.mark.parametrize("path", ["/reserve-direct", "/reserve-loop"])
+@pytest.mark.parametrize("excess", [0, 1])
+def test_a_body_is_reserved_for_to_its_last_byte(server: Server, path: str, excess: int) -> None:
+    """The quota has space for exactly this body, or for one byte less."""
+    data, taken = content(7, QUOTA + excess), server.application.taken
+    with server.connect("tcp") as client:
+        client.sendall(head(path, len(data)) + data)
+        reply_of(client)
+    (stored,) = server.application.wait_for(1)
+    assert stored.end is (None if excess else TransferEnd.BODY_ENDED)
+    assert stored.data == data[: len(stored.data)]
+    assert stored.offset == len(stored.data) >= (QUOTA - 1024 * 1024 if excess else QUOTA)
+    assert server.application.taken - taken == path.endswith("direct")
+
+
 @pytest.mark.parametrize("path", ["/direct", "/loop"])
 def test_a_body_beyond_the_limit_is_cut_at_it(server: Server, path: str) -> None:
     data = content(2, LIMIT + 100_000)
@@ -231,9 +346,9 @@ def test_a_body_beyond_the_limit_is_cut_at_it(server: Server, path: str) -> None
 
 def test_threads_read_the_socket_only_where_it_is_asked_for(server: Server) -> None:
     taken = server.application.taken
-    for path, expected in (("/loop", 0), ("/direct", 1)):
+    for path, expected in (("/loop", 0), ("/direct", 1), ("/begin-direct", 2)):
         with server.connect("tcp") as client:
-            client.sendall(head(path, 2_000_000) + content(3, 2_000_000))
+            client.sendall(head(path, 4_000_000) + content(3, 4_000_000))
             reply_of(client)
         assert server.application.taken - taken == expected
 
@@ -267,6 +382,7 @@ class _Pieces:
     def __init__(self, *pieces: bytes | Exception) -> None:
         self._pieces = list(pieces)
         self.left, self.last_received_at, self.polled = 1 << 30, 0.0, 0
+        self.ended = False
 
     def receive_into(self, buffer: memoryview) -> int:
         if not self._pieces:
@@ -276,6 +392,9 @@ class _Pieces:
             raise piece
         buffer[: len(piece)] = piece
         return len(piece)
+
+    def content(self, received: memoryview) -> list[memoryview]:
+        return [received]
 
     def poll(self, milliseconds: int) -> bool:
         self.polled += 1

@@ -8,8 +8,9 @@ import threading
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.db import IntegrityError, OperationalError, connection, connections, transaction
@@ -18,7 +19,8 @@ from tests import django_home
 
 django_home.set_up()
 
-from windlass.events.api import Event, EventType, recording  # noqa: E402  after Django
+from windlass.database.connection import on_commit  # noqa: E402  after Django
+from windlass.events.api import Event, EventType, recording  # noqa: E402
 from windlass.executors import in_transaction  # noqa: E402
 
 
@@ -68,9 +70,8 @@ async def occupied_committer() -> AsyncIterator[None]:
 
 def record_the_same_row_twice() -> None:
     record_event()
-    first = Event.objects.order_by("-id").values_list("id", flat=True).first()
-    Event.objects.create(id=first or 1, type=EventType.FILE_READY, owner="somebody")
-    Event.objects.create(id=first or 1, type=EventType.FILE_READY, owner="somebody", at=None)
+    Event.objects.create(id=10**9, type=EventType.FILE_READY, owner="somebody")
+    Event.objects.create(id=10**9, type=EventType.FILE_READY, owner="somebody", at=None)
 
 
 def test_waiting_work_is_committed_together_and_reported_afterwards(database: Path) -> None:
@@ -108,6 +109,68 @@ def test_failed_work_is_rolled_back_alone(database: Path) -> None:
     assert isinstance(failed, LookupError)
     assert isinstance(broken, IntegrityError)
     assert set(Event.objects.values_list("file_id", flat=True)) == {first, last}
+
+
+def test_work_that_goes_on_after_a_failed_block_keeps_nothing_of_the_block(database: Path) -> None:
+    """A block is rolled back alone, on whatever it is that its work goes on with; on_commit actions run once."""
+    announced: list[str] = []
+
+    def go_on() -> uuid.UUID:
+        on_commit(lambda: announced.append("before"))
+        with suppress(LookupError), recording() as recorder:
+            recorder.add(EventType.FILE_CREATED, owner="somebody", file_id=uuid.uuid4())
+            Event.objects.create(type=EventType.FILE_READY, owner="nobody")
+            on_commit(lambda: announced.append("inside"))
+            raise LookupError("this block")
+        return record_event()
+
+    async def run() -> list[object]:
+        async with occupied_committer():
+            work = [asyncio.ensure_future(in_transaction(one)) for one in (record_event, go_on, record_event)]
+            await asyncio.sleep(0)
+        return await asyncio.gather(*work)
+
+    kept = asyncio.run(run())
+    assert set(Event.objects.values_list("file_id", flat=True)) == set(kept)
+    assert announced == ["before"]
+
+
+def test_work_that_goes_on_after_a_failed_statement_succeeds(database: Path) -> None:
+    """A violated constraint ends a PostgreSQL transaction, and Django lets nothing follow it without a savepoint."""
+    taken = record_event()
+
+    def go_on() -> uuid.UUID:
+        with suppress(IntegrityError), recording():
+            Event.objects.create(id=Event.objects.get(file_id=taken).id, type=EventType.FILE_READY, owner="nobody")
+        return record_event()
+
+    kept = asyncio.run(in_transaction(go_on))
+    assert set(Event.objects.values_list("file_id", flat=True)) == {taken, kept}
+
+
+def test_refusals_that_changed_nothing_cost_no_savepoint(database: Path) -> None:
+    statements: list[str] = []
+
+    def note(execute: Any, sql: str, *rest: Any) -> Any:
+        statements.append(sql)
+        return execute(sql, *rest)
+
+    def refuse() -> None:
+        Event.objects.filter(owner="nobody").update(owner="somebody")
+        raise LookupError("nothing to change")
+
+    async def run() -> None:
+        def watch() -> None:
+            connection.execute_wrappers.append(note)
+
+        await in_transaction(watch)
+        with pytest.raises(LookupError):
+            await in_transaction(refuse)
+        await in_transaction(connection.execute_wrappers.clear)
+
+    asyncio.run(run())
+    assert [sql for sql in statements if "UPDATE" in sql]
+    assert not [sql for sql in statements if "SAVEPOINT" in sql]
 
 
 def test_work_cancelled_while_it_waits_is_not_done(database: Path) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from windlass.receiving.checkpointed_transfer import Transfer, TransferEnd
+from windlass.receiving.transfer import Transfer, TransferEnd
 from windlass.resilience.pacing import Pace
 
 

@@ -47,7 +47,7 @@ from windlass.kernel.problem_types import (  # noqa: E402
 )
 from windlass.protocols.digests import Checksum  # noqa: E402
 from windlass.protocols.intents import Append, Concatenate, Create, Description  # noqa: E402
-from windlass.receiving import checkpointed_transfer, concatenation, lease, offset_uploads, single  # noqa: E402
+from windlass.receiving import concatenation, lease, offset_uploads, single, transfer  # noqa: E402
 from windlass.receiving.admission import admit  # noqa: E402
 from windlass.receiving.body import ClientGone, RequestBody  # noqa: E402
 from windlass.receiving.session import Outcome, leased_session  # noqa: E402
@@ -62,7 +62,7 @@ def small_limits() -> Iterator[None]:
     django_home.migrated()
     patch = pytest.MonkeyPatch()
     patch.setattr("windlass.receiving.body.BATCH_SIZE", BATCH)
-    patch.setattr(checkpointed_transfer, "BATCH_SIZE", BATCH)
+    patch.setattr(transfer, "BATCH_SIZE", BATCH)
     for name, value in {"DURABILITY": "os", "CHECKPOINT_BYTES": "128", "MAX_UPLOAD_SIZE": "2000"}.items():
         patch.setenv(name, value)
     conf.reload()

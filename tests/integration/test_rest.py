@@ -297,6 +297,18 @@ class TestList:
     def test_a_page_has_at_most_200_files(self, user: User) -> None:
         assert user()("GET", "/files/?limit=200").status_code == 200
 
+    def test_a_list_is_compressed_where_the_client_accepts_it(self, user: User) -> None:
+        caller = user()
+        for _ in range(5):
+            make_whole_file(caller.owner)
+        plain = caller("GET", "/files/", headers={"Accept-Encoding": "identity"})
+        small = caller("GET", "/files/", headers={"Accept-Encoding": "gzip"})
+        assert "content-encoding" not in plain.headers
+        assert (small.headers["content-encoding"], small.headers["vary"]) == ("gzip", plain.headers["vary"])
+        assert "Accept-Encoding" in plain.headers["vary"]
+        assert int(small.headers["content-length"]) < len(plain.content) / 2
+        assert small.json() == plain.json()
+
     def test_a_list_of_twenty_files_needs_as_many_queries_as_of_one(self, user: User) -> None:
         caller = user()
         make_whole_file(caller.owner)

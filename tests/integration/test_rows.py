@@ -20,7 +20,7 @@ django_home.set_up()
 
 from windlass.database import rows  # noqa: E402  after Django
 from windlass.events.api import Event  # noqa: E402
-from windlass.files.api import Blob, FileAsset, StepRun, StepState  # noqa: E402
+from windlass.files.api import Blob, FileAsset, FileStatus, StepRun, StepState  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -89,6 +89,56 @@ def test_update_returns_the_number_of_changed_rows(owner: str) -> None:
         None,
         asset.id,
     )
+
+
+def test_conditions_compare_and_list_values_and_have_alternatives(owner: str) -> None:
+    sizes = [blob(owner, sha256="ab"), blob(owner), blob(owner, damage="gone")]
+    for number, one in enumerate(sizes):
+        one.size = number
+    rows.insert(sizes)
+
+    def matching(either: dict[str, Any] | None = None, **where: Any) -> set[int]:
+        """The sizes of those that an UPDATE with this condition finds."""
+        rows.update(Blob, {"owner": owner}, {"damage_detail": ""})
+        rows.update(Blob, {"owner": owner, **where}, {"damage_detail": "found"}, either=either)
+        return set(Blob.objects.filter(owner=owner, damage_detail="found").values_list("size", flat=True))
+
+    assert matching(size=rows.Below(1)) == {0}
+    assert matching(size=rows.Above(0)) == {1, 2}
+    assert matching(sha256=rows.NotNull()) == {0}
+    assert matching(size=rows.OneOf([0, 2])) == {0, 2}
+    assert matching(id=rows.NoneOf([sizes[0].id])) == {1, 2}
+    assert matching(id=rows.NoneOf([])) == {0, 1, 2}
+    assert matching(either={"size": rows.Below(1), "damage": "gone"}) == {0, 2}
+    assert matching(either={"size": 0, "damage": "gone"}, sha256=None) == {2}
+    assert rows.count(Blob, {"owner": owner, "size": rows.Above(0)}) == 2
+
+
+def test_a_changed_row_is_returned_as_it_is_now(owner: str) -> None:
+    asset = file(owner)
+    rows.insert([asset])
+    expected = {"id": asset.id, "status": "PENDING"}
+    changed = rows.update_one(FileAsset, expected, {"size": rows.Plus(3), "status": "READY"})
+    assert changed is not None
+    assert values_of(changed) == values_of(FileAsset.objects.get(id=asset.id))
+    assert (changed.size, changed.status) == (asset.size + 3, "READY")
+    assert rows.update_one(FileAsset, expected, {"size": rows.Plus(3)}) is None
+
+
+def test_a_row_that_exists_is_kept_where_nothing_is_replaced(owner: str) -> None:
+    first, second = blob(owner), blob(owner)
+    second.key, second.size = first.key, 8
+    assert rows.insert([first], unique=("store", "key")) == 1
+    assert rows.insert([second], unique=("store", "key")) == 0
+    assert Blob.objects.get(owner=owner).size == 7
+
+
+def test_members_of_enumerations_are_written_as_their_values(owner: str) -> None:
+    asset = file(owner)
+    asset.status = FileStatus.READY
+    rows.insert([asset])
+    assert rows.exists(FileAsset, id=asset.id, status=rows.OneOf([FileStatus.READY, FileStatus.FAILED]))
+    assert FileAsset.objects.filter(id=asset.id, status="READY").exists()
 
 
 def test_insert_sets_generated_primary_keys(owner: str) -> None:

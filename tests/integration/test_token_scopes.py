@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 Configure = Callable[..., None]
 #: Calls whose method does not say what they do.
-READS_BY_POST = {"POST /files/zip", "POST /api/v1/auth/ticket", "DELETE /api/v1/auth/session"}
+READS_BY_POST = {"POST /files/zip", "POST /search", "POST /api/v1/auth/ticket", "DELETE /api/v1/auth/session"}
 
 
 def needed(row: str) -> Scope | None:

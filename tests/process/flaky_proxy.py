@@ -29,6 +29,7 @@ class FlakyProxy:
     """Each connection has a fault, which happens after some of its bytes. ``faults`` counts those that happened.
 
     The same seed gives the same sequence of faults; which request each of them meets depends on the timing.
+    ``bytes_per_second``: what one connection takes from its client, as on a long way; by default as fast as it can.
     """
 
     def __init__(
@@ -39,7 +40,9 @@ class FlakyProxy:
         least_bytes: int = 200,
         most_bytes: int = 6 * KB * KB,
         kinds: Mapping[str, int] = KINDS,
+        bytes_per_second: int | None = None,
     ) -> None:
+        self._bytes_per_second = bytes_per_second
         self._upstream, self._random, self._kinds = upstream, random.Random(seed), kinds
         self._least_bytes, self._most_bytes = least_bytes, most_bytes
         self.faults: Counter[str] = Counter()
@@ -97,7 +100,8 @@ class FlakyProxy:
             far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._upstream)
             try:
                 fault = _Fault(allowed if kind != "none" else None)
-                ways = [_forward(reader, far_writer, fault), _forward(far_reader, writer, fault)]
+                rate = self._bytes_per_second
+                ways = [_forward(reader, far_writer, fault, rate), _forward(far_reader, writer, fault)]
                 await asyncio.wait(map(asyncio.ensure_future, ways), return_when=asyncio.FIRST_COMPLETED)
                 if fault.happened:
                     self.faults[kind] += 1
@@ -125,9 +129,13 @@ class _Fault:
         return passing
 
 
-async def _forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, fault: _Fault) -> None:
+async def _forward(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, fault: _Fault, rate: int | None = None
+) -> None:
     with contextlib.suppress(OSError):
         while not fault.happened and (data := await reader.read(64 * KB)):
+            if rate is not None:
+                await asyncio.sleep(len(data) / rate)
             writer.write(fault.pass_on(data))
             await writer.drain()
 

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,7 +21,19 @@ import httpx
 import pytest
 
 from tests.process.conftest import ServerProcess
-from windlass.client import AsyncClient, Client, NotFound, Password, RefreshToken, Unauthenticated, UploadOutcome
+from tests.process.flaky_proxy import FlakyProxy
+from windlass.client import (
+    AsyncClient,
+    Client,
+    File,
+    NotFound,
+    Password,
+    RefreshToken,
+    Unauthenticated,
+    UploadOutcome,
+    automatic_parts,
+    send_source,
+)
 
 MB = 1024 * 1024
 HTML = b"<!DOCTYPE html><html><head><title>no picture</title></head><body><script>1</script></body></html>"
@@ -214,6 +227,41 @@ def test_parallel_parts_of_a_file_object_make_one_file(shared_server: ServerProc
     with Client(shared_server.url) as client:
         reference = client.file(file_id).reference
         assert [file.id for file in client.files(reference=reference)] == [file_id]
+
+
+@pytest.fixture
+def slow_connections(shared_server: ServerProcess, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The server's URL over a way on which each connection takes 256 KB a second; large files begin at 4 MB."""
+    monkeypatch.setattr(send_source, "LEAST_FILE_BYTES", 4 * MB)
+    monkeypatch.setattr(send_source, "TRIAL_BYTES", MB // 8)
+    monkeypatch.setattr(automatic_parts, "LEAST_PART_BYTES", MB // 4)
+    with FlakyProxy(shared_server.port, 1, kinds={"none": 1}, bytes_per_second=MB // 4) as proxy:
+        yield proxy.url
+
+
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["Client", "AsyncClient"])
+def test_a_large_file_is_sent_over_several_connections_where_each_is_slow(
+    slow_connections: str, tmp_path: Path, asynchronous: bool
+) -> None:
+    source = tmp_path / "large.bin"
+    source.write_bytes(os.urandom(4 * MB))
+    notices: list[str] = []
+
+    async def send() -> File:
+        async with AsyncClient(slow_connections) as client:
+            return await client.upload(source, on_notice=notices.append)
+
+    started = time.monotonic()
+    if asynchronous:
+        file = asyncio.run(send())
+    else:
+        with Client(slow_connections) as client:
+            file = client.upload(source, on_notice=notices.append)
+    took = time.monotonic() - started
+    assert notices == ["Sending the file in parts, over several connections"]
+    assert took < 12, "one connection needs 16 seconds"
+    with Client(slow_connections) as client:
+        assert client.wait(file.id, timeout=60).checksum == sha256(source)
 
 
 def test_a_stream_is_uploaded_without_knowing_its_length(shared_server: ServerProcess, big: Path) -> None:

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -203,11 +204,12 @@ def test_an_interrupted_command_does_not_send_again_what_it_has_sent(
     ]
 
 
-def test_a_server_that_is_away_has_an_exit_code_of_its_own(tmp_path: Path) -> None:
+@pytest.mark.parametrize("option", ["--retry-minutes", "--patience"], ids=["option", "its old name"])
+def test_a_server_that_is_away_has_an_exit_code_of_its_own(tmp_path: Path, option: str) -> None:
     away = f"http://127.0.0.1:{free_port()}"
     note = tmp_path / "note.txt"
     note.write_text("A note.\n")
-    command = [sys.executable, "-m", "windlass", "upload", str(note), "--patience", "0.01", "--server", away]
+    command = [sys.executable, "-m", "windlass", "upload", str(note), option, "0.01", "--server", away]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (ended.returncode, ended.stdout) == (3, "")
     assert "Run the same upload again to resume it." in ended.stderr
@@ -224,6 +226,30 @@ def test_events_are_printed_until_the_one_that_is_named(shared_server: ServerPro
     assert "  file.ready  " in watched.stdout.splitlines()[-1]
     chosen = windlass(shared_server, "watch", file_id, "--type", "file.cr*", "--until", "file.ready", "--json")
     assert [json.loads(line)["type"] for line in chosen.stdout.splitlines()] == ["file.created"]
+
+
+def test_changes_are_printed_as_json(tmp_path: Path) -> None:
+    note = tmp_path / "note.txt"
+    note.write_text("A note.\n")
+    server = ServerProcess(tmp_path / "home", TRASH_HOURS="1")
+    server.start()
+    try:
+
+        def documents(*command: str) -> list[dict[str, Any]]:
+            return [json.loads(line) for line in windlass(server, *command, "--json").stdout.splitlines()]
+
+        file_id = documents("upload", str(note))[0]["id"]
+        assert documents("files", "reprocess", file_id) == [{"id": file_id, "result": "processing again"}]
+        windlass(server, "files", "wait", file_id)
+        assert documents("files", "delete", file_id) == [{"id": file_id, "result": "deleted"}]
+        assert [(file["id"], file["status"]) for file in documents("trash", "restore", file_id)] == [(file_id, "READY")]
+        assert [(file["id"], file["status"]) for file in documents("files", "release", file_id)] == [
+            (file_id, "RELEASED")
+        ]
+        documents("files", "delete", file_id)
+        assert documents("trash", "empty", "--yes") == [{"deleted": 1, "bytes": 8}]
+    finally:
+        server.kill()
 
 
 def test_open_finds_the_running_server(shared_server: ServerProcess) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -41,6 +42,25 @@ def test_a_token_is_created_listed_and_revoked(home: Path) -> None:
     assert run("token", "list", home=home).stdout == ""
     again = run("token", "revoke", "1", home=home)
     assert (again.returncode, again.stderr) == (2, "windlass: there is no token 1\n")
+
+
+def test_users_tokens_and_checks_are_printed_as_json(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("a long enough passphrase\n")
+
+    def documents(*command: str) -> list[dict[str, object]]:
+        return [json.loads(line) for line in run(*command, "--json", home=home).stdout.splitlines()]
+
+    add = ["user", "add", "ann", "--staff", "--password-file", str(tmp_path / "password")]
+    assert documents(*add) == [{"name": "ann", "created": True, "staff": True}]
+    assert documents("user", "list") == [
+        {"number": "1", "name": "ann", "staff": True, "active": True, "last_login": None}
+    ]
+    run("token", "create", "--user", "ann", "--name", "ci", "--scope", "read", home=home)
+    assert documents("token", "list") == [
+        {"number": 1, "user": "ann", "name": "ci", "scopes": "read", "last_used_at": None, "expires_at": None}
+    ]
+    checks = documents("check")
+    assert {"database", "broker"} <= {each["name"] for each in checks if each["ok"]}
 
 
 def test_a_command_without_tables_names_the_migrate_command(tmp_path: Path) -> None:

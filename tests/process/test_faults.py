@@ -1,4 +1,4 @@
-"""The first five faults of the guarantees, done to real processes. Seeded: CHAOS_SEED and CHAOS_ROUNDS repeat them."""
+"""The first five faults of the guarantees, for both ways to receive. CHAOS_SEED and CHAOS_ROUNDS repeat them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import random
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,14 @@ BIG = 200 * MB
 CHECKPOINT, CHECKPOINT_SECONDS = 64 * MB, 5.0
 #: What may be on its way between the client's `send` and the server's disk, and how late a busy machine may be.
 IN_FLIGHT, LATE = 16 * MB, 5.0
+
+
+@pytest.fixture(params=["auto", "off"], ids=["direct", "loop"])
+def make_server(
+    request: pytest.FixtureRequest, make_server: Callable[..., ServerProcess]
+) -> Callable[..., ServerProcess]:
+    """Every fault happens to both ways in which bytes are received."""
+    return partial(make_server, DIRECT_RECEIVE=request.param)
 
 
 def kill_web(server: ServerProcess) -> None:

@@ -60,6 +60,15 @@ class OtherWeb:
             self.process.send_signal(signal.SIGCONT)
 
 
+@pytest.fixture(scope="module", params=["auto", "off"], ids=["direct", "loop"])
+def shared_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server for all tests, for each of both ways in which bytes are received."""
+    server = ServerProcess(tmp_path_factory.mktemp("shared") / "home", DIRECT_RECEIVE=request.param)
+    server.start()
+    yield server
+    server.kill()
+
+
 @pytest.fixture(scope="module")
 def other(shared_server: ServerProcess) -> Iterator[OtherWeb]:
     port = free_port()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import socket
@@ -9,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -47,6 +49,27 @@ def test_serve_prints_that_it_is_ready_once_it_answers(served: Serve) -> None:
 
 def test_serve_runs_a_web_process_a_worker_and_a_scheduler(served: Serve) -> None:
     until(lambda: set(served.children()) == {"web", "worker", "scheduler"}, "three processes")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_worker_and_its_sandbox_have_a_lower_priority(served: Serve) -> None:
+    own = own_niceness()
+    worker = until(lambda: served.children().get("worker"), "a worker")
+    sandbox = until(lambda: worker.children(recursive=True), "the sandbox of the worker")
+    for process in (worker, *sandbox):
+        assert niceness(process) == min(own + 10, 19), process.cmdline()
+        assert process.ionice() == (psutil.IOPRIO_CLASS_BE, 7), process.cmdline()
+    others = until(lambda: [served.children()[name] for name in ("web", "scheduler")], "the other processes")
+    assert [niceness(process) for process in others] == [own, own]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_the_priority_of_a_worker_can_be_set(tmp_path: Path) -> None:
+    new_home(tmp_path / "home")
+    with Running("worker", home=tmp_path / "home", WORKER_NICE="0") as worker:
+        process = psutil.Process(worker.process.pid)
+        sandbox = until(lambda: process.children(recursive=True), "the sandbox of the worker")
+        assert [niceness(each) for each in (process, *sandbox)] == [own_niceness()] * (1 + len(sandbox))
 
 
 @pytest.mark.parametrize("name", ["worker", "web", "scheduler"])
@@ -210,6 +233,19 @@ def test_serve_can_be_stopped_during_its_start(tmp_path: Path) -> None:
         assert server.end() == 0
         assert not [child for child in children.values() if child.is_running()]
         assert "Traceback" not in server.errors.read_text()
+
+
+def own_niceness() -> int:
+    return os.getpriority(os.PRIO_PROCESS, 0)
+
+
+def niceness(process: psutil.Process) -> int:
+    """The niceness of every thread but one at most, which reads signals."""
+    threads = Path(f"/proc/{process.pid}/task").iterdir()
+    found = Counter(int((thread / "stat").read_text().rpartition(")")[2].split()[16]) for thread in threads)
+    [(usual, count)] = found.most_common(1)
+    assert count >= found.total() - 1, f"{process.cmdline()}: {found}"
+    return usual
 
 
 def is_running(process: psutil.Process) -> bool:

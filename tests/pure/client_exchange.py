@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from windlass.client.calls import Calls, upload_plan
+from windlass.client.calls import Calls
 from windlass.client.effects import (
     Call,
     ConnectionFailure,
@@ -27,6 +27,7 @@ from windlass.client.effects import (
 from windlass.client.models import File
 from windlass.client.resume_state import ResumeState
 from windlass.client.retries import RetryBudget
+from windlass.client.send_source import upload_plan
 from windlass.client.server import Server
 from windlass.client.upload import Upload
 from windlass.client.upload_settings import UploadSettings

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Sequence
+import random
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.pure.client_exchange import FILE, SERVER, StoredUrl, body_of, problem, retry_budget
-from windlass.client import Invalid, NotFound, Refused, UploadSettings
+from tests.pure.client_exchange import FILE, RECORD, SERVER, StoredUrl, body_of, json_response, problem, retry_budget
+from windlass.client import Invalid, NotFound, Refused, UploadSettings, automatic_parts, send_source
+from windlass.client.automatic_parts import LEAST_PART_BYTES, ConnectionCount, FixedCount, parts_of
+from windlass.client.calls import Calls
 from windlass.client.effects import Call, ConnectionFailure, Effect, Flow, Outcome, Request, Response, Sleep, Together
-from windlass.client.parallel_upload import LEAST_PART_BYTES, ParallelUpload, parts_of
+from windlass.client.parallel_upload import ParallelUpload
 from windlass.client.upload_source import ObjectSource
 
 BYTES = bytes(range(256)) * 16
@@ -60,12 +65,72 @@ class TusServer:
         return Response(201, {"location": "/uploads/final", "windlass-file": f"/files/{FILE}/"})
 
 
+class Link(TusServer):
+    """Answers appends after the time that a link with these rates takes. An ordinary upload becomes a file too.
+
+    ``one``: bytes per second of one connection; ``whole``: of all connections of a round together.
+    """
+
+    def __init__(self, one: float, whole: float, refuse: dict[str, str] | None = None) -> None:
+        super().__init__()
+        self._one, self._whole, self._refuse = one, whole, refuse or {}
+        self.connections: list[int] = []
+
+    def answer(self, request: Request) -> Outcome:
+        concat = request.headers.get("Upload-Concat", "")
+        if request.method == "POST" and concat[:5] in self._refuse:
+            return problem(429, self._refuse[concat[:5]])
+        if request.method == "POST" and not concat:
+            url = f"/uploads/{len(self.lengths)}"
+            self.uploads[url], self.lengths[url] = b"", int(request.headers["Upload-Length"])
+            self.requests.append(request)
+            return Response(201, {"location": url})
+        if request.method == "GET":
+            return json_response({**RECORD, "checksum": None})
+        answer = super().answer(request)
+        if request.method == "PATCH":
+            assert isinstance(answer, Response)
+            assert not isinstance(request.body, bytes)
+            share = min(self._one, self._whole / self.connections[-1] if self.connections else self._one)
+            path = request.url.removeprefix("http://windlass.test")
+            is_whole = self.lengths[path] == len(self.uploads[path]) == LARGE
+            headers = dict(answer.headers) | ({"windlass-file": f"/files/{FILE}/"} if is_whole else {})
+            return Response(answer.status, headers, seconds=request.body.length / share)
+        return answer
+
+
+KB, MB = 1024, 1024 * 1024
+#: A large file of these tests, in which every size is a 1024th part of what it is.
+LARGE = 64 * KB
+LARGE_BYTES = random.Random(1).randbytes(LARGE)
+
+
+@pytest.fixture
+def small_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(automatic_parts, "LEAST_PART_BYTES", 8 * KB)
+    monkeypatch.setattr(send_source, "LEAST_FILE_BYTES", LARGE)
+    monkeypatch.setattr(send_source, "TRIAL_BYTES", 4 * KB)
+
+
+def send_large(link: Link, directory: Path, **options: Any) -> list[str]:
+    """Upload a large file by the client's call; return the notices."""
+    notices: list[str] = []
+    calls = Calls("http://windlass.test", None, 60.0, None, directory)
+    play(calls.upload(io.BytesIO(LARGE_BYTES), on_notice=notices.append, **options), link)
+    return notices
+
+
 def play(flow: Flow[Any], server: TusServer) -> Any:
     """Run a flow, with the flows of a group one effect at a time in turn."""
     try:
         effect = next(flow)
         while True:
-            effect = flow.send(perform(effect, server))
+            try:
+                result = perform(effect, server)
+            except Refused as error:
+                effect = flow.throw(error)
+            else:
+                effect = flow.send(result)
     except StopIteration as end:
         return end.value
 
@@ -78,9 +143,18 @@ def perform(effect: Effect, server: TusServer) -> Any:
             return function()
         case Sleep():
             return None
-        case Together(flows, _):
-            return play_in_turn(list(flows), server)
+        case Together(flows, limit):
+            flows = list(flows)
+            if isinstance(server, Link) and len(flows) <= limit:
+                server.connections.append(len(flows))
+            return [result for some in batched(flows, limit) for result in play_in_turn(some, server)]
     raise AssertionError(effect)
+
+
+def batched(flows: Sequence[Flow[Any]], limit: int) -> Iterator[list[Flow[Any]]]:
+    remaining = iter(flows)
+    while some := list(islice(remaining, limit)):
+        yield some
 
 
 def play_in_turn(flows: list[Flow[Any]], server: TusServer) -> list[Any]:
@@ -101,7 +175,7 @@ def upload(server: TusServer, states: dict[Any, StoredUrl] | None = None, **opti
     settings = UploadSettings(**{"filename": "big.bin"} | options)
     source = ObjectSource(io.BytesIO(BYTES))
     parallel = ParallelUpload(
-        SERVER, source, settings, PARTS, lambda part: states.setdefault(part, StoredUrl()), retry_budget
+        SERVER, source, settings, PARTS, FixedCount(3), lambda part: states.setdefault(part, StoredUrl()), retry_budget
     )
     result = play(parallel.run(), server)
     assert isinstance(result, str)
@@ -236,3 +310,93 @@ def test_the_parts_keys_are_derived_from_the_callers_key() -> None:
     assert first == keys(), "another machine finds the same partial uploads"
     assert len(set(first)) == 4
     assert first[-1] == '"order-17"'
+
+
+@pytest.mark.usefixtures("small_sizes")
+def test_a_link_that_one_connection_fills_quickly_gets_one_upload(tmp_path: Path) -> None:
+    link = Link(one=50 * KB, whole=50 * KB)
+    assert send_large(link, tmp_path) == []
+    assert [len(data) for data in link.uploads.values()] == [LARGE]
+    assert [request.headers["Upload-Offset"] for request in link.requests if request.method == "PATCH"] == [
+        "0",
+        str(4 * KB),
+    ]
+
+
+@pytest.mark.usefixtures("small_sizes")
+@pytest.mark.parametrize(
+    ("whole", "rounds"), [(1 * KB, [2]), (2 * KB, [2, 4]), (100 * KB, [2, 4])], ids=["no gain", "a gain of two", "each"]
+)
+def test_connections_are_added_as_long_as_the_whole_gains(tmp_path: Path, whole: float, rounds: list[int]) -> None:
+    link = Link(one=1 * KB, whole=whole)
+    assert send_large(link, tmp_path) == ["Sending the file in parts, over several connections"]
+    assert link.files == [LARGE_BYTES]
+    assert link.connections[1 : 1 + len(rounds)] == rounds, "behind the digest and the sending of parts"
+    trial = next(request for request in link.requests if request.method == "PATCH")
+    assert trial.url not in {f"http://windlass.test{path}" for path in link.uploads}, "the first upload is deleted"
+
+
+@pytest.mark.usefixtures("small_sizes")
+@pytest.mark.parametrize("options", [{"parallel_parts": 1}, {"idempotency_key": "order-17"}], ids=str)
+def test_who_asks_for_one_upload_gets_one(tmp_path: Path, options: dict[str, Any]) -> None:
+    link = Link(one=1 * KB, whole=100 * KB)
+    assert send_large(link, tmp_path, **options) == []
+    assert [len(data) for data in link.uploads.values()] == [LARGE]
+
+
+@pytest.mark.usefixtures("small_sizes")
+@pytest.mark.parametrize("request_kind", ["parti", "final"])
+@pytest.mark.parametrize("slug", ["too-many-uploads", "quota-exceeded"])
+def test_parts_that_a_limit_of_the_owner_refuses_are_sent_as_one_upload(
+    tmp_path: Path, slug: str, request_kind: str
+) -> None:
+    link = Link(one=1 * KB, whole=100 * KB, refuse={request_kind: slug})
+    assert send_large(link, tmp_path)[-1] == "The server limits uploads at the same time; sending the file in one"
+    assert [len(data) for data in link.uploads.values()] == [LARGE], "and the parts are deleted"
+
+
+@pytest.mark.usefixtures("small_sizes")
+def test_a_later_run_goes_on_with_the_parts_of_an_earlier_one(tmp_path: Path) -> None:
+    source = tmp_path / "large.bin"
+    source.write_bytes(LARGE_BYTES)
+
+    class Ends(Link):
+        def _concatenate(self, urls: list[str]) -> Response:
+            return problem(401, "unauthenticated")
+
+    first = Ends(one=1 * KB, whole=100 * KB)
+    calls = Calls("http://windlass.test", None, 60.0, None, tmp_path)
+    with pytest.raises(Refused):
+        play(calls.upload(source), first)
+    second = Link(one=1 * KB, whole=100 * KB)
+    second.uploads, second.lengths = first.uploads, first.lengths
+    play(calls.upload(source), second)
+    assert second.files == [LARGE_BYTES]
+    assert [request.method for request in second.requests if request.method == "PATCH"] == []
+
+
+@pytest.mark.parametrize("size", [64 * MB, 64 * MB + 1, 130 * MB, 10 * 1024 * MB])
+def test_automatic_parts_cover_the_file_and_are_not_many(size: int) -> None:
+    parts = automatic_parts.automatic_parts(size)
+    assert [start for start, _ in parts] == [0, *(end for _, end in parts[:-1])]
+    assert parts[-1][1] == size
+    assert len(parts) <= 38
+    assert min(end - start for start, end in parts) >= LEAST_PART_BYTES
+
+
+def test_the_number_of_connections_grows_to_a_bound_and_falls_back() -> None:
+    count = ConnectionCount(1.0)
+    seen = []
+    for total in (2.0, 4.0, 8.0, 100.0):
+        seen.append(count.current)
+        count.note([total / count.current] * count.current)
+    assert (seen, count.current, count.is_settled) == ([2, 4, 8, 8], 8, True)
+
+    count = ConnectionCount(1.0)
+    count.note([1.0, 1.0])
+    count.note([0.5] * 4)
+    assert (count.current, count.is_settled) == (2, True)
+
+    count = ConnectionCount(None)
+    count.note([None, 1.0])
+    assert (count.current, count.is_settled) == (2, False), "a part that was there already says nothing"

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from tests.__main__ import TESTS, Group, fast_groups, last_groups, other_groups
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests import __main__ as runner
+from tests.__main__ import BROWSER, TESTS, Group, GroupResult, WaitingGroups, fast_groups, last_groups, other_groups
 
 
 def files_of(groups: list[Group]) -> set[str]:
@@ -20,3 +27,33 @@ def test_the_fast_part_and_its_complement_are_the_same_files() -> None:
     fast = files_of([group for group in fast_groups() if group.options])
     rest = files_of([*other_groups(), *last_groups()])
     assert fast - rest == {"contract/test_local_store.py"}
+
+
+def test_each_file_of_browser_tests_is_a_group_and_few_of_them_run_at_the_same_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    browsers = [group for group in other_groups() if group.starts_browsers]
+    assert len(browsers) == len(list(BROWSER.glob("test_*.py")))
+    assert all(len(group.paths) == 1 for group in browsers)
+
+    monkeypatch.setattr(runner, "BROWSER_GROUPS", 1)
+    lock, running, most, order = threading.Lock(), 0, 0, []
+
+    def run(group: Group) -> GroupResult:
+        nonlocal running, most
+        with lock:
+            running += group.starts_browsers
+            most = max(most, running)
+            order.append(group)
+        time.sleep(0.01)
+        with lock:
+            running -= group.starts_browsers
+        return GroupResult(group, 0, "1 passed", 0.0)
+
+    monkeypatch.setattr(Group, "run", run)
+    groups = [*browsers[:3], Group([TESTS / "pure"])]
+    waiting = WaitingGroups(groups)
+    with ThreadPoolExecutor(3) as pool:
+        done = [future.result().group for future in [pool.submit(waiting.run_next) for _ in groups]]
+    assert (most, {group.name for group in done}) == (1, {group.name for group in groups})
+    assert order[1].paths == [TESTS / "pure"], "what starts no browser goes first meanwhile"

@@ -71,10 +71,19 @@ def test_ocr_follows_text_extraction() -> None:
     assert names("application/pdf", text=False) == [*INTAKE, "pdf_facts", "pdf_thumbnail"]
 
 
+def test_the_index_follows_what_makes_a_text() -> None:
+    assert "index" not in names("image/png", search=True)
+    assert names("image/png", search=True, ocr=True)[-1] == "index"
+    assert names("text/plain", search=True)[-1] == "index"
+    assert "index" not in names("text/plain", search=True, text=False)
+    (index,) = [each for each in left_out(OURS, {"search": True}, "image/png") if each.name == "index"]
+    assert index.reason == "none of the steps that it follows is planned: text, ocr"
+
+
 def test_every_step_that_parses_is_isolated() -> None:
     """What is not isolated reads no format: it counts, compares, asks the database, or talks to a service."""
     trusted = {about.name for about in OURS if not about.isolated}
-    assert trusted <= {"size", "checksum", "duplicate", "malware", "type_rules", "media_rules", *RULES}
+    assert trusted <= {"size", "checksum", "duplicate", "malware", "type_rules", "media_rules", "index", *RULES}
     assert not [about.name for about in OURS if about.libraries and not about.isolated]
 
 

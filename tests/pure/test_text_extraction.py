@@ -575,5 +575,6 @@ def test_every_fact_is_cleaned_before_it_is_recorded() -> None:
     assert len(facts["author"]) == 4000
 
 
-def test_empty_pdf_pages_are_skipped() -> None:
-    assert text_of(samples.text_pdf("One", "", "Three"), "application/pdf") == "One\n\nThree\n\n"
+def test_form_feeds_part_the_pages_of_a_pdf() -> None:
+    assert text_of(samples.text_pdf("One", "", "Three"), "application/pdf") == "One\n\n\f\n\n\fThree\n\n"
+    assert text_of(samples.text_pdf("", "", "Three"), "application/pdf") == "\f\n\n\fThree\n\n"

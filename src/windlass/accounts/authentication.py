@@ -39,6 +39,9 @@ from windlass.kernel.problem_types import Forbidden, InsufficientScope, InvalidT
 from windlass.kernel.stored_text import is_storable
 from windlass.protocols.idempotency import HEADER
 
+#: Headers without which a request without a query says nothing about its caller.
+_PROVING_HEADERS = frozenset({b"authorization", b"cookie", b"origin"})
+
 
 class CsrfTokenMissing(Forbidden):
     """The session is valid, but the request has no CSRF token."""
@@ -48,6 +51,8 @@ def authenticate_scope(scope: Mapping[str, Any], access: Access) -> Principal:
     """``authenticate`` for an ASGI request whose body has not been read."""
     if access.public:
         return NOBODY
+    if not scope.get("query_string") and not any(name in _PROVING_HEADERS for name, _ in scope["headers"]):
+        return _admitted(_without_credential(), access, scope["method"])
     query = scope.get("query_string", b"").decode("latin-1")  # Django would decode it as UTF-8, which it may not be
     request = ASGIRequest({**scope, "query_string": query}, io.BytesIO())
     engine = import_string(f"{settings.SESSION_ENGINE}.SessionStore")
@@ -82,8 +87,12 @@ def authenticate(request: HttpRequest, access: Access, path: Mapping[str, Any]) 
         return _authenticate_signature(query, path)
     if CredentialKind.METRICS_TOKEN in access.credentials and _is_metrics_token(_bearer(request)):
         return METRICS_READER
-    principal = _authenticate_headers(request)
-    needed = access.needed_scope(request.method or "")
+    return _admitted(_authenticate_headers(request), access, request.method or "")
+
+
+def _admitted(principal: Principal, access: Access, method: str) -> Principal:
+    """Raises InsufficientScope, Forbidden."""
+    needed = access.needed_scope(method)
     if needed not in principal.scopes:
         raise InsufficientScope(needed, principal.scopes)
     if access.staff and not principal.staff:
@@ -147,9 +156,15 @@ def _authenticate_headers(request: HttpRequest) -> Principal:
     principal = _authenticate_session(request)
     if principal is not None:
         return principal
+    anonymous = _without_credential()
+    _refuse_foreign_origin(request)
+    return anonymous
+
+
+def _without_credential() -> Principal:
+    """Raises Unauthenticated."""
     if conf.get().credentials_required:
         raise Unauthenticated("Send 'Authorization: Bearer <token>'. `windlass token create --user NAME` makes one.")
-    _refuse_foreign_origin(request)
     return ANONYMOUS
 
 

@@ -12,6 +12,7 @@ import typer
 from windlass.cli.durations import duration
 from windlass.cli.environment import Home, existing_server
 from windlass.cli.errors import CommandError
+from windlass.cli.output import JsonOption, json_line
 from windlass.kernel.principals import Scope
 
 user_group = typer.Typer(help="Users who sign in with a password.", no_args_is_help=True)
@@ -31,7 +32,13 @@ PasswordFile = Annotated[
 
 
 @user_group.command("add")
-def add_user(name: Name, staff: Staff = False, password_file: PasswordFile = None, home: Home = None) -> None:
+def add_user(
+    name: Name,
+    staff: Staff = False,
+    password_file: PasswordFile = None,
+    as_json: JsonOption = False,
+    home: Home = None,
+) -> None:
     """Create a user who can sign in at /admin/ and on the page. For an existing user only --staff is applied."""
     with existing_server(home):
         from windlass.accounts import api as accounts
@@ -49,7 +56,11 @@ def add_user(name: Name, staff: Staff = False, password_file: PasswordFile = Non
             user.is_superuser = True  # without it Django's admin shows staff nothing
         with atomic():
             user.save()
-    typer.echo(f"user {name} {'made' if is_new else 'was there already'}{', staff' * accounts.is_staff(user)}")
+    is_staff = accounts.is_staff(user)
+    if as_json:
+        typer.echo(json_line({"name": name, "created": is_new, "staff": is_staff}))
+    else:
+        typer.echo(f"user {name} {'made' if is_new else 'was there already'}{', staff' * is_staff}")
 
 
 @user_group.command("password")
@@ -77,13 +88,16 @@ def enable_user(name: Name, home: Home = None) -> None:
 
 
 @user_group.command("list")
-def list_users(home: Home = None) -> None:
+def list_users(as_json: JsonOption = False, home: Home = None) -> None:
     """List the users: number, name, staff or not, last sign-in."""
     with existing_server(home):
         from windlass.accounts import api as accounts
         from windlass.kernel.clock import rfc3339
 
         for user in accounts.list_users():
+            if as_json:
+                typer.echo(json_line(_user_document(user)))
+                continue
             rank = "staff" if accounts.is_staff(user) else ""
             seen = rfc3339(getattr(user, "last_login", None)) or "never signed in"
             blocked = "" if getattr(user, "is_active", True) else "  may not sign in"
@@ -120,14 +134,19 @@ def create_token(
 
 
 @token_group.command("list")
-def list_tokens(home: Home = None) -> None:
+def list_tokens(as_json: JsonOption = False, home: Home = None) -> None:
     """List the tokens: number, user, name, last use, expiry, scopes."""
     with existing_server(home):
         from windlass.accounts import api as accounts
         from windlass.kernel.clock import rfc3339
 
         for each, user in accounts.list_tokens():
-            used, expires = rfc3339(each.last_used_at) or "never used", rfc3339(each.expires_at) or "no expiry"
+            used, expires = rfc3339(each.last_used_at), rfc3339(each.expires_at)
+            if as_json:
+                members = {"number": each.pk, "user": user, "name": each.name, "scopes": each.scopes}
+                typer.echo(json_line(members | {"last_used_at": used, "expires_at": expires}))
+                continue
+            used, expires = used or "never used", expires or "no expiry"
             typer.echo(f"{each.pk:>6}  {user:20}  {each.name:20}  {used}  {expires}  {each.scopes}")
 
 
@@ -151,6 +170,19 @@ def _set_active(name: str, home: Path | None, *, active: bool) -> None:
             accounts.set_active(_find_user(name), active=active)
         except accounts.UserError as error:
             raise CommandError(str(error)) from error
+
+
+def _user_document(user: Any) -> dict[str, Any]:
+    from windlass.accounts import api as accounts
+    from windlass.kernel.clock import rfc3339
+
+    return {
+        "number": str(user.pk),
+        "name": user.get_username(),
+        "staff": accounts.is_staff(user),
+        "active": getattr(user, "is_active", True),
+        "last_login": rfc3339(getattr(user, "last_login", None)),
+    }
 
 
 def _find_user(name: str) -> Any:

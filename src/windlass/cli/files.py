@@ -119,6 +119,7 @@ def delete(
     permanent: Annotated[
         bool, typer.Option("--permanent", help="Delete permanently, also files in the trash.")
     ] = False,
+    as_json: JsonOption = False,
     server: ServerOption = None,
     token: TokenOption = None,
 ) -> None:
@@ -126,24 +127,28 @@ def delete(
     with connected_client(server, token) as client:
         for file_id in file_ids:
             client.delete(file_id, permanent=permanent)
-            typer.echo(f"{file_id}  deleted")
+            _print_result(file_id, "deleted", as_json=as_json)
 
 
 @files_group.command("release")
-def release(file_ids: FileIds, server: ServerOption = None, token: TokenOption = None) -> None:
+def release(
+    file_ids: FileIds, as_json: JsonOption = False, server: ServerOption = None, token: TokenOption = None
+) -> None:
     """Delete the bytes and keep the records."""
     with connected_client(server, token) as client:
         for file_id in file_ids:
-            typer.echo(f"{file_id}  {client.release(file_id).status}")
+            _print_changed(client.release(file_id), as_json=as_json)
 
 
 @files_group.command("reprocess")
-def reprocess(file_ids: FileIds, server: ServerOption = None, token: TokenOption = None) -> None:
+def reprocess(
+    file_ids: FileIds, as_json: JsonOption = False, server: ServerOption = None, token: TokenOption = None
+) -> None:
     """Process files again from the start."""
     with connected_client(server, token) as client:
         for file_id in file_ids:
             client.reprocess(file_id)
-            typer.echo(f"{file_id}  processing again")
+            _print_result(file_id, "processing again", as_json=as_json)
 
 
 @trash_group.command("list")
@@ -163,16 +168,19 @@ def list_trash(
 
 
 @trash_group.command("restore")
-def restore(file_ids: FileIds, server: ServerOption = None, token: TokenOption = None) -> None:
+def restore(
+    file_ids: FileIds, as_json: JsonOption = False, server: ServerOption = None, token: TokenOption = None
+) -> None:
     """Restore files from the trash."""
     with connected_client(server, token) as client:
         for file_id in file_ids:
-            typer.echo(f"{file_id}  {client.restore(file_id).status}")
+            _print_changed(client.restore(file_id), as_json=as_json)
 
 
 @trash_group.command("empty")
 def empty_trash(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: JsonOption = False,
     server: ServerOption = None,
     token: TokenOption = None,
 ) -> None:
@@ -180,10 +188,20 @@ def empty_trash(
     with connected_client(server, token) as client:
         trashed = list(client.files(trashed=True, limit=200))
         if trashed and not yes:
-            typer.confirm(f"Delete {len(trashed)} files for good?", abort=True)
+            typer.confirm(f"Delete {len(trashed)} files for good?", abort=True, err=as_json)
         for file in trashed:
             client.delete(file.id, permanent=True)
-        typer.echo(f"{len(trashed)} files, {size_text(sum(file.size for file in trashed))}")
+        size = sum(file.size for file in trashed)
+        document = {"deleted": len(trashed), "bytes": size}
+        typer.echo(json_line(document) if as_json else f"{len(trashed)} files, {size_text(size)}")
+
+
+def _print_result(file_id: str, result: str, *, as_json: bool) -> None:
+    typer.echo(json_line({"id": file_id, "result": result}) if as_json else f"{file_id}  {result}")
+
+
+def _print_changed(file: File, *, as_json: bool) -> None:
+    typer.echo(json_line(file.raw) if as_json else f"{file.id}  {file.status}")
 
 
 def _record_lines(file: File) -> list[tuple[str, object]]:

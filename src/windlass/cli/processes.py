@@ -13,6 +13,7 @@ from windlass import conf
 from windlass.cli.environment import Home, set_up_django, use_home
 from windlass.cli.errors import CommandError
 from windlass.cli.listening_socket import listen, require_loopback_in_open_mode
+from windlass.cli.process_priority import lower_priority
 from windlass.cli.signals import StopRequests, drain_action, exit_at_once
 from windlass.cli.supervisor import ProcessEnd
 from windlass.kernel.ids import new_id
@@ -72,6 +73,7 @@ def worker(
     """Run one worker process."""
     stop_requests = StopRequests(exit_at_once)
     settings = use_home(home)
+    lower_priority(settings.worker_nice)
     require_sandbox(settings)
     set_up_django("worker")
     from windlass.processing import api as processing

@@ -12,6 +12,7 @@ import typer
 from windlass import conf
 from windlass.cli.environment import Home, set_up_django, use_home
 from windlass.cli.errors import CommandError, database_errors
+from windlass.cli.output import JsonOption, json_line
 from windlass.conf import first_run_key
 
 #: Key of the PostgreSQL advisory lock, distinct from those of other programs: "WIND" in ASCII, and one.
@@ -71,7 +72,7 @@ def _migration_lock() -> Iterator[None]:
             yield
 
 
-def check(home: Home = None) -> None:
+def check(as_json: JsonOption = False, home: Home = None) -> None:
     """Validate the settings, then try everything they name. Exit code 1 if a part failed."""
     use_home(home)
     set_up_django()
@@ -84,7 +85,9 @@ def check(home: Home = None) -> None:
     failed = False
     for result in run_all_checks():
         failed = failed or not result.ok
-        typer.echo(f"{'ok' if result.ok else 'failed':7} {result.name:12} {result.detail}")
+        document = {"name": result.name, "ok": result.ok, "detail": result.detail}
+        line = f"{'ok' if result.ok else 'failed':7} {result.name:12} {result.detail}"
+        typer.echo(json_line(document) if as_json else line)
     raise typer.Exit(1 if failed else 0)
 
 

@@ -61,11 +61,18 @@ def upload(
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until each file is processed.")] = True,
     parallel: Annotated[int, typer.Option(min=1, max=64, help="Number of files that are sent at the same time.")] = 3,
     parts: Annotated[
-        int, typer.Option(min=1, max=32, help="Send a large file in up to so many parts at the same time.")
-    ] = 1,
-    patience: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=32,
+            help="Send a large file in up to so many parts at the same time. Default: as the link asks for; of several "
+            "files each is sent in one.",
+        ),
+    ] = None,
+    retry_minutes: Annotated[
         float, typer.Option(min=0, help="Minutes without progress after which the command gives up.")
     ] = 5.0,
+    patience: Annotated[float | None, typer.Option(min=0, hidden=True)] = None,
     resume: Annotated[bool, typer.Option("--resume/--no-resume", help="Resume an earlier attempt.")] = True,
     as_json: JsonOption = False,
     server: ServerOption = None,
@@ -76,9 +83,11 @@ def upload(
     from windlass.client.resume_state import state_directory
 
     items = _items(paths, recursive, Patterns(include or (), exclude or ()), name)
+    if parts is None and len(items) > 1 and parallel > 1:
+        parts = 1  # files at the same time use the link well enough
     url, credential = server_and_token(server, token)
     try:
-        client = AsyncClient(url, credential, retry_seconds=60 * patience)
+        client = AsyncClient(url, credential, retry_seconds=60 * (retry_minutes if patience is None else patience))
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     options: UploadOptions = {"profile": profile, "reference": reference, "resume": resume, "parallel_parts": parts}

@@ -7,7 +7,7 @@ with Client("http://127.0.0.1:8000") as client:
     print(client.wait(file.id).status)
 """
 
-from windlass.client.api_calls import FileFilters
+from windlass.client.api_calls import FileFilters, SearchFilters
 from windlass.client.async_client import AsyncClient
 from windlass.client.credentials import Password, RefreshToken
 from windlass.client.errors import (
@@ -32,9 +32,13 @@ from windlass.client.models import (
     Check,
     Event,
     File,
+    FoundFile,
+    FoundPassage,
     Rejection,
     Rendition,
+    SearchResult,
     SignedUrl,
+    SnippetPart,
     Status,
     Step,
     UploadOutcome,
@@ -54,6 +58,8 @@ __all__ = [
     "Event",
     "File",
     "FileFilters",
+    "FoundFile",
+    "FoundPassage",
     "GaveUp",
     "Gone",
     "Invalid",
@@ -63,8 +69,11 @@ __all__ = [
     "Refused",
     "Rejection",
     "Rendition",
+    "SearchFilters",
+    "SearchResult",
     "ServerFailed",
     "SignedUrl",
+    "SnippetPart",
     "SourceChanged",
     "Status",
     "Step",

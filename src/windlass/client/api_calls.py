@@ -53,6 +53,24 @@ class FileFilters(TypedDict, total=False):
     limit: int | None
 
 
+class SearchFilters(TypedDict, total=False):
+    """The keyword arguments of ``search``, with the meanings of ``FileFilters``. ``limit``: files in the result, at
+    most 100; 20 by default."""
+
+    kind: str | None
+    mime_type: str | None
+    reference: str | None
+    from_: date | str | None
+    to: date | str | None
+    limit: int | None
+
+
+def search_body(query: str, filters: SearchFilters) -> dict[str, object]:
+    """The body of POST /search/, which takes queries of any length that the server allows."""
+    given = {name.rstrip("_"): _query_value(value) for name, value in filters.items() if value is not None}
+    return {"q": query, **given}
+
+
 def list_url(server: Server, filters: FileFilters) -> str:
     """Return the URL of a list's first page."""
     given = {name.rstrip("_"): _query_value(value) for name, value in filters.items() if value is not None}

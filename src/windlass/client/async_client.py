@@ -96,6 +96,7 @@ class AsyncClient:
     file = _awaited(Calls.file)
     status = _awaited(Calls.status)
     text = _awaited(Calls.text)
+    search = _awaited(Calls.search)
     delete = _awaited(Calls.delete)
     restore = _awaited(Calls.restore)
     release = _awaited(Calls.release)

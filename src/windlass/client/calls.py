@@ -9,19 +9,27 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from windlass.client import api_calls, events
-from windlass.client.api_calls import FileFilters
+from windlass.client.api_calls import FileFilters, SearchFilters
 from windlass.client.credentials import Token
 from windlass.client.download import Download
 from windlass.client.effects import Emit, Flow, Response, call, together
 from windlass.client.errors import ChecksumMismatch, WindlassError
-from windlass.client.models import File, SignedUrl, Status, UploadOutcome, file_of, signed_url_of
-from windlass.client.parallel_upload import ParallelUpload, Part, parts_of
-from windlass.client.resume_state import ResumeFile, ResumeState, state_directory
+from windlass.client.models import (
+    File,
+    SearchResult,
+    SignedUrl,
+    Status,
+    UploadOutcome,
+    file_of,
+    search_result_of,
+    signed_url_of,
+)
+from windlass.client.resume_state import state_directory
 from windlass.client.retries import RetryBudget, send_with_retries
+from windlass.client.send_source import SourceSender
 from windlass.client.server import Server
-from windlass.client.upload import Upload, UploadPlan
 from windlass.client.upload_settings import Progress, UploadOptions, UploadSettings
-from windlass.client.upload_source import Readable, Source, SourceDigest, open_source
+from windlass.client.upload_source import Readable, open_source
 
 #: Seconds without progress after which an upload, a download or a wait gives up.
 RETRY_SECONDS = 300.0
@@ -36,21 +44,6 @@ CONCURRENT_UPLOADS = 4
 SourceProgress = Callable[[Readable, int, int], None]
 
 
-def upload_plan(
-    source: Source, settings: UploadSettings, expected: str | None = None, digest: SourceDigest | None = None
-) -> UploadPlan:
-    """Return how a source is sent in one upload. ``expected``: its SHA-256, which the server checks."""
-    return UploadPlan(
-        {"Upload-Metadata": settings.upload_metadata(source.name, expected)},
-        chunk_size=settings.chunk_size,
-        resume=settings.resume,
-        idempotency_key=settings.idempotency_key,
-        on_progress=settings.on_progress,
-        on_notice=settings.on_notice,
-        digest=digest,
-    )
-
-
 class Calls:
     """The calls to one server. Each method returns a flow."""
 
@@ -62,7 +55,7 @@ class Calls:
             retry_seconds = patience
         self.server = Server(url, token)
         self._retry_seconds = retry_seconds
-        self._state = state
+        self._sender = SourceSender(self.server, state or state_directory(), self._budget)
         #: By the file's id, oldest first. An entry is removed when it is compared.
         self._sent_digests: dict[str, str] = {}
 
@@ -71,7 +64,7 @@ class Calls:
         settings = UploadSettings(**options)
         opened = yield from call(lambda: open_source(source))
         try:
-            file_id, digest = yield from self._send_source(opened, settings)
+            file_id, digest = yield from self._sender.send(opened, settings)
         finally:
             opened.close()
         if digest is not None:
@@ -88,10 +81,13 @@ class Calls:
     ) -> Flow[list[UploadOutcome]]:
         """Upload several sources, ``concurrency`` at a time. A source that fails does not stop the others.
 
-        Returns an outcome for each source, in their order. The options are those of ``upload``, for every source.
+        Returns an outcome for each source, in their order. The options are those of ``upload``, for every source;
+        only ``parallel_parts`` is 1 by default where several are sent at a time, which use the link well enough.
         """
         if concurrency < 1:
             raise ValueError("concurrency must be at least 1.")
+        if concurrency > 1:
+            options.setdefault("parallel_parts", 1)
         flows = (self._upload_one(source, on_source_progress, options) for source in sources)
         return (yield from together(flows, concurrency))
 
@@ -117,6 +113,11 @@ class Calls:
             for file in page.results:
                 yield Emit(file)
             url = page.next
+
+    def search(self, query: str, **filters: Unpack[SearchFilters]) -> Flow[SearchResult]:
+        """The files whose texts, names or facts match best. ``windlass.client.SearchFilters`` documents the filters."""
+        response = yield from self._send("POST", self.server.url("search"), api_calls.search_body(query, filters))
+        return api_calls.parse(search_result_of, response)
 
     def events(
         self, file_id: str | None = None, *, upload_id: str | None = None, since: int | None = None
@@ -200,30 +201,6 @@ class Calls:
         except (WindlassError, OSError, ValueError, TypeError) as error:
             return UploadOutcome(source, error=error)
 
-    def _send_source(self, source: Source, settings: UploadSettings) -> Flow[tuple[str, str | None]]:
-        """Return the id of the file, and the SHA-256 of the bytes that were read unless the server verified one."""
-        parts: list[Part] = [] if source.size is None else parts_of(source.size, settings.parallel_parts)
-        if len(parts) > 1:
-            state_of = lambda part: self._resume_state(source, settings, part)  # noqa: E731  one line, used once
-            file_id = yield from ParallelUpload(self.server, source, settings, parts, state_of, self._budget).run()
-            return file_id, None
-        expected = yield from self._announced_digest(source, settings)
-        digest = SourceDigest(source) if settings.verify and expected is None else None
-        plan = upload_plan(source, settings, expected, digest)
-        state = self._resume_state(source, settings)
-        uploaded = yield from Upload(self.server, source, plan, state, self._budget()).run()
-        assert uploaded.file_id is not None
-        return uploaded.file_id, (yield from call(digest.complete)) if digest else None
-
-    def _announced_digest(self, source: Source, settings: UploadSettings) -> Flow[str | None]:
-        if settings.sha256 is not True:
-            return settings.sha256
-        if source.size is None:
-            raise ValueError("The SHA-256 of a stream is known at its end only: give it, or leave sha256 out.")
-        if settings.on_notice:
-            settings.on_notice("Computing the SHA-256")
-        return (yield from call(SourceDigest(source).complete))
-
     def _compared(self, file: File) -> File:
         """Compare the SHA-256 of a record with that of the bytes which this client sent. Raises ChecksumMismatch."""
         if file.checksum is None:
@@ -240,11 +217,3 @@ class Calls:
         self._sent_digests[file_id] = digest
         while len(self._sent_digests) > REMEMBERED_DIGESTS:
             self._sent_digests.pop(next(iter(self._sent_digests)), None)
-
-    def _resume_state(self, source: Source, settings: UploadSettings, part: Part | None = None) -> ResumeState:
-        if not settings.resume or source.identity is None:
-            return ResumeState()
-        path, size, modified = source.identity
-        upload_key = {"server": self.server.base, "path": path, "size": size, "modified_ns": modified}
-        of_part = {} if part is None else {"part": part}
-        return ResumeFile(self._state or state_directory(), upload_key | settings.identity() | of_part)

@@ -102,7 +102,12 @@ def problem_of(response: Response) -> Mapping[str, Any]:
 
 def is_in_progress(response: Response) -> bool:
     """Whether the first request with the same idempotency key still runs."""
-    return response.status == 409 and str(problem_of(response).get("type", "")).endswith("/request-in-progress")
+    return response.status == 409 and slug_of(response) == "request-in-progress"
+
+
+def slug_of(response: Response) -> str:
+    """Return the stable name of the response's problem; empty if there is none."""
+    return str(problem_of(response).get("type", "")).rpartition("/")[2]
 
 
 def _phrase(status: int) -> str:

@@ -146,6 +146,46 @@ class SignedUrl:
 
 
 @dataclass(frozen=True, slots=True)
+class SnippetPart:
+    """A piece of plain text; ``match``: it is what was searched for."""
+
+    text: str
+    match: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FoundPassage:
+    """A part of a file's text, from character ``start`` to ``end``; ``page`` is where it starts, if there are pages."""
+
+    id: int
+    page: int | None
+    start: int
+    end: int
+    language: str | None
+    snippet: tuple[SnippetPart, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFile:
+    """A file that a search found. ``passages``: the best ones; none if only its name or facts match."""
+
+    file: File
+    score: float
+    name: tuple[SnippetPart, ...]
+    passages: tuple[FoundPassage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """The best files, best first. ``owed``: files whose text is not indexed yet."""
+
+    results: tuple[FoundFile, ...]
+    mode: str
+    owed: int
+    raw: Mapping[str, Any] = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """One page of a list; ``next`` is the URL of the next page."""
 
@@ -181,6 +221,19 @@ def event_of(data: Mapping[str, Any]) -> Event:
 
 def signed_url_of(data: Mapping[str, Any]) -> SignedUrl:
     return SignedUrl(data["url"], datetime.fromisoformat(data["expires_at"]))
+
+
+def search_result_of(data: Mapping[str, Any]) -> SearchResult:
+    return _build(SearchResult, data, results=tuple(_found_file(item) for item in data["results"]), raw=data)
+
+
+def _found_file(data: Mapping[str, Any]) -> FoundFile:
+    passages = tuple(_build(FoundPassage, item, snippet=_snippet(item["snippet"])) for item in data["passages"])
+    return _build(FoundFile, data, file=file_of(data["file"]), name=_snippet(data["name"]), passages=passages)
+
+
+def _snippet(parts: Any) -> tuple[SnippetPart, ...]:
+    return tuple(_build(SnippetPart, part) for part in parts)
 
 
 def page_of(data: Mapping[str, Any]) -> Page:

@@ -6,10 +6,10 @@ import hashlib
 import threading
 import uuid
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 
+from windlass.client.automatic_parts import ConnectionCount, Part
 from windlass.client.effects import Flow, Request, Response, Sleep, call, together
-from windlass.client.errors import Refused, error_of, is_in_progress
+from windlass.client.errors import Refused, error_of, is_in_progress, slug_of
 from windlass.client.resume_state import ResumeState
 from windlass.client.retries import RetryBudget, quoted
 from windlass.client.server import Server
@@ -24,39 +24,35 @@ from windlass.client.upload import (
     location_of,
 )
 from windlass.client.upload_settings import UploadSettings, metadata_header
-from windlass.client.upload_source import Source, SourceDigest
+from windlass.client.upload_source import SeekableSource, SourceDigest
 
-#: A part is not smaller: each costs three requests and a row.
-LEAST_PART_BYTES = 8 * 1024 * 1024
 #: Seconds between two questions whether the server has concatenated the parts.
 POLL_SECONDS = 1.0
 
-Part = tuple[int, int]
-
-
-def parts_of(size: int, most: int) -> list[Part]:
-    """Return start and end of at most ``most`` parts of about the same size; one where the file is small."""
-    count = max(1, min(most, size // LEAST_PART_BYTES))
-    borders = [size * number // count for number in range(count + 1)]
-    return list(pairwise(borders))
+#: Limits of the owner that parts reach before the whole does: more uploads, and twice the bytes.
+LIMITS_OF_PARTS = frozenset({"too-many-uploads", "quota-exceeded"})
 
 
 class ParallelUpload:
-    """Uploads the parts of a source. ``state_of`` and ``budget`` make what each of them needs for itself."""
+    """Uploads the parts of a source over ``connections``.
+
+    ``state_of`` and ``budget`` make what each part needs for itself. ``final_problems``: as an UploadPlan has them.
+    """
 
     def __init__(
         self,
         server: Server,
-        source: Source,
+        source: SeekableSource,
         settings: UploadSettings,
         parts: Sequence[Part],
+        connections: ConnectionCount,
         state_of: Callable[[Part], ResumeState],
         budget: Callable[[], RetryBudget],
+        final_problems: frozenset[str] = frozenset(),
     ) -> None:
-        assert source.size is not None
         self._server, self._source, self._settings, self._parts = server, source, settings, parts
         self._states = [state_of(part) for part in parts]
-        self._budget = budget
+        self._connections, self._budget, self._final_problems = connections, budget, final_problems
         self._progress = _SharedProgress(settings, source.size, len(parts))
         self._uploads: dict[int, Upload] = {}
         self._restarts = 0
@@ -69,7 +65,7 @@ class ParallelUpload:
         try:
             file_id = yield from self._run()
         except Refused as error:
-            if _is_final(error):
+            if _is_final(error) or error.slug in self._final_problems:
                 yield from self._terminate_parts()
             raise
         yield from self._forget_parts()
@@ -78,7 +74,8 @@ class ParallelUpload:
 
     def _run(self) -> Flow[str]:
         while True:
-            digest, *parts = yield from self._send_parts()
+            # The digest is computed while the parts are sent.
+            (digest,), parts = yield from together([self._digest(), self._send_parts()], 2)
             file_id = yield from self._concatenate(parts, digest)
             if file_id is not None:
                 return file_id
@@ -86,18 +83,27 @@ class ParallelUpload:
             self._progress.notice("The server no longer knows the parts; the upload starts again")
 
     def _send_parts(self) -> Flow[list[str]]:
-        """Return the SHA-256 of the whole, empty if none is wanted, and the URLs of the complete partial uploads."""
-        flows = [self._digest(), *(self._send_part(number) for number in range(len(self._parts)))]
-        return (yield from together(flows, len(flows)))
+        """Return the URLs of the complete partial uploads, in order.
 
-    def _digest(self) -> Flow[str]:
+        As long as the number of connections is not settled, each of them sends one part, and the rates are compared.
+        """
+        count, urls = self._connections, list[str]()
+        while len(urls) < len(self._parts):
+            end = len(self._parts) if count.is_settled else min(len(urls) + count.current, len(self._parts))
+            numbers = range(len(urls), end)
+            urls += yield from together([self._send_part(number) for number in numbers], count.current)
+            count.note([self._uploads[number].rate for number in numbers])
+        return urls
+
+    def _digest(self) -> Flow[list[str]]:
+        """Return the SHA-256 of the whole, as the only item; it is empty if none is wanted."""
         if isinstance(self._settings.sha256, str):
-            return self._settings.sha256
+            return [self._settings.sha256]
         if not (self._settings.verify or self._settings.sha256):
-            return ""
-        whole = yield from call(lambda: self._source.open_part(0, self._source.size or 0))
+            return [""]
+        whole = yield from call(lambda: self._source.open_part(0, self._source.size))
         try:
-            return (yield from call(SourceDigest(whole).complete))
+            return [(yield from call(SourceDigest(whole).complete))]
         finally:
             whole.close()
 
@@ -111,6 +117,7 @@ class ParallelUpload:
                 resume=self._settings.resume,
                 idempotency_key=self._key_of(f"part {number} of {len(self._parts)}"),
                 is_part=True,
+                final_problems=self._final_problems,
                 on_progress=lambda sent, _: self._progress.report(number, sent),
                 on_notice=lambda text: self._progress.notice(f"Part {number + 1} of {len(self._parts)}: {text}"),
             )
@@ -155,7 +162,8 @@ class ParallelUpload:
             outcome = yield from self._server.send(request)
             if isinstance(outcome, Response):
                 budget.note_response()
-                if outcome.status not in TRANSIENT and not is_in_progress(outcome):
+                is_final = outcome.status not in TRANSIENT and not is_in_progress(outcome)
+                if is_final or slug_of(outcome) in self._final_problems:
                     return outcome
             yield from back_off(budget, outcome, self._progress.notice)
 

@@ -99,6 +99,7 @@ class Client:
     file = _blocking(Calls.file)
     status = _blocking(Calls.status)
     text = _blocking(Calls.text)
+    search = _blocking(Calls.search)
     delete = _blocking(Calls.delete)
     restore = _blocking(Calls.restore)
     release = _blocking(Calls.release)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from windlass.client import retries
 from windlass.client.effects import ConnectionFailure, Flow, Outcome, Request, Response, Sleep, call
-from windlass.client.errors import BadAnswer, GaveUp, error_of, is_in_progress, problem_of
+from windlass.client.errors import BadAnswer, GaveUp, error_of, is_in_progress, slug_of
 from windlass.client.resume_state import ResumeState
 from windlass.client.retries import RetryBudget, failure, quoted
 from windlass.client.server import Server
@@ -33,6 +33,7 @@ class UploadPlan:
 
     ``creation`` are headers besides the length. ``idempotency_key``: None gives each creation a key of its own.
     ``is_part``: a partial upload, which becomes no file; its stored URL is kept until the whole is complete.
+    ``final_problems``: problems of a creation that are raised at once, also where the same request may succeed later.
     ``digest`` receives the blocks that are read.
     """
 
@@ -41,6 +42,7 @@ class UploadPlan:
     resume: bool = True
     idempotency_key: str | None = None
     is_part: bool = False
+    final_problems: frozenset[str] = frozenset()
     on_progress: Progress | None = None
     on_notice: Notice | None = None
     digest: SourceDigest | None = None
@@ -69,6 +71,8 @@ class Upload:
         self._highest_offset = 0
         self._reported_offset = 0
         self._restarts = 0
+        #: Bytes that requests of this run appended, and the seconds that these took, failed ones included.
+        self._appended, self._appending_seconds = 0, 0.0
         #: Whether the upload was created before its length was known: the last request declares it.
         self._is_deferred = False
 
@@ -77,21 +81,50 @@ class Upload:
         """The upload's URL; None before it is created."""
         return self._url
 
+    @property
+    def rate(self) -> float | None:
+        """Bytes per second of this run's requests; None if they appended nothing."""
+        return self._appended / max(self._appending_seconds, 1e-6) if self._appended else None
+
     def run(self) -> Flow[Uploaded]:
         """Raises Refused, GaveUp, SourceChanged or BadAnswer."""
-        if self._plan.resume:
-            self._url = yield from call(self._resume_state.load_url)
+        yield from self._load()
         while (uploaded := self._complete()) is None:
-            if self._url is None:
-                yield from self._create()
-            elif self._offset is None:
-                yield from self._find_offset(self._url)
-            else:
-                yield from self._append(self._url, self._offset)
+            yield from self._step(self._plan.chunk_size)
         if not self._plan.is_part:
             yield from call(self._resume_state.delete)
         yield from call(self._source.verify)
         return uploaded
+
+    def run_trial(self, length: int) -> Flow[bool]:
+        """Send the first ``length`` bytes, and return whether the upload is new: ``rate`` is then that of the link.
+
+        ``run`` sends the rest, ``abandon`` ends the upload. Raises what ``run`` raises.
+        """
+        yield from self._load()
+        is_new = self._url is None
+        while is_new and (self._offset or 0) < length and self._complete() is None:
+            yield from self._step(min(length, self._plan.chunk_size or length))
+        return is_new
+
+    def abandon(self) -> Flow[None]:
+        """Forget the upload, and delete it by one attempt: it would count against the quota until it expires."""
+        yield from call(self._resume_state.delete)
+        if self._url is not None:
+            yield from self._server.send(Request("DELETE", self._url, TUS_HEADERS))
+        self._url = self._offset = None
+
+    def _load(self) -> Flow[None]:
+        if self._plan.resume and self._url is None:
+            self._url = yield from call(self._resume_state.load_url)
+
+    def _step(self, chunk_size: int | None) -> Flow[None]:
+        if self._url is None:
+            yield from self._create()
+        elif self._offset is None:
+            yield from self._find_offset(self._url)
+        else:
+            yield from self._append(self._url, self._offset, chunk_size)
 
     def _complete(self) -> Uploaded | None:
         if self._url is None:
@@ -109,9 +142,10 @@ class Upload:
         length = {"Upload-Defer-Length": "1"} if size is None else {"Upload-Length": str(size)}
         headers = {**TUS_HEADERS, **length, "Idempotency-Key": quoted(self._key), **self._plan.creation}
         outcome = yield from self._send(Request("POST", url, headers))
-        if isinstance(outcome, ConnectionFailure) or outcome.status in TRANSIENT or is_in_progress(outcome):
+        if self._may_repeat_creation(outcome):
             yield from self._back_off(outcome)
             return
+        assert isinstance(outcome, Response)
         if outcome.status != 201:
             raise error_of(outcome)
         self._url = location_of(outcome, self._server, url)
@@ -120,6 +154,13 @@ class Upload:
         self._file_id = file_id_of(outcome)
         if self._plan.resume:
             yield from self._save_url(self._url)
+
+    def _may_repeat_creation(self, outcome: Outcome) -> bool:
+        if isinstance(outcome, ConnectionFailure):
+            return True
+        if slug_of(outcome) in self._plan.final_problems:
+            return False
+        return outcome.status in TRANSIENT or is_in_progress(outcome)
 
     def _find_offset(self, url: str) -> Flow[None]:
         outcome = yield from self._send(Request("HEAD", url, TUS_HEADERS))
@@ -144,15 +185,16 @@ class Upload:
         if self._plan.resume:
             yield from self._save_url(url)
 
-    def _append(self, url: str, offset: int) -> Flow[None]:
+    def _append(self, url: str, offset: int, chunk_size: int | None) -> Flow[None]:
         yield from call(self._source.verify)
-        end = yield from call(lambda: self._source.prepare(offset, self._plan.chunk_size))
+        end = yield from call(lambda: self._source.prepare(offset, chunk_size))
         on_block = self._plan.digest.feed if self._plan.digest else None
         body = SourceBody(self._source, offset, end, self._report_progress, on_block)
         headers = TUS_HEADERS | {"Upload-Offset": str(offset), "Content-Type": "application/offset+octet-stream"}
         if self._is_deferred and end == self._source.size:
             headers["Upload-Length"] = str(end)
         outcome = yield from self._send(Request("PATCH", url, headers, body))
+        self._appending_seconds += outcome.seconds
         if isinstance(outcome, Response) and outcome.status in (200, 204):
             yield from self._note_appended(offset, self._read_offset(outcome), outcome)
         elif isinstance(outcome, ConnectionFailure) or outcome.status in TRANSIENT | {507} or _is_mismatch(outcome):
@@ -165,6 +207,7 @@ class Upload:
 
     def _note_appended(self, before: int, offset: int, response: Response) -> Flow[None]:
         self._offset = offset
+        self._appended += offset - before
         self._file_id = file_id_of(response)
         self._report_progress(offset)
         if offset > before:
@@ -253,5 +296,4 @@ def file_id_of(response: Response) -> str | None:
 
 def _is_mismatch(response: Response) -> bool:
     """Whether a 409 is an offset mismatch, which a HEAD resolves, and not a conflict about the upload."""
-    slug = str(problem_of(response).get("type", "")).rpartition("/")[2]
-    return response.status == 409 and slug in ("", "offset-mismatch")
+    return response.status == 409 and slug_of(response) in ("", "offset-mismatch")

@@ -31,7 +31,7 @@ class UploadOptions(TypedDict, total=False):
     on_progress: Progress | None
     on_notice: Notice | None
     chunk_size: int | None
-    parallel_parts: int
+    parallel_parts: int | None
     verify: bool
     resume: bool
     idempotency_key: str | None
@@ -48,12 +48,14 @@ class UploadSettings:
     has another one: from ``upload`` if the server knows its own by then, else from ``wait`` of the same client.
     ``on_progress(sent, total)``: bytes handed over, corrected to the server's offset after an interruption, so it may
     fall. ``total`` is 0 while the end of a stream is not known. ``on_notice(text)``: interruptions, and the offset from
-    which the upload resumes. With ``parallel_parts``, a Client calls both from several threads, one call at a time.
+    which the upload resumes. Where parts are sent, a Client calls both from several threads, one call at a time.
     ``chunk_size``: maximum bytes of one request; None sends all remaining bytes in one, which is the fastest. A stream
     is sent in chunks, which are in memory until the server has them: 8 MiB by default.
     ``parallel_parts``: send a large source as up to so many partial uploads at the same time, which the server
     concatenates. That is faster where one connection does not fill the link. Until the file is complete its parts count
-    twice against the quota, and the server copies them once.
+    twice against the quota, and the server copies them once. None decides by the link: if one connection would need
+    more than ten seconds for the rest of a file of 64 MiB or more, two connections send parts, then four, then eight,
+    as long as all together become faster. 1 sends one upload, as does an ``idempotency_key``.
     ``resume``: resume an earlier upload of the same file to the same server. A file object has no lasting identity:
     it is resumed within the call only.
     ``idempotency_key``: a name for this upload, of 1 to 255 printable ASCII characters. Whoever uploads the same file
@@ -70,7 +72,7 @@ class UploadSettings:
     on_progress: Progress | None = None
     on_notice: Notice | None = None
     chunk_size: int | None = None
-    parallel_parts: int = 1
+    parallel_parts: int | None = None
     verify: bool = True
     resume: bool = True
     idempotency_key: str | None = None
@@ -81,7 +83,7 @@ class UploadSettings:
             raise ValueError("idempotency_key must be 1 to 255 printable ASCII characters.")
         if self.chunk_size is not None and self.chunk_size < 1:
             raise ValueError("chunk_size must be at least 1 byte.")
-        if not 1 <= self.parallel_parts <= MAX_PARALLEL_PARTS:
+        if self.parallel_parts is not None and not 1 <= self.parallel_parts <= MAX_PARALLEL_PARTS:
             raise ValueError(f"parallel_parts must be 1 to {MAX_PARALLEL_PARTS}.")
         for key in self.metadata or {}:
             if not key or not key.isascii() or not key.isprintable() or set(key) & {" ", ","} or key in _RESERVED_KEYS:

@@ -60,15 +60,19 @@ class Source(ABC):
         assert self.size is not None
         return self.size if limit is None else min(offset + limit, self.size)
 
-    def open_part(self, start: int, end: int) -> Source:
-        """Return a part of the bytes as a source of its own, which is used by another thread, and closed."""
-        raise NotImplementedError(f"{type(self).__name__} cannot be read in parts")
 
-
-class PathSource(Source):
-    """A regular file. It stays open, so that a file put in its place does not mix with it."""
+class SeekableSource(Source):
+    """A source of known length, whose parts can be read at the same time."""
 
     size: int
+
+    @abstractmethod
+    def open_part(self, start: int, end: int) -> Source:
+        """Return a part of the bytes as a source of its own, which is used by another thread, and closed."""
+
+
+class PathSource(SeekableSource):
+    """A regular file. It stays open, so that a file put in its place does not mix with it."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = Path(path).absolute()
@@ -123,10 +127,8 @@ class _PathPart(Source):
         return status.st_size, status.st_mtime_ns
 
 
-class ObjectSource(Source):
+class ObjectSource(SeekableSource):
     """A binary, seekable file object, from its current position to its end. It is left open."""
-
-    size: int
 
     def __init__(self, file: BinaryFile) -> None:
         self._file, self._lock = file, threading.Lock()

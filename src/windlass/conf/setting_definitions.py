@@ -155,6 +155,13 @@ class Settings:
         False, "Run jobs within the call that enqueues them, for tests of other projects."
     )
     worker_concurrency: int = setting(2, "Jobs that one worker process runs at a time.", check=valid.positive)
+    worker_nice: int = setting(
+        10,
+        "Niceness that a worker and its sandbox add to that of the process that starts them: they get little of the "
+        "processor while uploads and downloads need it. On Linux their disk accesses have a low priority too. 0: the "
+        "same priority as the web processes.",
+        check=valid.between(0, 19),
+    )
     job_lease_seconds: float = setting(
         30.0, "How long the claim of a job lasts without a heartbeat.", check=valid.positive
     )
@@ -359,6 +366,11 @@ class Settings:
         "strict",
         "strict: sync bytes before they are acknowledged; complete: sync a file when it is complete; os: leave it to "
         "the operating system.",
+    )
+    direct_receive: Literal["auto", "off"] = setting(
+        "auto",
+        "auto: where nothing stands between (no TLS, a known length), threads read the bodies of uploads from their "
+        "sockets, which is about twice as fast; off: every byte passes through the event loop.",
     )
     checkpoint_bytes: int = setting(
         64 * MB, "Commit the offset of a running upload at least every so many bytes.", check=valid.positive

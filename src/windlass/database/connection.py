@@ -5,20 +5,33 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import lru_cache, partial
 
 from django.apps import apps
-from django.db import connections, router, transaction
+from django.db import DEFAULT_DB_ALIAS, connections, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from windlass import conf
+from windlass.database import savepoints
 
 _local = threading.local()
 
 
 def alias() -> str:
     """The alias of all of Windlass's models; ``conf.system_checks`` refuses a router that spreads them over several."""
+    if not router.routers:
+        return DEFAULT_DB_ALIAS
     return router.db_for_write(apps.get_model("windlass_files", "UploadSession"))
+
+
+def vendor() -> str:
+    """The kind of the database: ``sqlite`` or ``postgresql``. Cheaper than this thread's connection."""
+    return _vendor_of(alias())
+
+
+@lru_cache(maxsize=8)
+def _vendor_of(name: str) -> str:
+    return str(connections[name].vendor)
 
 
 def connection() -> BaseDatabaseWrapper:
@@ -38,7 +51,11 @@ def close_stale_connections() -> None:
 
 @contextmanager
 def atomic() -> Iterator[None]:
-    """A transaction, or a savepoint within one."""
+    """A transaction, or a savepoint within one where that is needed (``savepoints``)."""
+    if (watching := savepoints.watch()) is not None:
+        with watching.block():
+            yield
+        return
     pending = _pending_actions()
     before = len(pending)
     try:

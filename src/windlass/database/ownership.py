@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db.models import Q
 
+from windlass.database import rows
 from windlass.kernel.owners import Owners
 
 
@@ -19,3 +20,9 @@ def owned_by(owners: Owners) -> Q:
         return ~Q(owner__in=sorted(owners.names))
     # One owner by equality: the indexes that begin with the owner then give the order as well.
     return Q(owner=next(iter(owners.names))) if len(owners.names) == 1 else Q(owner__in=sorted(owners.names))
+
+
+def rows_owned_by(owners: Owners) -> rows.Conditions:
+    """``owned_by`` for ``rows``."""
+    names = sorted(owners.names)
+    return {"owner": rows.NoneOf(names) if owners.all_others else rows.OneOf(names)}

@@ -77,7 +77,8 @@ class FileAssetField(models.ForeignKey):  # type: ignore[type-arg]  # takes no p
 
         for name in ("using", "queryset", "limit_choices_to", "to_field_name", "blank", "empty_label"):
             options.pop(name, None)
-        return Field.formfield(self, **{"form_class": FileAssetFormField, "rules": self.rules, **options})
+        rules = {"profile": self.rules.profile, "must_be_ready": self.rules.must_be_ready}
+        return Field.formfield(self, **{"form_class": FileAssetFormField, **rules, **options})
 
     def _is_stored(self, value: Any, instance: Model) -> bool:
         """Whether the row has this file already: one that was attached stays acceptable."""

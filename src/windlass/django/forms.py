@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.core.files.uploadedfile import UploadedFile
+from django.db.models import QuerySet
 from django.forms.widgets import FILE_INPUT_CONTRADICTION
 
 from windlass.django.attachment_rules import AttachmentRules
@@ -26,54 +27,96 @@ class FileAssetFormField(forms.FileField):
 
     ``user`` is who submits the form (``request.user``): the files of others are refused. ``FileFormMixin`` sets it, and
     ``windlass.django.admin.FileFieldsAdmin`` does in the admin. Without it, a new file raises ImproperlyConfigured.
+    ``profile`` and ``must_be_ready``: as FileAssetField has them.
+    ``multiple``: takes any number of files; ``clean`` returns a list, and ``initial`` is one.
     """
 
     widget = UploadWidget
 
-    def __init__(self, *, rules: AttachmentRules | None = None, user: Any = _NOT_GIVEN, **options: Any) -> None:
-        self.rules = rules or AttachmentRules()
+    def __init__(
+        self,
+        *,
+        profile: str = "default",
+        must_be_ready: bool = True,
+        user: Any = _NOT_GIVEN,
+        multiple: bool = False,
+        **options: Any,
+    ) -> None:
+        self.rules = AttachmentRules(profile, must_be_ready)
         self.user = user
-        self._accepted: FileAsset | None = None
+        self.multiple = multiple
+        #: By their ids, the files that the submitter may attach.
+        self._accepted: dict[str, FileAsset] = {}
         super().__init__(**options)
         widget: Any = self.widget  # an instance from here on
         if isinstance(widget, UploadWidget):
-            widget.rules = self.rules
+            widget.rules, widget.multiple = self.rules, multiple
 
-    def clean(self, data: Any, initial: Any = None) -> FileAsset | None:
-        """Store or find the file. A file that the form was rendered with stays valid, whoever owns it."""
+    def clean(self, data: Any, initial: Any = None) -> FileAsset | list[FileAsset] | None:
+        """Store or find the file or files. One that the form was rendered with stays valid, whoever owns it."""
+        self._accepted = {}
         if data is FILE_INPUT_CONTRADICTION:
             raise ValidationError(self.error_messages["contradiction"], code="contradiction")
         chosen = initial if data is None else data
-        if chosen in (False, "", None):
+        if chosen in (False, "", None, []):
             if self.required:
                 raise ValidationError(self.error_messages["required"], code="required")
-            return None
-        if isinstance(chosen, UploadedFile):
-            file = self._store(chosen)
-        elif str(_key(chosen)) == str(_key(initial)):
-            return FileAsset.objects.filter(pk=_key(initial)).first()
-        else:
-            file = find_attachable(
-                str(chosen), self._submitter(), AttachmentRules(self.rules.profile, must_be_ready=False)
-            )
-            self._accepted = file
-        self.rules.check(file)
-        self.run_validators(file)
-        return file
+            return [] if self.multiple else None
+        known = {str(_key(each)) for each in _listed(initial)}
+        return self._clean_all(_listed(chosen), known) if self.multiple else self._clean_one(chosen, known)
 
     def bound_data(self, data: Any, initial: Any) -> Any:
-        """What the widget shows again: the submitted file if it is the user's, else the initial one."""
-        if isinstance(data, UploadedFile):
-            return getattr(data, _STORED, initial)
-        if data in (False, ""):
-            return None
-        is_accepted = self._accepted is not None and str(data) == str(self._accepted.pk)
-        return self._accepted if is_accepted else initial
+        """What the widget shows again: submitted files if they are the user's, else the initial ones."""
+        if not self.multiple:
+            return self._shown_again(data, initial)
+        known = {str(_key(each)): each for each in _listed(initial)}
+        shown = (self._shown_again(each, known.get(str(each))) for each in _listed(data))
+        return [each for each in shown if each is not None]
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         if self.disabled or data is None:
             return False
+        if self.multiple:
+            given = _listed(data)
+            is_new = any(isinstance(each, UploadedFile) for each in given)
+            return is_new or {str(each) for each in given} != {str(_key(each)) for each in _listed(initial)}
         return isinstance(data, UploadedFile) or str(_key(initial) or "") != str(data or "")
+
+    def _clean_all(self, chosen: list[Any], known: set[str]) -> list[FileAsset]:
+        """Raises ValidationError with the reasons of all that are refused. A file that is named twice counts once."""
+        files: dict[Any, FileAsset] = {}
+        refused: list[ValidationError] = []
+        for each in chosen:
+            try:
+                file = self._clean_one(each, known)
+            except ValidationError as error:
+                refused.append(error)
+            else:
+                files |= {} if file is None else {file.pk: file}
+        if refused:
+            raise ValidationError(refused)
+        return list(files.values())
+
+    def _clean_one(self, chosen: Any, known: set[str]) -> FileAsset | None:
+        """``known``: the ids that the form was rendered with."""
+        if isinstance(chosen, UploadedFile):
+            file = self._store(chosen)
+        elif str(_key(chosen)) in known:
+            return FileAsset.objects.filter(pk=_key(chosen)).first()
+        else:
+            rules = AttachmentRules(self.rules.profile, must_be_ready=False)
+            file = find_attachable(str(chosen), self._submitter(), rules)
+            self._accepted[str(file.pk)] = file
+        self.rules.check(file)
+        self.run_validators(file)
+        return file
+
+    def _shown_again(self, data: Any, initial: Any) -> Any:
+        if isinstance(data, UploadedFile):
+            return getattr(data, _STORED, initial)
+        if data in (False, ""):
+            return None
+        return self._accepted.get(str(data), initial)
 
     def _submitter(self) -> Any:
         if self.user is _NOT_GIVEN:
@@ -97,6 +140,12 @@ class FileAssetFormField(forms.FileField):
 def _key(value: Any) -> Any:
     """The id of a file that a form was rendered with, which is an id or the file itself."""
     return value.pk if isinstance(value, FileAsset) else value
+
+
+def _listed(value: Any) -> list[Any]:
+    if value in (None, False, ""):
+        return []
+    return list(value) if isinstance(value, list | tuple | QuerySet) else [value]
 
 
 class FileFormMixin:

@@ -10,7 +10,7 @@ from django.forms.widgets import Script
 
 from windlass.django.attachment_rules import AttachmentRules
 from windlass.django.links import download_url, thumbnail_url
-from windlass.files.api import FileAsset, profiles
+from windlass.files.api import FileAsset, Profile, profiles
 from windlass.kernel import urls
 from windlass.kernel.ids import parse_id
 from windlass.kernel.sizes import human_size
@@ -31,15 +31,28 @@ class UploadWidget(forms.ClearableFileInput):
         js = (Script("windlass/django/upload-widget.js", type="module"),)
         css = {"all": ("windlass/django/upload-widget.css",)}
 
+    def __init__(self, attrs: Any = None, *, multiple: bool = False) -> None:
+        """``multiple``: of any number of files, whose values are lists; the form has an id for each of them."""
+        super().__init__(attrs)
+        self.multiple = multiple
+
     def file_name(self, name: str) -> str:
         """The name of the file input: browsers send an empty one too, which would hide an id of the same name."""
         return f"{name}-upload"
 
+    def remove_name(self, name: str) -> str:
+        """The name of the boxes that remove one of several files; their values are ids."""
+        return f"{name}-remove"
+
     def value_from_datadict(self, data: Mapping[str, Any], files: Any, name: str) -> Any:
         """The file of the form; else False to remove the file, its id, or None where nothing was submitted.
 
-        A program may send the file under the field's name too.
+        A program may send the file under the field's name too. Of several files: a list of ids and files.
         """
+        if self.multiple:
+            removed = set(_all(data, self.remove_name(name)))
+            ids = [each for each in _all(data, name) if each and each not in removed]
+            return [*ids, *_all(files, self.file_name(name)), *_all(files, name)]
         sent: Any = {name: files.get(self.file_name(name)) or files.get(name)}
         chosen = super().value_from_datadict(data, sent, name)
         return data.get(name) if chosen is None else chosen
@@ -59,23 +72,18 @@ class UploadWidget(forms.ClearableFileInput):
         return FileAsset.objects.prefetch_related("renditions").filter(pk=file_id).first() if file_id else None
 
     def get_context(self, name: str, value: Any, attrs: Any) -> dict[str, Any]:
-        file = self.format_value(value)
-        context = super().get_context(name, file, attrs)
+        given = (value or []) if self.multiple else [value]
+        files = [file for each in given if (file := self.format_value(each)) is not None]
+        context = super().get_context(name, files[0] if files else None, attrs)
         profile = profiles()[self.rules.profile]
-        input_attributes = context["widget"]["attrs"]
-        input_attributes.setdefault(
-            "accept", ",".join(_accepted(profile.allowed_mime_types, profile.allowed_extensions))
-        )
-        if not input_attributes["accept"]:
-            del input_attributes["accept"]
-        if file is not None:
-            input_attributes.pop("required", None)  # the hidden input has a file already
+        self._set_input_attributes(context["widget"]["attrs"], profile, has_files=bool(files))
+        shown = [_shown(file) for file in files]
         context["widget"] |= {
-            "file": file,
+            "multiple": self.multiple,
+            "files": shown,
+            **(shown[0] if shown else {"file": None, "download_url": "", "thumbnail_url": None, "size": ""}),
             "file_name": self.file_name(name),
-            "download_url": download_url(file) if file is not None else "",
-            "thumbnail_url": thumbnail_url(file) if file is not None else None,
-            "size": human_size(file.size) if file is not None else "",
+            "remove_name": self.remove_name(name),
             "endpoint": urls.path("/files/"),
             "profile": profile.name,
             "must_be_ready": self.rules.must_be_ready,
@@ -83,6 +91,33 @@ class UploadWidget(forms.ClearableFileInput):
             "max_size_text": human_size(profile.max_size),
         }
         return context
+
+    def _set_input_attributes(self, attributes: dict[str, Any], profile: Profile, *, has_files: bool) -> None:
+        attributes.setdefault("accept", ",".join(_accepted(profile.allowed_mime_types, profile.allowed_extensions)))
+        if not attributes["accept"]:
+            del attributes["accept"]
+        if has_files:
+            attributes.pop("required", None)  # the hidden input has a file already
+        if self.multiple:
+            attributes["multiple"] = True
+
+
+def _shown(file: FileAsset) -> dict[str, Any]:
+    """What a template shows of a file."""
+    return {
+        "file": file,
+        "download_url": download_url(file),
+        "thumbnail_url": thumbnail_url(file),
+        "size": human_size(file.size),
+    }
+
+
+def _all(values: Any, name: str) -> list[Any]:
+    """Every value of a name; of a plain dictionary its one value."""
+    if hasattr(values, "getlist"):
+        found: list[Any] = values.getlist(name)
+        return found
+    return [values[name]] if values.get(name) is not None else []
 
 
 def _accepted(types: tuple[str, ...], extensions: tuple[str, ...]) -> list[str]:

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from structlog.contextvars import get_contextvars
 
-from windlass.database import rows
-from windlass.database.connection import atomic, connection, on_commit
+from windlass.database import rows, savepoints
+from windlass.database.connection import atomic, connection, on_commit, vendor
 from windlass.events.audit.models import PendingAuditEntry
 from windlass.events.audit.recording import entry_of_event
 from windlass.events.models import Event
@@ -64,16 +64,26 @@ class Recorder:
         self.audited = [(number, entry) for number, entry in self.audited if number < mark]
 
     def write(self) -> None:
+        """Write the events as the last statements of the transaction, with those of others in it."""
         if not self.pending:
             return
-        if self.audited:
-            rows.insert([entry for _, entry in self.audited])
-        if connection().vendor == "postgresql":
-            with connection().cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_xact_lock(%s)", [ORDER_LOCK])
-                notify_at_commit(cursor)
-        rows.insert(self.pending)
-        on_commit(notify_readers)
+        watching = savepoints.watch()
+        if watching is not None:
+            watching.defer(_write, self)
+        else:
+            _write([self])
+
+
+def _write(recorders: Sequence[Recorder]) -> None:
+    audited = [entry for recorder in recorders for _, entry in recorder.audited]
+    if audited:
+        rows.insert(audited)
+    if vendor() == "postgresql":
+        with connection().cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [ORDER_LOCK])
+            notify_at_commit(cursor)
+    rows.insert([event for recorder in recorders for event in recorder.pending])
+    on_commit(notify_readers)
 
 
 @contextmanager

@@ -13,6 +13,8 @@ from windlass.files.assets import (
     has_owed_step,
     has_type,
     load_file,
+    mark_step_owed,
+    owed_file_count,
     owed_step_counts,
     owed_steps,
     resume_failed_stage,
@@ -41,6 +43,7 @@ from windlass.files.blobs import (
     store_of_file,
     stores_in_service,
     stores_in_use,
+    text_of_file,
 )
 from windlass.files.chunks import (
     ChunkClaim,
@@ -88,6 +91,7 @@ from windlass.files.direct_uploads import (
     is_extendable,
     record_stored_bytes,
 )
+from windlass.files.file_rows import FileRows, find_files_with_rows, get_file_with_rows, get_file_with_steps
 from windlass.files.idempotency_keys import (
     Answer,
     AnsweredRequest,
@@ -128,6 +132,7 @@ from windlass.files.lease_rows import (
     UploadCompleted,
     commit_offset,
     lease_of,
+    lease_upload,
     leased_upload,
     release_lease,
     reserve_for_lease,
@@ -175,6 +180,7 @@ from windlass.files.restored_records import (
 from windlass.files.retention import restorable_until
 from windlass.files.states import UNFINISHED_UPLOADS, FileStatus, StepState, UploadStatus
 from windlass.files.store_breaker import store_breaker_names
+from windlass.files.text_index import NO_TEXT, PreparedText, TextIndex, text_index, use_text_index
 from windlass.files.trash import get_file_or_trashed, put_into_trash, restore_from_trash, trash_totals, trashed_files
 from windlass.files.uploads import (
     NewUpload,
@@ -195,6 +201,7 @@ __all__ = [
     "FACT_COLUMNS",
     "KEY_CLAIMS",
     "KINDS",
+    "NO_TEXT",
     "UNFINISHED_UPLOADS",
     "UPLOAD_LEASES",
     "Answer",
@@ -207,6 +214,7 @@ __all__ = [
     "Damage",
     "FileActions",
     "FileAsset",
+    "FileRows",
     "FileStatus",
     "Finding",
     "IllegalTransition",
@@ -221,6 +229,7 @@ __all__ = [
     "MoveSelection",
     "NamedObject",
     "NewUpload",
+    "PreparedText",
     "ProcessingRecord",
     "Profile",
     "QuotaTotals",
@@ -230,6 +239,7 @@ __all__ = [
     "StepRun",
     "StepState",
     "StoredObject",
+    "TextIndex",
     "UploadCompleted",
     "UploadSession",
     "UploadStatus",
@@ -278,6 +288,7 @@ __all__ = [
     "files_to_release",
     "find_concatenation",
     "find_duplicate",
+    "find_files_with_rows",
     "find_original_file",
     "finish_backup",
     "finish_key",
@@ -285,6 +296,8 @@ __all__ = [
     "forget_upload",
     "get_file",
     "get_file_or_trashed",
+    "get_file_with_rows",
+    "get_file_with_steps",
     "get_files",
     "get_upload",
     "has_blob",
@@ -303,10 +316,12 @@ __all__ = [
     "largest_owners",
     "last_backup",
     "lease_of",
+    "lease_upload",
     "leased_upload",
     "living_partial_uploads",
     "load_file",
     "load_upload",
+    "mark_step_owed",
     "mark_upload_ended",
     "merge_duplicates",
     "move_totals",
@@ -314,6 +329,7 @@ __all__ = [
     "objects_to_move",
     "oldest_verification",
     "open_blob",
+    "owed_file_count",
     "owed_step_counts",
     "owed_steps",
     "owner_rows",
@@ -364,11 +380,14 @@ __all__ = [
     "stores_in_service",
     "stores_in_use",
     "take_lease",
+    "text_index",
+    "text_of_file",
     "trash_totals",
     "trashed_files",
     "unfinished_concatenations",
     "unfinished_uploads",
     "uploads_by_id",
     "use_file_actions",
+    "use_text_index",
     "visible_files",
 ]

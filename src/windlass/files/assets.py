@@ -10,9 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Count, F, Min, Q, QuerySet
+from django.db.models import Count, F, Max, Min, Q, QuerySet
 
 from windlass.database import rows
+from windlass.database.connection import atomic
 from windlass.database.ownership import owned_by
 from windlass.events.api import EventType, Recorder
 from windlass.files.models import Blob, FileAsset, StepRun
@@ -191,6 +192,38 @@ def owed_step_counts() -> dict[str, int]:
     owed = StepRun.objects.filter(state=StepState.OWED, file__status=FileStatus.READY, run=F("file__run"))
     counted = owed.order_by("step").values_list("step").annotate(count=Count("id"))
     return dict(counted)
+
+
+def owed_file_count(step: str, files: QuerySet[FileAsset]) -> int:
+    """How many ready ones of ``files`` have this step postponed."""
+    ready = files.order_by().filter(status=FileStatus.READY)
+    return StepRun.objects.filter(state=StepState.OWED, step=step, run=F("file__run"), file__in=ready).count()
+
+
+def mark_step_owed(stage: str, step: str, file_ids: Sequence[uuid.UUID], reason: str) -> int:
+    """Postpone a step of these ready files, also of those that have ended it or never planned it. Return how many."""
+    with atomic():
+        ready = FileAsset.present.select_for_update().filter(id__in=file_ids, status=FileStatus.READY)
+        files = list(ready.order_by("id").only("id", "run"))
+        known = Max("steps__position", filter=Q(steps__run=F("run")))
+        last = dict(
+            FileAsset.objects.filter(id__in=[each.id for each in files]).annotate(last=known).values_list("id", "last")
+        )
+        owed = [
+            StepRun(
+                file_id=each.id,
+                run=each.run,
+                stage=stage,
+                step=step,
+                position=(last[each.id] or 0) + 1,
+                state=StepState.OWED,
+                detail=reason,
+            )
+            for each in files
+        ]
+        if owed:
+            rows.insert(owed, unique=("file", "run", "step"), replace=("state", "detail"))
+    return len(owed)
 
 
 def has_type(mime_type: str) -> Q:

@@ -26,6 +26,9 @@ from windlass.files.profiles import profiles
 from windlass.storage.contract import ObjectMissing, StoreError
 from windlass.storage.registry import default_name, store
 
+#: The name of the rendition that has a file's text.
+TEXT = "text"
+
 log = structlog.get_logger(__name__)
 
 #: Blobs that one run of ``repair_reference_counts`` corrects.
@@ -137,6 +140,23 @@ def open_blob(blob: Blob) -> BinaryIO:
         if not has_moved(blob):
             raise
     return store(blob.store).open(blob.key)
+
+
+def text_of_file(asset: FileAsset, unsaved: Iterable[Rendition] = ()) -> str | None:
+    """The text that the present run extracted from the file; None if there is none. ``unsaved``: renditions of this
+    run that have no rows yet. Raises StoreError."""
+    found = next((each for each in unsaved if each.name == TEXT), None)
+    found = found or asset.renditions.filter(name=TEXT, run=asset.run).first()
+    if found is None:
+        return None
+    try:
+        source = store(found.store).open(found.key)
+    except ObjectMissing:
+        if not has_moved(found):
+            raise
+        source = store(found.store).open(found.key)
+    with source:
+        return source.read().decode("utf-8", "replace")
 
 
 def has_moved(row: Blob | Rendition) -> bool:

@@ -27,6 +27,7 @@ from windlass.files.models import Blob, FileAsset, Rendition, UploadSession
 from windlass.files.move import is_retained
 from windlass.files.retention import columns_of_released_file
 from windlass.files.states import UNFINISHED_UPLOADS, FileStatus, UploadStatus
+from windlass.files.text_index import text_index
 from windlass.kernel.clock import now
 from windlass.kernel.problem_types import FileInUse
 from windlass.storage.contract import Store, StoreError
@@ -50,6 +51,9 @@ def release_file(asset: FileAsset) -> list[StoredObject]:
         columns = {"blob": None, "gate_passed": False, "message": ""} | columns_of_released_file(asset)
         change_status(recorder, asset, FileStatus.RELEASED, **columns)
         asset.renditions.all().delete()
+        index = text_index()
+        if index is not None:
+            index.remove(asset.id)
     return gone
 
 

@@ -11,10 +11,13 @@ from typing import Any
 
 from django.db.models import F, Q, QuerySet
 
+from windlass.database import rows
+from windlass.database.ownership import rows_owned_by
 from windlass.files import quota
 from windlass.files.models import IdempotencyKey, UploadChunk, UploadSession
 from windlass.files.states import UNFINISHED_UPLOADS, UploadStatus
 from windlass.kernel.clock import now
+from windlass.kernel.owners import EVERY_OWNER, Owners
 from windlass.kernel.problem_types import UploadGone
 
 
@@ -37,9 +40,17 @@ class LeaseColumns:
         """The condition that nobody holds the lease, or it has expired."""
         return Q(**self._columns(holder="")) | Q(**self._columns(until__lt=moment))
 
+    def free(self, moment: datetime) -> rows.Conditions:
+        """``is_free`` for ``rows``: at least one of these conditions."""
+        return self._columns(holder="", until=rows.Below(moment))
+
     def taken(self, holder: str, until: datetime) -> dict[str, Any]:
         """The columns of a lease that ``holder`` takes."""
         return self._columns(holder=holder, epoch=self._next_epoch, until=until, wanted=False)
+
+    def taking(self, holder: str, until: datetime) -> dict[str, Any]:
+        """``taken`` for ``rows``."""
+        return self._columns(holder=holder, epoch=rows.Plus(1), until=until, wanted=False)
 
     def released(self) -> dict[str, Any]:
         """The columns of a lease that its holder releases."""
@@ -99,22 +110,35 @@ def take_lease(upload_id: uuid.UUID, holder: str, seconds: float) -> Lease | Non
 
     Raises UploadCompleted, UploadGone.
     """
-    moment = now()
-    free = UploadSession.objects.filter(UPLOAD_LEASES.is_free(moment), id=upload_id, status=UploadStatus.ACTIVE)
-    taken = free.filter(expires_at__gt=moment).update(
-        **UPLOAD_LEASES.taken(holder, moment + timedelta(seconds=seconds))
-    )
-    session = UploadSession.objects.filter(id=upload_id).first()
+    leased = lease_upload(upload_id, holder, seconds)
+    if leased is not None:
+        return lease_of(leased)
+    session = rows.find(UploadSession, id=upload_id)
     if session is not None and session.status == UploadStatus.COMPLETED:
         raise UploadCompleted
     if session is None or session.status != UploadStatus.ACTIVE:
         raise UploadGone("This upload has ended.")
-    return lease_of(session) if taken else None
+    return None
+
+
+def lease_upload(
+    upload_id: uuid.UUID, holder: str, seconds: float, owners: Owners = EVERY_OWNER
+) -> UploadSession | None:
+    """Take the lease by one statement, and return the session; None if it is leased, has ended, does not exist, or is
+    not of one of these owners."""
+    moment = now()
+    takes_bytes = {"id": upload_id, "status": UploadStatus.ACTIVE, "expires_at": rows.Above(moment)}
+    return rows.update_one(
+        UploadSession,
+        {**takes_bytes, **rows_owned_by(owners)},
+        UPLOAD_LEASES.taking(holder, moment + timedelta(seconds=seconds)),
+        either=UPLOAD_LEASES.free(moment),
+    )
 
 
 def leased_upload(lease: Lease) -> UploadSession | None:
     """Return the session if the lease is still valid."""
-    return UploadSession.objects.filter(id=lease.upload_id, lease_epoch=lease.epoch).first()
+    return rows.find(UploadSession, id=lease.upload_id, lease_epoch=lease.epoch)
 
 
 def lease_of(session: UploadSession) -> Lease:
@@ -126,8 +150,8 @@ def lease_of(session: UploadSession) -> Lease:
 
 def release_lease(lease: Lease, reserved: int | None = None) -> None:
     """Release the lease. ``reserved``: the quota reservation to go back to, for an upload of unknown length."""
-    released = UploadSession.objects.filter(id=lease.upload_id, lease_epoch=lease.epoch, lease_until__isnull=False)
-    changed = released.update(**UPLOAD_LEASES.released())
+    held = {"id": lease.upload_id, "lease_epoch": lease.epoch, "lease_until": rows.NotNull()}
+    changed = rows.update(UploadSession, held, UPLOAD_LEASES.released())
     if changed and reserved is not None and lease.size is None:
         quota.restore_reservation(lease.upload_id, reserved)
 
@@ -137,8 +161,7 @@ def reserve_for_lease(lease: Lease, size: int) -> None:
 
     Call it in a transaction. Raises LeaseLost, QuotaExceeded.
     """
-    update_leased(lease, {"updated_at": now()})
-    quota.reserve(lease.upload_id, size, may_decrease=False)
+    quota.reserve(update_leased_session(lease, {"updated_at": now()}), size, may_decrease=False)
 
 
 def commit_offset(
@@ -161,16 +184,26 @@ def commit_offset(
         values["size"] = size
     if release:
         values |= UPLOAD_LEASES.released()
-    update_leased(lease, values)
     if lease.size is None:
-        quota.reserve(lease.upload_id, max(offset, size or 0), may_decrease=release)
+        quota.reserve(update_leased_session(lease, values), max(offset, size or 0), may_decrease=release)
+    else:  # it was reserved on creation
+        update_leased(lease, values)
     return expires_at
 
 
 def update_leased(lease: Lease, values: dict[str, Any]) -> None:
     """Update the session if the lease is still valid. Raises LeaseLost."""
-    changed = UploadSession.objects.filter(
-        id=lease.upload_id, lease_epoch=lease.epoch, status__in=UNFINISHED_UPLOADS
-    ).update(**values)
-    if not changed:
+    if not rows.update(UploadSession, _held(lease), values):
         raise LeaseLost(str(lease.upload_id))
+
+
+def update_leased_session(lease: Lease, values: dict[str, Any]) -> UploadSession:
+    """``update_leased`` that returns the session as it is now. Raises LeaseLost."""
+    session = rows.update_one(UploadSession, _held(lease), values)
+    if session is None:
+        raise LeaseLost(str(lease.upload_id))
+    return session
+
+
+def _held(lease: Lease) -> rows.Conditions:
+    return {"id": lease.upload_id, "lease_epoch": lease.epoch, "status": rows.OneOf(UNFINISHED_UPLOADS)}

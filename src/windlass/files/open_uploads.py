@@ -9,10 +9,10 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 
-from django.db.models import QuerySet
 from django.utils.crypto import salted_hmac
 
 from windlass import conf
+from windlass.database import rows
 from windlass.database.connection import connection
 from windlass.files import quota
 from windlass.files.models import UploadSession
@@ -47,17 +47,17 @@ def require_open_upload_allowed(owner: str, address: str, parts: Sequence[uuid.U
     calls cannot exceed a limit.
     """
     settings = conf.get()
-    others = UploadSession.objects.filter(status__in=UNFINISHED_UPLOADS).exclude(id__in=parts)
+    others = {"status": rows.OneOf(UNFINISHED_UPLOADS), "id": rows.NoneOf(parts)}
     if limit := settings.max_open_uploads_per_owner:
         quota.lock_account(owner)
-        _require_fewer(others.filter(owner=owner), limit, "of this owner")
+        _require_fewer(others | {"owner": owner}, limit, "of this owner")
     if address and (limit := settings.open_uploads_per_address):
         _lock_address(address)
-        _require_fewer(others.filter(address_key=address), limit, "from this address")
+        _require_fewer(others | {"address_key": address}, limit, "from this address")
 
 
-def _require_fewer(uploads: QuerySet[UploadSession], limit: int, whose: str) -> None:
-    unfinished = uploads.count()
+def _require_fewer(uploads: rows.Conditions, limit: int, whose: str) -> None:
+    unfinished = rows.count(UploadSession, uploads)
     if unfinished >= limit:
         raise TooManyUploads(
             f"{unfinished} uploads {whose} are open, and the limit is {limit}. Complete or cancel some of them first.",

@@ -16,6 +16,7 @@ from windlass.files.assets import FACT_COLUMNS, IllegalTransition, StepOutcome, 
 from windlass.files.models import Blob, FileAsset, Rendition, StepRun
 from windlass.files.search_facts import searchable_facts
 from windlass.files.states import FILE_TRANSITIONS, FileStatus, StepState
+from windlass.files.text_index import PreparedText, text_index
 from windlass.kernel.clock import now
 
 _UNFINISHED = (StepState.PENDING, StepState.RUNNING)
@@ -36,6 +37,7 @@ class ProcessingRecord:
         self._renditions: list[Rendition] = []
         self._events: list[tuple[EventType, dict[str, Any]]] = []
         self._digest: str | None = None
+        self._text: PreparedText | None = None
 
     def add_steps(self, planned: Iterable[tuple[str, str]]) -> None:
         """Add the planned steps, as stage and name, that have no row yet, as pending."""
@@ -84,6 +86,15 @@ class ProcessingRecord:
         object."""
         self._renditions += renditions
 
+    def set_text(self, text: PreparedText) -> None:
+        """Index this text of the file with the next save, in place of what was indexed before."""
+        self._text = text
+
+    @property
+    def new_renditions(self) -> Sequence[Rendition]:
+        """Rows that ``save`` will write."""
+        return tuple(self._renditions)
+
     @property
     def unsaved_renditions(self) -> set[str]:
         """Names of the renditions that are stored and have no saved row yet."""
@@ -99,6 +110,10 @@ class ProcessingRecord:
             if row.state in states and (names is None or name in names):
                 self._set_step(name, state=StepState.SKIPPED)
 
+    def owe_again(self, name: str, detail: str) -> None:
+        """Postpone a step that has ended: what it works on has changed."""
+        self._set_step(name, state=StepState.OWED, detail=detail, progress=0)
+
     def set_status(self, target: FileStatus, **values: Any) -> None:
         """Change the file's status and other columns. Raises IllegalTransition."""
         if target not in FILE_TRANSITIONS[FileStatus(self.asset.status)]:
@@ -113,7 +128,7 @@ class ProcessingRecord:
 
     @property
     def is_saved(self) -> bool:
-        return not (self._values or self._changed_steps or self._renditions or self._events)
+        return not (self._values or self._changed_steps or self._renditions or self._events or self._text)
 
     def save(self, recorder: Recorder) -> None:
         """Write the changes inside the caller's ``events.recording()``; call ``mark_saved`` once it is committed.
@@ -130,6 +145,9 @@ class ProcessingRecord:
             columns = ("state", "seconds", "progress", "detail")
             rows.insert(list(self._changed_steps.values()), unique=("file", "run", "step"), replace=columns)
         self._save_renditions()
+        index = text_index()
+        if self._text is not None and index is not None:
+            index.replace(self.asset.id, self._text)
         for kind, data in self._events:
             recorder.add(kind, owner=self.asset.owner, file_id=self.asset.id, data=data)
 
@@ -137,7 +155,7 @@ class ProcessingRecord:
         self._saved_status = self.asset.status
         if self._digest is not None and self.asset.blob is not None:
             self.asset.blob.sha256 = self._digest
-        self._digest = None
+        self._digest = self._text = None
         for changes in (self._values, self._changed_steps, self._renditions, self._events):
             changes.clear()
 

@@ -94,6 +94,7 @@ class Profile:
     preview_pages: int = 50
     text: bool = True
     ocr: bool = False
+    search: bool = True
     malware_scan: Literal["auto", "required", "optional", "off"] = "auto"
     media_types: tuple[MediaRules, ...] = ()
     show_location: bool = False

@@ -19,6 +19,7 @@ from django.db.models.functions import Coalesce
 from django.db.models.lookups import GreaterThanOrEqual
 
 from windlass import conf
+from windlass.database import rows
 from windlass.database.connection import atomic
 from windlass.events.api import AuditAction, record_action
 from windlass.files import trash
@@ -56,34 +57,41 @@ class Usage:
 def change_account(owner: str, **by: int) -> None:
     """Add figures such as ``bytes_reserved=10`` to the owner's account, in the transaction that wrote what they count.
 
-    Raises QuotaExceeded for an increase beyond the limit; a decrease is always possible.
+    Raises QuotaExceeded for an increase beyond the limit, with which the transaction must end; a decrease is always
+    possible.
     """
-    rows = OwnerAccount.objects.filter(owner=owner)
-    changes = {name: F(name) + number for name, number in by.items() if number}
+    changes = {name: rows.Plus(number) for name, number in by.items() if number}
+    if not changes:
+        return
     more = {kind: by.get(f"{kind}_used", 0) + by.get(f"{kind}_reserved", 0) for kind in _KINDS}
     more = {kind: number for kind, number in more.items() if number > 0}
-    if not more:
-        if changes:
-            rows.update(**changes)
-        return
-    if not rows.exists():
-        if not any(_defaults().values()):
-            return
-        if _open_account(owner):  # its count includes what was written just now
-            error = _exceeded(quota_usage(owner), more, counted=True)
-            if error is not None:
-                raise error
-            return
-    within_limits = _with_limits(rows)
+    # The row stays locked until the transaction ends, so what it has now is what all others will find.
+    account = rows.update_one(OwnerAccount, {"owner": owner}, changes)
+    if account is None and more and any(_defaults().values()):
+        # A new account's count includes what was written just now. If another transaction has opened it meanwhile, its
+        # count does not.
+        is_new = _open_account(owner)
+        account = rows.find(OwnerAccount, owner=owner) if is_new else _require(owner, changes)
+    if account is not None and more:
+        _require_within_limits(account, more)
+
+
+def _require(owner: str, changes: dict[str, rows.Plus]) -> OwnerAccount:
+    """Change an account that exists."""
+    account = rows.update_one(OwnerAccount, {"owner": owner}, changes)
+    assert account is not None, "accounts are not deleted while their owners upload"
+    return account
+
+
+def _require_within_limits(account: OwnerAccount, more: dict[str, int]) -> None:
+    """``more``: what the account, as it is now, was increased by. Raises QuotaExceeded."""
+    defaults = _defaults()
     for kind, number in more.items():
-        taken = F(f"{kind}_used") + F(f"{kind}_reserved") + number
-        within_limits = within_limits.filter(Q(**{f"{kind}_most": 0}) | Q(**{f"{kind}_most__gte": taken}))
-    if not within_limits.update(**changes):
-        usage = quota_usage(owner)
-        freed_meanwhile = QuotaExceeded(
-            "bytes", limit=usage.bytes.limit or 0, used=usage.bytes.used, requested=more.get("bytes", 0)
-        )
-        raise _exceeded(usage, more) or freed_meanwhile
+        own: int | None = getattr(account, f"{kind}_limit")
+        limit = defaults[kind] if own is None else own
+        taken = getattr(account, f"{kind}_used") + getattr(account, f"{kind}_reserved")
+        if limit and taken > limit:
+            raise QuotaExceeded(kind, limit=limit, used=taken - number, requested=number)
 
 
 def metadata_size(session: UploadSession) -> int:
@@ -99,39 +107,35 @@ def lock_account(owner: str) -> None:
     OwnerAccount.objects.select_for_update().get(owner=owner)
 
 
+def new_reservation(session: UploadSession) -> int:
+    """Return the bytes to reserve for a new upload: its declared size, and its metadata if it counts."""
+    return (session.size or 0) + metadata_size(session)
+
+
 def reserve_upload(session: UploadSession) -> None:
-    """Reserve the declared size of a new upload. Raises QuotaExceeded."""
-    session.reserved = (session.size or 0) + metadata_size(session)
-    UploadSession.objects.filter(id=session.id).update(reserved=session.reserved)
+    """Count the reservation of a new upload, whose row is written. Raises QuotaExceeded."""
     change_account(session.owner, bytes_reserved=session.reserved, files_reserved=_files_of(session))
 
 
-def reserve(upload_id: uuid.UUID, size: int, *, may_decrease: bool) -> None:
+def reserve(session: UploadSession, size: int, *, may_decrease: bool) -> None:
     """Set the reservation of an upload of unknown length for ``size`` bytes of content. Its row is locked."""
-    session = _load_reservation(upload_id)
     needed = size + metadata_size(session)
     _set_reservation(session, needed if may_decrease else max(session.reserved, needed))
 
 
 def restore_reservation(upload_id: uuid.UUID, reserved: int) -> None:
     """Set the reservation of an upload back to ``reserved``. Its row is locked."""
-    _set_reservation(_load_reservation(upload_id), reserved)
-
-
-def _load_reservation(upload_id: uuid.UUID) -> UploadSession:
-    needed = ("owner", "reserved", "metadata", "client_metadata", "concat")
-    return UploadSession.objects.only(*needed).get(id=upload_id)
+    _set_reservation(UploadSession.objects.only("owner", "reserved").get(id=upload_id), reserved)
 
 
 def _set_reservation(session: UploadSession, reserved: int) -> None:
     if reserved != session.reserved:
-        UploadSession.objects.filter(id=session.id).update(reserved=reserved)
+        rows.update(UploadSession, {"id": session.id}, {"reserved": reserved})
         change_account(session.owner, bytes_reserved=reserved - session.reserved)
 
 
-def settle_upload(upload_id: uuid.UUID, asset: FileAsset) -> None:
+def settle_upload(session: UploadSession, asset: FileAsset) -> None:
     """Turn the reservation of an upload into the usage of its file. Its row is locked."""
-    session = UploadSession.objects.only("reserved", "concat", "parts").get(id=upload_id)
     change_account(
         asset.owner,
         bytes_reserved=-session.reserved,
@@ -265,13 +269,3 @@ def _counted(owner: str) -> dict[str, int]:
         "bytes_reserved": under_way.aggregate(size=Sum("reserved"))["size"] or 0,
         "files_reserved": files.count(),
     }
-
-
-def _exceeded(usage: Usage, more: dict[str, int], *, counted: bool = False) -> QuotaExceeded | None:
-    """The error for an increase beyond a limit. ``counted``: the increase is included in the figures already."""
-    for kind in more:
-        amount: Amount = getattr(usage, kind)
-        taken = amount.used + amount.reserved - (more[kind] if counted else 0)
-        if amount.limit is not None and taken + more[kind] > amount.limit:
-            return QuotaExceeded(kind, limit=amount.limit, used=taken, requested=more[kind])
-    return None

@@ -1,4 +1,5 @@
-"""The facts that a file is found by: title, author, tags, camera. Its text is not among them."""
+"""The facts that a file is found by: title, author, tags, camera, caption. Its text is not among them: that is indexed
+in passages."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ _FACTS = ("title", "author", "subject", "keywords")
 #: Facts that are mappings, and the members of them that a person would search for.
 _MEMBERS = {
     "tags": ("title", "artist", "album", "albumartist", "composer", "genre"),
-    "exif": ("make", "model", "lens", "artist"),
+    "exif": ("make", "model", "lens", "artist", "description"),
 }
 
 

@@ -11,11 +11,12 @@ from typing import Any
 
 from django.db.models import F, Q, QuerySet
 
+from windlass.database import rows
 from windlass.database.connection import on_commit
 from windlass.events.api import EventType, Recorder, recording
 from windlass.files import quota, retention
 from windlass.files.idempotency_keys import KeyClaim, record_upload
-from windlass.files.lease_rows import UPLOAD_LEASES, Lease, update_leased
+from windlass.files.lease_rows import UPLOAD_LEASES, Lease, update_leased, update_leased_session
 from windlass.files.models import Blob, FileAsset, UploadSession
 from windlass.files.open_uploads import require_open_upload_allowed
 from windlass.files.profiles import Profile
@@ -76,13 +77,14 @@ def create_upload(new: NewUpload, *, upload_id: uuid.UUID, key: str, state: dict
     Raises QuotaExceeded, TooManyUploads, RequestInProgress, and what ``on_create`` raises.
     """
     session = _new_session(new, upload_id, key, state)
+    session.reserved = quota.new_reservation(session)
     with recording() as recorder:
         if new.on_create is not None:
             new.on_create(upload_id)
         if new.claim is not None:
             record_upload(new.claim, upload_id)
         require_open_upload_allowed(new.owner, new.address_key, new.parts or ())
-        session.save(force_insert=True)
+        rows.insert([session])
         quota.reserve_upload(session)
         _record_created(recorder, session)
     return session
@@ -97,7 +99,7 @@ def get_upload(upload_id: uuid.UUID, principal: Principal) -> UploadSession:
 
 
 def load_upload(upload_id: uuid.UUID) -> UploadSession | None:
-    return UploadSession.objects.filter(id=upload_id).first()
+    return rows.find(UploadSession, id=upload_id)
 
 
 def require_living(session: UploadSession) -> None:
@@ -128,8 +130,13 @@ def complete_upload(
     asset = _new_file(session, size, sha256)
     values: dict[str, Any] = {"status": UploadStatus.COMPLETED, "offset": size, "size": size, "file_id": asset.id}
     values |= {"last_append_offset": last_append_offset, "ended_at": now(), "updated_at": now()}
-    update_leased(lease, values | {"lease_holder": "", "lease_until": None, "address_key": ""})
-    quota.settle_upload(session.id, asset)
+    values |= {"lease_holder": "", "lease_until": None, "address_key": ""}
+    if lease.size is None:  # what it has reserved has changed since the session was read
+        session.reserved = update_leased_session(lease, values).reserved
+    else:
+        update_leased(lease, values)
+    _insert_file(asset)
+    quota.settle_upload(session, asset)
     _record_completed(recorder, session, asset)
     took = (now() - session.created_at).total_seconds()
     on_commit(partial(process_counters.upload_seconds.observe, took, session.dialect))
@@ -158,7 +165,8 @@ def create_complete_upload(
     session.file_id = asset.id
     if new.on_create is not None:
         new.on_create(upload_id)
-    session.save(force_insert=True)
+    _insert_file(asset)
+    rows.insert([session])
     quota.change_account(session.owner, bytes_used=size + asset.metadata_size, files_used=1)
     _record_created(recorder, session)
     _record_completed(recorder, session, asset)
@@ -255,11 +263,16 @@ def _new_session(new: NewUpload, upload_id: uuid.UUID, key: str, state: dict[str
     )
 
 
+def _insert_file(asset: FileAsset) -> None:
+    assert asset.blob is not None
+    rows.insert([asset.blob])
+    rows.insert([asset])
+
+
 def _new_file(session: UploadSession, size: int, sha256: str | None) -> FileAsset:
-    blob = Blob.objects.create(
-        owner=session.owner, store=session.store, key=session.store_key, size=size, sha256=sha256
-    )
-    return FileAsset.objects.create(
+    """The file record and its blob, which are not in the database yet."""
+    blob = Blob(owner=session.owner, store=session.store, key=session.store_key, size=size, sha256=sha256)
+    return FileAsset(
         id=new_id(),
         owner=session.owner,
         upload_id=session.id,

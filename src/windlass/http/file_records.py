@@ -1,7 +1,6 @@
 """The JSON of files: the record and the processing status, each with its Pydantic model (http-api section 1).
 
-A record needs the file's renditions and steps: one query each, or none where the caller prefetched them with
-``with_parts``.
+A record needs the file's renditions and steps: one query each, or none where the caller has them (``FileRows``).
 """
 
 from __future__ import annotations
@@ -12,11 +11,10 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from django.db.models import Prefetch, QuerySet
 from pydantic import Field
 
 from windlass import conf
-from windlass.files.api import FileAsset, FileStatus, Rendition, StepRun, StepState, describe_damage
+from windlass.files.api import FileAsset, FileRows, FileStatus, Rendition, StepRun, StepState, describe_damage
 from windlass.http.json_models import ReplyModel
 from windlass.jobs.api import Stage
 from windlass.kernel import urls
@@ -100,30 +98,24 @@ def parse_file_id(text: str) -> uuid.UUID:
     return file_id
 
 
-def with_parts(files: QuerySet[FileAsset]) -> QuerySet[FileAsset]:
-    """The same files with what their records need, in two queries for all of them.
-
-    Without the pictures of pages: a list would be several times as long, and no reader of one shows them.
-    """
-    without_pages = Rendition.objects.exclude(kind="page")
-    return files.prefetch_related(Prefetch("renditions", queryset=without_pages), "steps")
-
-
 def file_record(asset: FileAsset) -> dict[str, Any]:
     """A ``FileRecord``."""
-    renditions = sorted(asset.renditions.all(), key=lambda rendition: _name_and_number(rendition.name))
-    return _record(asset, renditions, _steps_of_run(asset))
+    found = FileRows(asset, list(asset.renditions.all()), list(asset.steps.all()))
+    return _record(asset, found.renditions, found.steps_of_run)
+
+
+def record_of_rows(found: FileRows) -> dict[str, Any]:
+    """A ``FileRecord``; of a file in the trash a ``TrashedRecord``, which lists no renditions: they cannot be
+    downloaded then."""
+    if found.asset.trashed_at is not None:
+        return _record(found.asset, [], found.steps_of_run, TrashedRecord)
+    return _record(found.asset, found.renditions, found.steps_of_run)
 
 
 def _name_and_number(name: str) -> tuple[str, int]:
     """What renditions are sorted by: page-2 comes before page-10."""
     base, _, number = name.rpartition("-")
     return (base, int(number)) if number.isascii() and number.isdigit() else (name, 0)
-
-
-def trashed_record(asset: FileAsset) -> dict[str, Any]:
-    """A ``TrashedRecord``. It lists no renditions: they cannot be downloaded while the file is in the trash."""
-    return _record(asset, [], _steps_of_run(asset), TrashedRecord)
 
 
 def new_file_record(asset: FileAsset) -> dict[str, Any]:
@@ -150,7 +142,7 @@ def _record(
         thumbnail_url=media_link(asset.id, "thumbnail/") if has_thumbnail else None,
         renditions=[
             RenditionOut.of(rendition, url=media_link(asset.id, f"renditions/{rendition.name}/"))
-            for rendition in renditions
+            for rendition in sorted(renditions, key=lambda each: _name_and_number(each.name))
         ],
         checks=_checks(asset, steps),
         rejection=None if asset.rejection is None else _REJECTION | asset.rejection,
@@ -226,7 +218,12 @@ class FileStatusOut(ReplyModel):
 
 def file_status(asset: FileAsset) -> dict[str, Any]:
     """A ``FileStatusOut``: how far processing is in the present run, step by step."""
-    steps = _steps_of_run(asset)
+    return status_of_rows(FileRows(asset, [], list(asset.steps.all())))
+
+
+def status_of_rows(found: FileRows) -> dict[str, Any]:
+    """A ``FileStatusOut``."""
+    asset, steps = found.asset, found.steps_of_run
     return FileStatusOut.of(
         asset,
         progress=file_progress(asset),
@@ -238,8 +235,3 @@ def file_status(asset: FileAsset) -> dict[str, Any]:
 def file_progress(asset: FileAsset) -> int:
     """0 to 100; 100 only for a file that is ready."""
     return 100 if asset.status == FileStatus.READY else min(asset.progress, 99)
-
-
-def _steps_of_run(asset: FileAsset) -> Sequence[StepRun]:
-    present = [step for step in asset.steps.all() if step.run == asset.run]
-    return sorted(present, key=lambda step: step.position)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from functools import lru_cache
 from typing import Any
 
 from django.conf import settings as django_settings
@@ -110,11 +111,15 @@ def _hsts(settings: conf.Settings) -> str:
 
 def check_host(scope: Scope) -> None:
     """Raise BadRequest for a Host that ALLOWED_HOSTS does not name, as Django does: it prevents DNS rebinding."""
-    host = header(scope, b"host") or ""
-    domain, _port = split_domain_port(host)
     allowed = django_settings.ALLOWED_HOSTS or ([".localhost", "127.0.0.1", "[::1]"] if django_settings.DEBUG else [])
-    if not domain or not validate_host(domain, allowed):
+    if not _is_allowed(header(scope, b"host") or "", tuple(allowed)):
         raise BadRequest("The Host of this request is not served here. ALLOWED_HOSTS names the hosts that are.")
+
+
+@lru_cache(maxsize=256)
+def _is_allowed(host: str, allowed: tuple[str, ...]) -> bool:
+    domain, _port = split_domain_port(host)
+    return bool(domain) and validate_host(domain, allowed)
 
 
 async def call_bounded(app: App, scope: Scope, receive: Receive, send: Send, limit: int = RECORD_BODY_LIMIT) -> None:

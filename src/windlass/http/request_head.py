@@ -12,7 +12,7 @@ from windlass.protocols.intents import Head
 
 
 def of_request(request: Request) -> Head:
-    return _head(request.scope, dict(request.query_params))
+    return _head(request.scope, dict(request.query_params) if request.scope["query_string"] else {})
 
 
 def effective_method(scope: Scope) -> str:

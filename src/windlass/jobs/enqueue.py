@@ -10,6 +10,7 @@ from functools import partial
 from django.db.models import F
 
 from windlass import conf
+from windlass.database import rows
 from windlass.database.connection import on_commit
 from windlass.jobs import notify
 from windlass.jobs.models import Attempt, Job
@@ -20,10 +21,7 @@ from windlass.kernel.clock import now
 
 def enqueue(stage: Stage, file_id: uuid.UUID, *, run: int = 1, request_id: str = "") -> Job:
     """Create the job of this stage inside the caller's transaction; an existing one of the same run is returned."""
-    existing = Job.objects.filter(file_id=file_id, run=run, stage=stage).first()
-    if existing is not None:
-        return existing
-    job = Job.objects.create(
+    job = Job(
         file_id=file_id,
         run=run,
         stage=stage,
@@ -33,6 +31,8 @@ def enqueue(stage: Stage, file_id: uuid.UUID, *, run: int = 1, request_id: str =
         request_id=request_id,
         trace_context=spans.traceparent(),
     )
+    if not rows.insert([job], unique=("file_id", "run", "stage")):
+        return Job.objects.get(file_id=file_id, run=run, stage=stage)
     on_commit(lambda: notify.notify_workers(job.id, stage))
     return job
 

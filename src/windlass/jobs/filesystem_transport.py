@@ -14,7 +14,6 @@ import re
 import tempfile
 import threading
 import time
-import uuid
 from collections import deque
 from contextlib import suppress
 from pathlib import Path
@@ -23,6 +22,8 @@ from typing import Any
 
 from kombu.exceptions import ChannelError
 from kombu.transport import virtual
+
+from windlass.kernel.ids import new_id
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _SUFFIX = ".msg"
@@ -50,7 +51,7 @@ class QueueDirectory:
 
     def put(self, body: bytes) -> None:
         """Raises OSError."""
-        name = f"{time.time_ns():020d}-{uuid.uuid4().hex}{_SUFFIX}"
+        name = f"{time.time_ns():020d}-{new_id().hex}{_SUFFIX}"
         hidden = self._folder / f".{name}"
         handle = os.open(hidden, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         try:
@@ -143,6 +144,9 @@ class Channel(virtual.Channel):
                 raise ChannelError(f"{queue!r} cannot be the name of a queue")
             self._queues[queue] = QueueDirectory(self._folder / queue)
         return self._queues[queue]
+
+    def _next_delivery_tag(self) -> str:
+        return str(new_id())
 
     def _new_queue(self, queue: str, **kwargs: Any) -> None:
         self._directory(queue).prepare()

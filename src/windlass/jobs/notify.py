@@ -21,6 +21,7 @@ import structlog
 
 from windlass import conf
 from windlass.jobs.states import Stage
+from windlass.kernel.ids import new_id
 from windlass.resilience.circuit_breaker import BreakerOpen, breaker
 
 TASK = "windlass.run_job"
@@ -137,7 +138,13 @@ class _Connection:
     def _publish(self, notification: Notification) -> None:
         job_id, stage = notification
         celery_app().send_task(
-            TASK, args=[str(job_id)], queue=stage.value, producer=self._open(), retry=False, ignore_result=True
+            TASK,
+            args=[str(job_id)],
+            task_id=str(new_id()),
+            queue=stage.value,
+            producer=self._open(),
+            retry=False,
+            ignore_result=True,
         )
 
     def _open(self) -> Any:

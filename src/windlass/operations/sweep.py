@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import structlog
+from django.apps import apps
 
 from windlass import conf
 from windlass.accounts import api as accounts
@@ -212,6 +213,14 @@ def _orphans(dry_run: bool) -> Iterator[Cleaned]:
         yield Cleaned("stores_skipped", skipped)
 
 
+def _passages(_: bool) -> Iterator[Cleaned]:
+    """Of files that a process of a version without passages deleted. None in a project without the app."""
+    if apps.is_installed("windlass.knowledge"):
+        from windlass.knowledge import api as knowledge
+
+        yield Cleaned("passages_deleted", knowledge.delete_orphaned_passages())
+
+
 def _duplicates(dry_run: bool) -> Iterator[Cleaned]:
     yield Cleaned("duplicates_merged", files.merge_duplicates(dry_run=dry_run))
 
@@ -243,6 +252,7 @@ TASKS = (
     CleanupTask("dead_letters", _dead_letters, hourly=True, by_hand=True),
     CleanupTask("references", _references, hourly=True, by_hand=True),
     CleanupTask("orphans", _orphans, hourly=True, by_hand=True),
+    CleanupTask("passages", _passages, hourly=True),
     CleanupTask("duplicates", _duplicates, hourly=True, by_hand=True),
     CleanupTask("quotas", _quotas, hourly=True, by_hand=True),
 )

@@ -165,6 +165,8 @@ class About:
       ``service.NAME``: after several runs in a row that ended in ``Unavailable``, no step that names it is run for a
       while, and its files wait.
     - ``long``: the step gets LONG_STEP_TIMEOUT_SECONDS and LONG_STEP_OUTPUT_MB, and reports its progress.
+    - ``follows``: names of steps; this one is planned only with one of them, and is run again when a postponed one of
+      them has been backfilled.
     - ``gate``: the file is not served before the step has passed it. Every step of intake is part of the gate.
     - ``also``: the step also takes a file for its further types, such as a picture that is a zip archive too.
     - ``least_level``: the worst service level at which the step is run; below it, the step is postponed. "full" for
@@ -185,6 +187,7 @@ class About:
     libraries: tuple[str, ...] = ()
     extra: str | None = None
     services: tuple[str, ...] = ()
+    follows: tuple[str, ...] = ()
     long: bool = False
     gate: bool = False
     also: bool = False
@@ -210,17 +213,30 @@ def _no_scan() -> ScanResult:
     raise PermanentError("A step in the sandbox cannot ask the malware scanner.")
 
 
+def _no_index() -> IndexedText | None:
+    raise PermanentError("A step in the sandbox cannot index texts.")
+
+
 def _no_report(_: int) -> None:
     """Ignore the progress."""
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedText:
+    """What ``StepContext.index_text`` indexed. ``language``: ISO 639-1, empty if unknown."""
+
+    passages: int
+    language: str
 
 
 @dataclass(slots=True)
 class StepContext:
     """What a step works with. ``file`` is open for reading at its start and can seek.
 
-    ``report`` takes the step's progress, 0 to 100; it may raise Cancelled. Two functions work outside the sandbox only:
-    ``find_original`` returns the id of an earlier file of the same owner with this SHA-256; ``scan`` returns the
-    malware scanner's result for this file, and raises Unavailable, TransientError.
+    ``report`` takes the step's progress, 0 to 100; it may raise Cancelled. Three functions work outside the sandbox
+    only: ``find_original`` returns the id of an earlier file of the same owner with this SHA-256; ``scan`` returns the
+    malware scanner's result for this file, and raises Unavailable, TransientError; ``index_text`` lets the search find
+    the text that an earlier step extracted, once the step's result is saved, and returns None if there is no text.
     """
 
     file: BinaryIO
@@ -230,6 +246,7 @@ class StepContext:
     report: Callable[[int], None] = _no_report
     find_original: Callable[[str], str | None] = _no_lookup
     scan: Callable[[], ScanResult] = _no_scan
+    index_text: Callable[[], IndexedText | None] = _no_index
 
     def add_rendition(
         self, name: str, mime_type: str, data: bytes, *, width: int | None = None, height: int | None = None

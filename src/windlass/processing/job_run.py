@@ -172,11 +172,20 @@ class JobRun:
         outcome = StepOutcome(ended.step.name, ended.state, ended.seconds, ended.detail, ended.facts)
         self.record.add_renditions(ended.renditions)
         self.record.end_step(outcome, overall(self.plan, self._finished_names() | {ended.step.name}))
+        if self.backfilling and ended.state == StepState.DONE:
+            self._owe_following(ended.step.name)
         # The steps after intake are known only once it is over, so it cannot open the gate here.
         if ended.step.gate and ended.verdict is None and self.stage != Stage.INTAKE:
             gates = [step.name for step in self.plan if step.gate]
             if self._finished_names().issuperset(gates) and not self.asset.gate_passed:
                 self.record.pass_gate()
+
+    def _owe_following(self, name: str) -> None:
+        """Postpone the steps that follow this one and have worked without its result."""
+        for step in self.plan:
+            row = self.record.steps.get(step.name)
+            if name in installed_step(step.name).about.follows and row is not None and row.state in FINISHED_STEPS:
+                self.record.owe_again(step.name, "There is more to work on now; it follows soon.")
 
     def _finished_names(self) -> set[str]:
         return {name for name, row in self.record.steps.items() if row.state in FINISHED_STEPS}

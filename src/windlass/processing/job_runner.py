@@ -18,6 +18,7 @@ from windlass.files.api import (
     find_duplicate,
     load_file,
     share_blob,
+    text_index,
 )
 from windlass.jobs import api as jobs
 from windlass.jobs.api import Stage
@@ -41,6 +42,9 @@ from windlass.processing.step_workspace import StepWorkspace, open_workspace
 from windlass.storage.contract import ObjectMissing, StoreError, StoreFull, StoreUnavailable
 
 log = structlog.get_logger(__name__)
+
+#: The step that indexes the text.
+INDEX = "index"
 
 EVERY_STAGE = tuple(Stage)
 
@@ -220,7 +224,15 @@ def _delete_stale_renditions(run: JobRun, last: EndedStep | None) -> None:
     with recording():
         jobs.renew_lease(run.claim)
         to_delete = delete_renditions_except(run.asset, run.record.unsaved_renditions)
+        _remove_stale_text(run)
     delete_objects(to_delete)
+
+
+def _remove_stale_text(run: JobRun) -> None:
+    """Remove what an earlier run indexed, if this one has no such step. Within the caller's transaction."""
+    index = text_index()
+    if index is not None and not any(step.name == INDEX for step in run.plan):
+        index.remove(run.asset.id)
 
 
 def _record_failure(run: JobRun, error: Exception) -> str:

@@ -79,7 +79,7 @@ def make_plan(
     step is planned and would be postponed.
     """
     types = _types_of(mime_type, also)
-    wanted = [about for about in _in_order(steps) if applies(about, profile, types)]
+    wanted = _wanted(_in_order(steps), profile, types)
     return [_planned(about, types, lacking(about)) for about in wanted]
 
 
@@ -87,11 +87,20 @@ def left_out(
     steps: Iterable[About], profile: Mapping[str, Any], mime_type: str | None, also: Sequence[str] = ()
 ) -> list[LeftOut]:
     """Return the steps that are not in the plan, each with its reason."""
+    ordered = _in_order(steps)
+    wanted = _wanted(ordered, profile, _types_of(mime_type, also))
     return [
         LeftOut(about.stage, about.name, about.title, _why_not(about, profile, mime_type))
-        for about in _in_order(steps)
-        if not applies(about, profile, _types_of(mime_type, also))
+        for about in ordered
+        if about not in wanted
     ]
+
+
+def _wanted(steps: Sequence[About], profile: Mapping[str, Any], types: Sequence[str]) -> list[About]:
+    """The steps of a plan, without those that follow none of them."""
+    applying = [about for about in steps if applies(about, profile, types)]
+    names = {about.name for about in applying}
+    return [about for about in applying if not about.follows or names.intersection(about.follows)]
 
 
 def _types_of(mime_type: str | None, also: Sequence[str]) -> list[str]:
@@ -124,12 +133,16 @@ def _why(about: About, types: Sequence[str]) -> str:
     else:
         pattern = next(filter(None, (_pattern_for(about, name) for name in _taken(about, types))))
         kind = "every type" if pattern == "*/*" else f"for {pattern}"
+    if about.follows:
+        kind = f"after {' or '.join(about.follows)}"
     return f"{kind}; the profile has {about.wanted_by} on" if about.wanted_by else kind
 
 
 def _why_not(about: About, profile: Mapping[str, Any], mime_type: str | None) -> str:
     if _is_off(about, profile):
         return f"the profile has {about.wanted_by} off"
+    if about.follows:
+        return f"none of the steps that it follows is planned: {', '.join(about.follows)}"
     shown, more = about.mime_types[:MOST_SHOWN], len(about.mime_types) - MOST_SHOWN
     others = f" and {more} more" if more > 0 else ""
     return f"not for {mime_type or 'a type that is not known yet'}: it takes {', '.join(shown)}{others}"
@@ -140,7 +153,8 @@ def _is_off(about: About, profile: Mapping[str, Any]) -> bool:
 
 
 def applies(about: About, profile: Mapping[str, Any], types: Sequence[str]) -> bool:
-    """Return whether a step is for a file of these types: its main type first; none before it is known."""
+    """Return whether a step is for a file of these types, whatever it follows: its main type first; none before it is
+    known."""
     if _is_off(about, profile):
         return False
     if about.stage == "intake":

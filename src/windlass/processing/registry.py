@@ -96,6 +96,8 @@ def _problem(about: About, name: str) -> str | None:
         return f"its renditions' names must be {_NAME.pattern}"
     if not all(_NAME.fullmatch(service) for service in about.services):
         return f"its services' names must match {_NAME.pattern}"
+    if not all(_NAME.fullmatch(followed) for followed in about.follows):
+        return f"the steps that it follows must match {_NAME.pattern}"
     if about.services and about.isolated:
         return "it names services, but a step in the sandbox can call none"
     if problem := _level_problem(about):

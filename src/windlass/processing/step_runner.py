@@ -10,7 +10,15 @@ from typing import Any, BinaryIO, cast
 
 import structlog
 
-from windlass.files.api import Rendition, StepState, find_original_file, store_of_file
+from windlass.files.api import (
+    NO_TEXT,
+    Rendition,
+    StepState,
+    find_original_file,
+    store_of_file,
+    text_index,
+    text_of_file,
+)
 from windlass.jobs import api as jobs
 from windlass.kernel import process_counters
 from windlass.kernel.clock import monotonic
@@ -20,6 +28,7 @@ from windlass.processing.contract import (
     About,
     Cancelled,
     DiskFull,
+    IndexedText,
     MadeRendition,
     Owed,
     PermanentError,
@@ -41,6 +50,8 @@ from windlass.processing.step_workspace import StepWorkspace, is_scratch_full, l
 from windlass.storage.registry import store
 
 log = structlog.get_logger(__name__)
+
+PDF = "application/pdf"
 
 
 def run_step(run: JobRun, planned: PlannedStep, workspace: StepWorkspace, lost: threading.Event) -> EndedStep:
@@ -129,6 +140,10 @@ def _run_here(run: JobRun, step: Step, workspace: StepWorkspace, progress: _Prog
 
     with ExitStack() as stack:
         file = stack.enter_context(independent_reader(workspace.file))
+
+        def index_text() -> IndexedText | None:
+            return _index_text(run)
+
         context = StepContext(
             file,
             run.known_facts(),
@@ -136,12 +151,27 @@ def _run_here(run: JobRun, step: Step, workspace: StepWorkspace, progress: _Prog
             report=progress,
             find_original=find_original,
             scan=scan,
+            index_text=index_text,
         )
         if step.about.makes:
             os.ftruncate(workspace.output.fileno(), 0)
             context.output = stack.enter_context(_reopened(workspace.output, "wb"))
         stack.enter_context(guarded_services(step.about))
         return to_json(step.run(context))
+
+
+def _index_text(run: JobRun) -> IndexedText | None:
+    """Prepare the file's text for the index, which is changed when the run is saved. Raises StoreError."""
+    index = text_index()
+    if index is None:
+        return None
+    asset = run.asset
+    text = text_of_file(asset, run.record.new_renditions)
+    prepared = NO_TEXT
+    if text is not None:
+        prepared = index.prepare(text, one_page=asset.mime_type == PDF and asset.page_count == 1)
+    run.record.set_text(prepared)
+    return IndexedText(len(prepared.passages), prepared.language) if prepared.passages else None
 
 
 def _reopened(shared: BinaryIO, mode: str) -> BinaryIO:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Protocol
 
@@ -29,13 +29,26 @@ class ClientGone(Exception):
 
 
 class BodySocket(Protocol):
-    """The rest of a body, in the socket that it comes from. A thread reads it, and nothing else does until ``close``.
+    """The rest of a body, in its connection's socket. A thread reads it, and nothing else does until ``close``."""
 
-    ``left``: bytes that have not been read. ``last_received_at``: monotonic seconds.
-    """
+    @property
+    def left(self) -> int:
+        """Bytes of the body that have not been read."""
+        ...
 
-    left: int
-    last_received_at: float
+    @property
+    def last_received_at(self) -> float:
+        """In monotonic seconds."""
+        ...
+
+    @property
+    def ended(self) -> bool:
+        """Whether all of the upload's bytes have been read. Not every body is nothing but an upload."""
+        ...
+
+    def content(self, received: memoryview) -> Sequence[Buffer]:
+        """Return the upload's bytes in what was received next. Called in a thread, in order, once for each byte."""
+        ...
 
     def receive_into(self, buffer: memoryview) -> int:
         """Read what is there, no more than ``left`` bytes; return how many, 0 if nothing is there. Called in a thread.
@@ -71,6 +84,11 @@ class ByteSource(Protocol):
         """Return the socket that the rest comes from, if a thread may read it from now on; None: read by ``read``."""
         ...
 
+    def leaves_in_socket(self, size: int) -> bool:
+        """Whether more than ``size`` bytes are still to be read, and from the socket. The event loop then reads no more
+        than it has, until the socket is taken or ``read`` is called."""
+        ...
+
 
 class BytesInMemory:
     def __init__(self, data: Buffer) -> None:
@@ -83,17 +101,26 @@ class BytesInMemory:
     def take_socket(self) -> None:
         return None
 
+    def leaves_in_socket(self, size: int) -> bool:
+        return False
+
+
+class SocketOffer(Protocol):
+    """What a server lets a request do with its socket; see ByteSource."""
+
+    def take_socket(self) -> BodySocket | None: ...
+
+    def leaves_in_socket(self, size: int) -> bool: ...
+
 
 class RequestBody:
     """The body of an ASGI request. Not reading it is the backpressure: the server stops reading from the socket."""
 
-    def __init__(
-        self, receive: Receive, *, empty: bool = False, take_socket: Callable[[], BodySocket | None] | None = None
-    ) -> None:
+    def __init__(self, receive: Receive, *, empty: bool = False, socket: SocketOffer | None = None) -> None:
         """``empty``: the head says that there is no body, so nothing has to be received to know that it has ended.
-        ``take_socket``: what the server offers to read the rest of the body with."""
+        ``socket``: what the server offers to read the rest of the body with."""
         self._receive = receive
-        self._take_socket = take_socket
+        self._socket = socket
         self._first: asyncio.Task[MutableMapping[str, Any]] | None = None
         self._peeked: Buffer | None = None
         self._hasher: BodyHasher | None = None
@@ -143,7 +170,10 @@ class RequestBody:
 
     def take_socket(self) -> BodySocket | None:
         is_read_here = self._first is not None or self._peeked is not None or self._hasher is not None or self.ended
-        return None if is_read_here or self._take_socket is None else self._take_socket()
+        return None if is_read_here or self._socket is None else self._socket.take_socket()
+
+    def leaves_in_socket(self, size: int) -> bool:
+        return self._hasher is None and self._socket is not None and self._socket.leaves_in_socket(size)
 
     def close(self) -> None:
         """Stop receiving. Nothing reads the body after this."""
@@ -169,7 +199,7 @@ class InitialBody:
 
 
 async def read_initial_body(source: ByteSource) -> InitialBody:
-    """Read up to one batch, or what arrives within LINGER_SECONDS.
+    """Read up to one batch, or what arrives within LINGER_SECONDS, or what is there if a thread will read the rest.
 
     A body that is small and quick is complete with this, so that no writer and no checkpoint is started for it.
     """
@@ -183,6 +213,8 @@ async def read_initial_body(source: ByteSource) -> InitialBody:
                     break
                 initial.buffers.append(buffer)
                 initial.size += len(buffer)
+                if source.leaves_in_socket(BATCH_SIZE):
+                    break
     except TimeoutError:
         pass
     except ClientGone:
@@ -227,6 +259,9 @@ class SpooledBody:
 
     def take_socket(self) -> None:
         return None
+
+    def leaves_in_socket(self, size: int) -> bool:
+        return False
 
     async def close(self) -> None:
         if self._file is not None:

@@ -21,8 +21,8 @@ from windlass.kernel.principals import Caller
 from windlass.kernel.problem_types import ChecksumMismatch, Conflict, Problem
 from windlass.receiving import completion
 from windlass.receiving import lease as leases
-from windlass.receiving.checkpointed_transfer import syncs_complete_files
 from windlass.receiving.chunked import incremental_hashes
+from windlass.receiving.durability import syncs_complete_files
 from windlass.receiving.session import fail_after_sync_error, find_session
 from windlass.storage.contract import StoreError, SyncFailed
 from windlass.storage.registry import store

@@ -32,9 +32,10 @@ from windlass.protocols.intents import ChunkProgress, CreateInChunks, PutChunk
 from windlass.receiving import lease as leases
 from windlass.receiving.admission import admit, pace_of
 from windlass.receiving.body import BodySocket, ByteSource, ClientGone, read_initial_body
-from windlass.receiving.checkpointed_transfer import Transfer, TransferEnd, Write, syncs_acknowledgements
 from windlass.receiving.digest import IncrementalHashes, RunningDigest
+from windlass.receiving.durability import syncs_acknowledgements
 from windlass.receiving.session import create_session, fail_after_sync_error, find_session
+from windlass.receiving.transfer import Transfer, TransferEnd, Write
 from windlass.storage.contract import Buffer, State, Store, SyncFailed, Writer, WriterBusy
 from windlass.storage.registry import store
 
@@ -323,6 +324,7 @@ class _PutOperation:
             must_hash=True,
             proof=running_digest,
             pace=pace_of(self._session),
+            waits_for_network=store(self._session.store).capabilities.remote,
         )
         match await transfer.run(first):
             case TransferEnd.CLIENT_GONE:
@@ -383,12 +385,15 @@ class _TimedSource:
 
     async def read(self) -> Buffer | None:
         buffer = await self._source.read()
-        self._last_read_at = monotonic()
+        self._socket, self._last_read_at = None, monotonic()
         return buffer
 
     def take_socket(self) -> BodySocket | None:
         self._socket = self._source.take_socket()
         return self._socket
+
+    def leaves_in_socket(self, size: int) -> bool:
+        return self._source.leaves_in_socket(size)
 
 
 _running: set[_PutOperation] = set()

@@ -24,8 +24,9 @@ from windlass.kernel.problem_types import Forbidden, InvalidField, NotFound, Pro
 from windlass.protocols.intents import Concatenate
 from windlass.receiving import lease as leases
 from windlass.receiving.admission import admit, check_size
-from windlass.receiving.checkpointed_transfer import open_leased_writer, syncs_acknowledgements, syncs_complete_files
 from windlass.receiving.completion import complete_upload
+from windlass.receiving.durability import syncs_acknowledgements, syncs_complete_files
+from windlass.receiving.leased_writer import open_leased_writer
 from windlass.receiving.session import Outcome, create_session, fail_session, holding_lease, state_of
 from windlass.storage.contract import ObjectMissing, State, StoreError, Writer, WriterBusy
 from windlass.storage.copying import copy_between

@@ -20,6 +20,7 @@ from windlass.files import api as files
 from windlass.kernel import process_counters
 from windlass.kernel.clock import monotonic
 from windlass.kernel.ids import new_id
+from windlass.kernel.owners import Owners
 from windlass.kernel.problem_types import UploadLocked
 
 #: A lease expires this long after its process stopped renewing it (seconds).
@@ -189,6 +190,12 @@ writers = ActiveWriters()
 def take_lease(upload_id: uuid.UUID) -> files.Lease | None:
     """Take the lease if it is free. Blocks on the database. Raises UploadCompleted, UploadGone."""
     return files.take_lease(upload_id, _holder, LEASE_SECONDS)
+
+
+def lease_upload(upload_id: uuid.UUID, owners: Owners) -> files.UploadSession | None:
+    """Take the lease and return the session; None if another request holds the lease, or there is no session of these
+    owners that takes bytes. Blocks on the database."""
+    return files.lease_upload(upload_id, _holder, LEASE_SECONDS, owners)
 
 
 async def wait_for_lease(upload_id: uuid.UUID) -> files.Lease:

@@ -22,9 +22,9 @@ from windlass.kernel.principals import Principal
 from windlass.protocols.dialects import Dialect
 from windlass.protocols.intents import Description
 from windlass.receiving.admission import admit, check_size
-from windlass.receiving.checkpointed_transfer import syncs_complete_files
 from windlass.receiving.digest import READ_SIZE
 from windlass.receiving.disk_space import require_free_space_now
+from windlass.receiving.durability import syncs_complete_files
 from windlass.storage.contract import State, Store
 from windlass.storage.registry import store
 

@@ -25,9 +25,9 @@ from windlass.receiving import concatenation
 from windlass.receiving import lease as leases
 from windlass.receiving.admission import admit, check_size, pace_of, profile_of
 from windlass.receiving.body import ByteSource, InitialBody, read_initial_body
-from windlass.receiving.checkpointed_transfer import LeasedUploadWriter, TransferEnd, append_at_once
 from windlass.receiving.completion import check_replay, complete_upload
 from windlass.receiving.digest import DigestCache, RunningDigest
+from windlass.receiving.leased_writer import LeasedUploadWriter, append_at_once
 from windlass.receiving.session import (
     Outcome,
     create_session,
@@ -41,6 +41,7 @@ from windlass.receiving.session import (
     require_dialect,
     state_of,
 )
+from windlass.receiving.transfer import TransferEnd
 from windlass.storage.contract import State, WriterBusy
 from windlass.storage.registry import store
 
@@ -87,18 +88,12 @@ async def append(intent: Append, caller: Caller, source: ByteSource, *, dialect:
     FileTooLarge, QuotaExceeded, InvalidField, UploadLocked, BodyDigestMismatch, ChecksumMismatch, StoreError.
     """
     try:
-        lease = await in_transaction(_take_lease_to_append, intent, caller, dialect)
-        if lease is None:
-            lease = await leases.wait_for_lease(intent.upload_id)
+        session = await in_transaction(_lease_to_append, intent, caller, dialect)
+        if session is None:
+            session = await _wait_to_append(intent)
     except files.UploadCompleted:
         return await _answer_replay(intent, caller, source)
-    session = await in_transaction(leased_session, lease)
-    try:
-        _check_offset_and_length(intent, lease, session)
-    except Problem:
-        await in_transaction(files.release_lease, lease)
-        raise
-    return await _AppendOperation(session, lease, intent, request_id).run(source)
+    return await _AppendOperation(session, files.lease_of(session), intent, request_id).run(source)
 
 
 async def query(upload_id: uuid.UUID, caller: Caller, *, dialect: str) -> Outcome:
@@ -164,34 +159,53 @@ async def _answer_replay(intent: Append, caller: Caller, source: ByteSource) -> 
     return Outcome(state_of(session))
 
 
-def _take_lease_to_append(intent: Append, caller: Caller, dialect: str) -> files.Lease | None:
-    """Return the lease, or None if it must be waited for. Raises UploadCompleted, and the refusals of ``append``."""
-    session = find_living_session(intent.upload_id, caller)
+def _lease_to_append(intent: Append, caller: Caller, dialect: str) -> files.UploadSession | None:
+    """Take the lease and return the session, or None if the lease must be waited for.
+
+    Raises UploadCompleted and the refusals of ``append``, with which the lease that was taken is rolled back.
+    """
+    leased = leases.lease_upload(intent.upload_id, caller().owners)
+    session = leased or find_living_session(intent.upload_id, caller)
     require_dialect(session, dialect)
     if session.parts is not None:
         raise Forbidden("This upload is made of others; nothing can be appended to it.")
     if session.status == files.UploadStatus.COMPLETED:
         raise files.UploadCompleted
-    return leases.take_lease(session.id)
+    if leased is not None:
+        _check_offset_and_length(intent, leased)
+    return leased
 
 
-def _check_offset_and_length(intent: Append, lease: files.Lease, session: files.UploadSession) -> None:
+async def _wait_to_append(intent: Append) -> files.UploadSession:
+    """Return the session once its holder has released the lease and this request has it. Raises as
+    ``_lease_to_append``."""
+    lease = await leases.wait_for_lease(intent.upload_id)
+    session = await in_transaction(leased_session, lease)
+    try:
+        _check_offset_and_length(intent, session)
+    except Problem:
+        await in_transaction(files.release_lease, lease)
+        raise
+    return session
+
+
+def _check_offset_and_length(intent: Append, session: files.UploadSession) -> None:
     """Raises OffsetMismatch, InconsistentLength, PastDeclaredLength, FileTooLarge, InvalidField, before the body is
-    read."""
-    size = lease.size if lease.size is not None else intent.size
-    if lease.offset != intent.offset:
-        raise OffsetMismatch(lease.offset, intent.offset)
+    read. ``session`` is leased."""
+    size = session.size if session.size is not None else intent.size
+    if session.offset != intent.offset:
+        raise OffsetMismatch(session.offset, intent.offset)
     if intent.size not in (None, size):
         raise InconsistentLength(
             f"This upload has {size} bytes; this request says {intent.size} bytes.", expected=size, provided=intent.size
         )
     if size is None:
         return
-    if size < lease.offset:
-        raise InconsistentLength(f"The upload has {lease.offset} bytes already, more than the length {size}.")
-    if lease.offset + (intent.body_length or 0) > size:
+    if size < session.offset:
+        raise InconsistentLength(f"The upload has {session.offset} bytes already, more than the length {size}.")
+    if session.offset + (intent.body_length or 0) > size:
         raise past_declared_length(size)
-    if lease.size is None:  # otherwise it was checked on creation
+    if session.size is None:  # otherwise it was checked on creation
         check_size(profile_of(session), size)
 
 

@@ -18,9 +18,10 @@ from windlass.kernel.object_keys import object_key
 from windlass.kernel.principals import Caller
 from windlass.kernel.problem_types import Conflict, PastDeclaredLength, Problem, UploadGone, UploadLocked
 from windlass.protocols.intents import UploadState
-from windlass.receiving.checkpointed_transfer import TransferEnd, syncs_complete_files
 from windlass.receiving.disk_space import require_free_space
+from windlass.receiving.durability import syncs_complete_files
 from windlass.receiving.lease import keeper
+from windlass.receiving.transfer import TransferEnd
 from windlass.storage.contract import State, Store, StoreError, SyncFailed
 from windlass.storage.registry import store
 

@@ -24,9 +24,11 @@ from windlass.receiving import completion
 from windlass.receiving import lease as leases
 from windlass.receiving.admission import check_size, pace_of
 from windlass.receiving.body import ByteSource, ClientGone, InitialBody, read_initial_body
-from windlass.receiving.checkpointed_transfer import LeasedUploadWriter, TransferEnd, syncs_complete_files
 from windlass.receiving.digest import RunningDigest
 from windlass.receiving.disk_space import require_free_space
+from windlass.receiving.durability import syncs_complete_files
+from windlass.receiving.leased_writer import LeasedUploadWriter
+from windlass.receiving.transfer import TransferEnd
 from windlass.storage.contract import State
 from windlass.storage.registry import store
 

@@ -158,6 +158,10 @@ class Writer(Protocol):
         """
         return self.sync(durable=durable), offset
 
+    def start_sync(self, offset: int, size: int) -> None:
+        """Begin to make written bytes durable, so that a later ``sync`` has less to wait for. A hint: never raises."""
+        return None
+
     def committed(self, state: State) -> None:
         """Tell that the caller committed ``state``: what only older states need may be deleted.
 

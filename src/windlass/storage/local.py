@@ -255,6 +255,9 @@ class LocalWriter(Writer):
             _cut_at(size, self.descriptor, self.key)
         return self.sync(durable=durable)
 
+    def start_sync(self, offset: int, size: int) -> None:
+        posix_files.start_writeback(self.descriptor, offset, size)
+
     def sync(self, *, durable: bool = True) -> State:
         self._require_sound()
         if not durable:

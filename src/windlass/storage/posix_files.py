@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import os
@@ -184,6 +185,24 @@ else:
 
     def unlock_regions(descriptor: int) -> None:
         """See ``lock_region``."""
+
+
+def _find_sync_file_range() -> Callable[[int, int, int, int], int] | None:
+    """sync_file_range(2), which only Linux has."""
+    found = getattr(ctypes.CDLL(None), "sync_file_range", None) if sys.platform == "linux" else None
+    if found is not None:
+        found.argtypes, found.restype = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint], ctypes.c_int
+    return found
+
+
+_sync_file_range = _find_sync_file_range()
+_SYNC_FILE_RANGE_WRITE = 2
+
+
+def start_writeback(descriptor: int, offset: int, size: int) -> None:
+    """Let the kernel begin to write dirty pages, where it can. Errors are left to ``sync_data``, which reports them."""
+    if _sync_file_range is not None:
+        _sync_file_range(descriptor, offset, size, _SYNC_FILE_RANGE_WRITE)
 
 
 def sync_data(descriptor: int) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.csrf import ensure_csrf_cookie
+from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_safe
 
 from windlass import conf
@@ -18,12 +19,14 @@ from windlass.storage.redirection import redirect_origins
 
 
 @require_safe
+@gzip_page
 @ensure_csrf_cookie
 def page(request: HttpRequest) -> HttpResponse:
     return render_page(request, "windlass/files.html", "files", _trash())
 
 
 @require_safe
+@gzip_page
 @ensure_csrf_cookie
 def file_page(request: HttpRequest, file_id: str) -> HttpResponse:
     """The page of one file. Whether there is such a file is known to the API, which the script asks as the visitor."""

@@ -1,7 +1,7 @@
 from django import forms
 from shop.models import Contract, Product
 
-from windlass.django.forms import FileFormMixin
+from windlass.django.forms import FileAssetFormField, FileFormMixin
 
 
 class ProductForm(FileFormMixin, forms.ModelForm):
@@ -20,3 +20,7 @@ class FormWithoutUser(forms.ModelForm):
     class Meta:
         model = Contract
         fields = ("file",)
+
+
+class PicturesForm(FileFormMixin, forms.Form):
+    pictures = FileAssetFormField(profile="pictures", multiple=True, required=False)

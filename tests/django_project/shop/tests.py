@@ -18,7 +18,7 @@ from django.http import QueryDict
 from django.template import Context, Template
 from django.test import RequestFactory, TestCase, TransactionTestCase, override_settings
 from django.utils.datastructures import MultiValueDict
-from shop.forms import ContractForm, FormWithoutUser, ProductForm
+from shop.forms import ContractForm, FormWithoutUser, PicturesForm, ProductForm
 from shop.models import Contract, Note, Product
 from shop.serializers import ProductSerializer
 from shop_asgi import application
@@ -240,6 +240,71 @@ class Models(ShopTest):
         with override_settings(DATABASE_ROUTERS=["shop.routers.Apart"]):
             assert [problem.id for problem in field.check()] == ["windlass.E005"]
         assert field.check() == []
+
+
+class SeveralFiles(ShopTest):
+    def several(self, ids=(), uploads=(), removed=(), user=None, initial=None):
+        query = QueryDict(mutable=True)
+        query.setlist("pictures", [str(each) for each in ids])
+        query.setlist("pictures-remove", [str(each) for each in removed])
+        chosen = MultiValueDict({"pictures-upload": list(uploads)})
+        return PicturesForm(query, chosen, user=user or self.ann, initial={"pictures": initial} if initial else None)
+
+    def test_ids_become_a_list_of_files_in_their_order(self):
+        first, second = self.picture(), self.picture()
+        form = self.several([second.id, first.id, second.id])
+        assert form.is_valid(), form.errors
+        assert form.cleaned_data["pictures"] == [second, first]
+        assert form.has_changed()
+
+    def test_no_file_is_an_empty_list_and_refused_where_one_is_required(self):
+        form = self.several()
+        assert form.is_valid(), form.errors
+        assert form.cleaned_data["pictures"] == []
+        form.fields["pictures"].required = True
+        form.full_clean()
+        assert form.errors["pictures"] == ["This field is required."]
+
+    def test_each_file_that_is_refused_has_its_reason_and_the_others_are_shown_again(self):
+        mine, others = self.picture(), self.picture(self.bob)
+        rejected = self.picture()
+        FileAsset.objects.filter(pk=rejected.pk).update(status=FileStatus.REJECTED)
+        form = self.several([mine.id, others.id, rejected.id])
+        missing, refused = form.errors["pictures"]
+        assert missing == f"There is no file {others.id}. Choose the file again."
+        assert refused.startswith("“a.png” was refused: ")
+        page = str(form["pictures"])
+        assert f'value="{mine.id}"' in page
+        assert str(others.id) not in page
+
+    def test_files_of_the_form_are_stored_once_and_shown_again_until_they_are_checked(self):
+        uploads = [SimpleUploadedFile(f"{name}.png", PNG, "image/png") for name in "ab"]
+        form = self.several(uploads=uploads)
+        assert len(form.errors["pictures"]) == 2
+        form.full_clean()
+        stored = list(FileAsset.objects.order_by("original_filename"))
+        assert [file.original_filename for file in stored] == ["a.png", "b.png"]
+        page = str(form["pictures"])
+        assert all(f'value="{file.id}"' in page for file in stored)
+        run_jobs()
+        assert self.several([file.id for file in stored]).is_valid()
+
+    def test_initial_files_are_shown_kept_and_removed_by_a_box(self):
+        mine, others = self.picture(), self.picture(self.bob)
+        page = str(PicturesForm(user=self.ann, initial={"pictures": [mine, others]})["pictures"])
+        assert (page.count("windlass-upload-row"), page.count("data-multiple")) == (3, 1), "two, and the template"
+        kept = self.several([mine.id, others.id], initial=[mine, others])
+        assert (kept.is_valid(), kept.has_changed()) == (True, False), "one that was attached stays, whoever owns it"
+        form = self.several([mine.id, others.id], removed=[mine.id], initial=[mine, others])
+        assert form.is_valid(), form.errors
+        assert (form.cleaned_data["pictures"], form.has_changed()) == ([others], True)
+
+    def test_a_form_written_by_hand_has_the_widget_of_several(self):
+        text = "{% load windlass %}{% windlass_upload 'photos' files profile='pictures' multiple=True %}"
+        page = Template(text).render(Context({"files": [self.picture()]}))
+        assert "data-multiple" in page
+        assert 'name="photos-upload"' in page
+        assert " multiple" in page.partition('type="file"')[2].partition(">")[0]
 
 
 class Admin(ShopTest):

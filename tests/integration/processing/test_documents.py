@@ -105,7 +105,7 @@ def without_limits(settings: Any, tmp_path: Any) -> None:
         (samples.doc(locked=True), "l.doc", {"encrypted": True}, None),
         (samples.locked_docx(), "l.docx", {"encrypted": True}, None),
         (samples.msg(), "a.msg", {"title": "Set sail", "author": "Ed Ebb"}, None),
-        (samples.text_pdf("One", "", "Three"), "a.pdf", {"pages_without_text": 1}, "One\n\nThree\n\n"),
+        (samples.text_pdf("One", "", "Three"), "a.pdf", {"pages_without_text": 1}, "One\n\n\f\n\n\fThree\n\n"),
         (samples.scanned_pdf(), "s.pdf", {"pages_without_text": 1, "text_characters": 0}, None),
         (samples.RTF, "a.rtf", {}, "Größe {braces}\n\N{ANCHOR}\N{GRINNING FACE} end\tx\n"),
     ],
@@ -360,7 +360,7 @@ def test_text_in_pictures_and_scans_is_recognized() -> None:
 @pytest.mark.usefixtures("with_ocr")
 def test_only_pdf_pages_without_text_are_recognized() -> None:
     mixed = processed(samples.scanned_pdf(first_page="Typed page"), "mixed.pdf")
-    assert text_of(mixed) == "Typed page\n\nHaul away, haul away\nTotal 1234 EUR\n\n"
+    assert text_of(mixed) == "Typed page\n\n\fHaul away, haul away\nTotal 1234 EUR\n\n"
     assert (mixed.page_count, mixed.extra_attributes["ocr_pages"]) == (2, 1)
     typed = processed(samples.text_pdf("Typed"), "typed.pdf")
     assert (step(typed, "ocr").detail, text_of(typed)) == ("Every page has text already.", "Typed\n\n")

@@ -14,8 +14,8 @@ from tests import rendition_samples as made
 from tests.integration.processing.received_files import processed, step, store, work_off
 from windlass.conf import BadSetting
 from windlass.files import profiles
-from windlass.files.api import FileAsset, profile
-from windlass.http.file_records import file_record, with_parts
+from windlass.files.api import FileAsset, find_files_with_rows, profile
+from windlass.http.file_records import file_record, record_of_rows
 from windlass.processing import api as processing
 from windlass.processing.contract import PermanentError, Step, StepContext, StepResult
 from windlass.processing.steps import pdf_pages, thumbnails
@@ -142,5 +142,5 @@ def test_an_encrypted_document_has_none_and_a_reason() -> None:
 def test_lists_leave_the_pages_out() -> None:
     asset = processed(samples.pdf(11), "a.pdf")
     assert [each["name"] for each in file_record(asset)["renditions"]][:11] == [f"page-{n}" for n in range(1, 12)]
-    (listed,) = with_parts(FileAsset.objects.filter(id=asset.id))
-    assert [each["name"] for each in file_record(listed)["renditions"]] == ["thumbnail"]
+    (listed,) = find_files_with_rows([asset.id])
+    assert [each["name"] for each in record_of_rows(listed)["renditions"]] == ["thumbnail"]

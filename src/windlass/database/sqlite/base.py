@@ -11,6 +11,7 @@ import os
 import tempfile
 import time
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,25 @@ from windlass.conf.private_files import close_to_others
 RETRY_SECONDS = 0.001
 
 
+class CursorWrapper(base.SQLiteCursorWrapper):
+    """Django's cursor, which translates the placeholders of the same text once."""
+
+    def convert_query(self, query: str, *, param_names: Any = None) -> str:
+        return _translated(query) if param_names is None else super().convert_query(query, param_names=param_names)
+
+
+@lru_cache(maxsize=512)
+def _translated(query: str) -> str:
+    return base.FORMAT_QMARK_REGEX.sub("?", query).replace("%%", "%")
+
+
 class DatabaseWrapper(base.DatabaseWrapper):
     def get_new_connection(self, conn_params: Any) -> Any:
         _make_private(str(conn_params["database"]))
         return super().get_new_connection(conn_params)
+
+    def create_cursor(self, name: str | None = None) -> Any:
+        return self.connection.cursor(factory=CursorWrapper)
 
     def _start_transaction_under_autocommit(self) -> None:
         timeout = float(self.settings_dict["OPTIONS"].get("timeout", 5.0))

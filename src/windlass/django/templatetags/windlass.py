@@ -41,10 +41,17 @@ def windlass_thumbnail(file: FileAsset | None, alt: str = "", **attributes: Any)
 
 @register.simple_tag
 def windlass_upload(
-    name: str, file: FileAsset | None = None, profile: str = "default", **attributes: Any
+    name: str,
+    file: FileAsset | list[FileAsset] | None = None,
+    profile: str = "default",
+    multiple: bool = False,
+    **attributes: Any,
 ) -> SafeString:
-    """The upload widget, for a form that is written by hand; ``windlass_upload_media`` loads its script."""
-    widget = UploadWidget()
+    """The upload widget, for a form that is written by hand; ``windlass_upload_media`` loads its script.
+
+    ``multiple``: of several files; ``file`` is then a list.
+    """
+    widget = UploadWidget(multiple=multiple)
     widget.rules = AttachmentRules(profile)
     return widget.render(name, file, attributes)
 

@@ -15,8 +15,17 @@ from django.db.models.functions import Cast, Length
 from ninja import Schema
 from pydantic import BeforeValidator, Field, StringConstraints, field_validator
 
-from windlass.files.api import FileAsset, FileStatus, Kind, has_type, is_of_kind, trashed_files, visible_files
-from windlass.http.file_records import with_parts
+from windlass.files.api import (
+    FileAsset,
+    FileRows,
+    FileStatus,
+    Kind,
+    find_files_with_rows,
+    has_type,
+    is_of_kind,
+    trashed_files,
+    visible_files,
+)
 from windlass.http.json_models import within
 from windlass.http.rest.file_order import FileOrder, Sort
 from windlass.kernel import filenames
@@ -59,7 +68,36 @@ def _read_moment(value: Any) -> Any:
 _Moment = Annotated[datetime | date, BeforeValidator(_read_moment)]
 
 
-class FileQuery(Schema):
+class FileSelection(Schema):
+    """Which files a list or a search is about."""
+
+    kind: Kind | None = Field(None, description="Kind of the detected type, such as all spreadsheets.")
+    mime_type: _Text | None = Field(None, description="Detected type; `image/*` matches all images.")
+    reference: _Text | None = None
+    from_: _Moment | None = Field(
+        None, alias="from", description="Files created at or after this time, or from the beginning of this day (UTC)."
+    )
+    to: _Moment | None = Field(None, description="Files created before this time, or until the end of this day (UTC).")
+
+    _is_type = field_validator("mime_type")(checked_type)
+
+
+def selected_files(files: QuerySet[FileAsset], selection: FileSelection) -> QuerySet[FileAsset]:
+    """Those of ``files`` that were selected."""
+    if selection.kind:
+        files = files.filter(is_of_kind(selection.kind))
+    if selection.mime_type:
+        files = files.filter(has_type(selection.mime_type))
+    if selection.reference is not None:
+        files = files.filter(reference=selection.reference)
+    if selection.from_:
+        files = files.filter(created_at__gte=_beginning(selection.from_))
+    if selection.to:
+        files = files.filter(created_at__lt=_end(selection.to))
+    return files
+
+
+class FileQuery(FileSelection):
     """The query parameters of the list."""
 
     limit: Annotated[int, Field(ge=1, le=MAX_LIMIT), within(1, MAX_LIMIT)] = Field(
@@ -68,37 +106,29 @@ class FileQuery(Schema):
     cursor: str | None = Field(None, description="From `next` of the previous page.")
     sort: Sort = Field("-created", description="Order of the files; `-` is descending: newest, largest, Z first.")
     status: list[FileStatus] = Field([], description="Repeat it for files of any of several statuses.")
-    kind: Kind | None = Field(None, description="Kind of the detected type, such as all spreadsheets.")
-    mime_type: _Text | None = Field(None, description="Detected type; `image/*` matches all images.")
-    reference: _Text | None = None
     q: _Text | None = Field(
         None,
         description="Part of the file name, or of its title, author, tags or camera; case and Unicode composition are "
         "ignored.",
     )
-    from_: _Moment | None = Field(
-        None, alias="from", description="Files created at or after this time, or from the beginning of this day (UTC)."
-    )
-    to: _Moment | None = Field(None, description="Files created before this time, or until the end of this day (UTC).")
     owner: Annotated[str, StringConstraints(max_length=200)] | None = Field(
         None, description="One owner, such as `user:7`. Else all whose files the caller may read."
     )
     trashed: bool | None = Field(None, description="True: only files in the trash. Else only files outside it.")
 
-    _is_type = field_validator("mime_type")(checked_type)
 
-
-def list_page(query: FileQuery, principal: Principal) -> tuple[Sequence[FileAsset], str | None]:
-    """The files of one page, by four queries whatever its length, and the query of the next page, None on the last.
-    Raises InvalidField for an ill-formed cursor."""
+def list_page(query: FileQuery, principal: Principal) -> tuple[Sequence[FileRows], str | None]:
+    """The files of one page, by six queries at most whatever its length, and the query of the next page, None on the
+    last. Raises InvalidField for an ill-formed cursor."""
     order = FileOrder(query.sort)
     selected = _filtered((trashed_files if query.trashed else visible_files)(principal, query.owner), query)
     if query.cursor:
         selected = order.after(selected, query.cursor)
     ordered = order.sorted(selected)
     ids, more = _ids_of_page(ordered, query.limit)
-    assets = list(with_parts(ordered.filter(id__in=ids)))
-    return assets, _next_query(query, order.cursor(assets[-1])) if more and assets else None
+    # Without those that were put into the trash or restored between the two queries.
+    found = [each for each in find_files_with_rows(ids) if (each.asset.trashed_at is not None) is bool(query.trashed)]
+    return found, _next_query(query, order.cursor(found[-1].asset)) if more and found else None
 
 
 def _ids_of_page(ordered: QuerySet[FileAsset], limit: int) -> tuple[list[uuid.UUID], bool]:
@@ -117,19 +147,10 @@ def _ids_of_page(ordered: QuerySet[FileAsset], limit: int) -> tuple[list[uuid.UU
 def _filtered(files: QuerySet[FileAsset], query: FileQuery) -> QuerySet[FileAsset]:
     if query.status:
         files = files.filter(status__in=query.status)
-    if query.kind:
-        files = files.filter(is_of_kind(query.kind))
-    if query.mime_type:
-        files = files.filter(has_type(query.mime_type))
-    if query.reference is not None:
-        files = files.filter(reference=query.reference)
+    files = selected_files(files, query)
     if query.q:
         text = filenames.comparable(query.q)
         files = files.filter(Q(search_name__contains=text) | Q(search_facts__contains=text))
-    if query.from_:
-        files = files.filter(created_at__gte=_beginning(query.from_))
-    if query.to:
-        files = files.filter(created_at__lt=_end(query.to))
     return files
 
 

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Annotated, Any, TypeVar
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.response import HttpResponseBase
 from ninja import Query, Router, Schema
 from pydantic import Field
 
@@ -16,7 +17,16 @@ from windlass import conf
 from windlass.accounts import api as accounts
 from windlass.events.api import recording
 from windlass.executors import in_database
-from windlass.files.api import FileAsset, FileStatus, get_file, get_file_or_trashed, load_file, require_intact
+from windlass.files.api import (
+    FileAsset,
+    FileStatus,
+    get_file,
+    get_file_or_trashed,
+    get_file_with_rows,
+    get_file_with_steps,
+    load_file,
+    require_intact,
+)
 from windlass.http.callers import OWNER, caller
 from windlass.http.file_records import (
     FileRecord,
@@ -25,9 +35,11 @@ from windlass.http.file_records import (
     file_record,
     file_status,
     parse_file_id,
-    trashed_record,
+    record_of_rows,
+    status_of_rows,
 )
 from windlass.http.json_models import ReplyModel, within
+from windlass.http.rest.compression import compressed
 from windlass.http.rest.file_list import FileQuery, list_page
 from windlass.http.rest.keyed_calls import record, takes_idempotency_key
 from windlass.http.rest.problems import request_id
@@ -77,26 +89,25 @@ class Deletion(Schema):
 
 
 @router.get("/files", auth=OWNER, response=FileList, summary="List the caller's files, newest first")
-async def list_files(request: HttpRequest, query: Query[FileQuery]) -> HttpResponse:
-    assets, next_query = await in_database(list_page, query, caller(request))
-    return JsonResponse(
-        {
-            "results": [(trashed_record if query.trashed else file_record)(asset) for asset in assets],
-            "next": urls.path(f"/files/?{next_query}") if next_query else None,
-        }
-    )
+async def list_files(request: HttpRequest, query: Query[FileQuery]) -> HttpResponseBase:
+    found, next_query = await in_database(list_page, query, caller(request))
+    document = {
+        "results": [record_of_rows(each) for each in found],
+        "next": urls.path(f"/files/?{next_query}") if next_query else None,
+    }
+    return await compressed(request, JsonResponse(document))
 
 
 @router.get("/files/{file_id}", auth=OWNER, response=FileRecord, summary="The record of a file")
 async def read_file(request: HttpRequest, file_id: str) -> HttpResponse:
-    return JsonResponse(await on_file(request, file_id, file_record))
+    return JsonResponse(await on_file(request, file_id, record_of_rows, find=get_file_with_rows))
 
 
 @router.get(
     "/files/{file_id}/status", auth=OWNER, response=FileStatusOut, summary="Processing status of a file, with each step"
 )
 async def read_file_status(request: HttpRequest, file_id: str) -> HttpResponse:
-    return JsonResponse(await on_file(request, file_id, file_status))
+    return JsonResponse(await on_file(request, file_id, status_of_rows, find=get_file_with_steps))
 
 
 @router.post(
@@ -163,7 +174,7 @@ async def on_file(
     file_id: str,
     work: Callable[..., T],
     *arguments: Any,
-    find: Callable[[uuid.UUID, Principal], FileAsset] = get_file,
+    find: Callable[[uuid.UUID, Principal], Any] = get_file,
 ) -> T:
     """Call ``work`` with the caller's file on a database thread. Raises NotFound, for an ill-formed id too."""
     principal, parsed_id = caller(request), parse_file_id(file_id)

@@ -29,6 +29,7 @@ from windlass.http.rest import (
     problems,
     profiles,
     quota,
+    search,
     service_level,
     sign_in,
     webhooks,
@@ -181,6 +182,7 @@ api = RecordApi(
 )
 api.add_router("", profiles.router)
 api.add_router("", files.router)
+api.add_router("", search.router)
 api.add_router("", grants.router)
 api.add_router("/api/v1/media", media.router)
 api.add_router("/api/v1", quota.router)

@@ -11,13 +11,14 @@ import asyncio
 import os
 import select
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from windlass.http.middleware import Scope
 from windlass.kernel.clock import monotonic
-from windlass.receiving.body import BodySocket, ClientGone
+from windlass.receiving.body import ClientGone, SocketOffer
+from windlass.storage.contract import Buffer
 
-#: ``scope["extensions"][EXTENSION]["take"]`` returns the BodySocket of the request, or None: not now, or never.
+#: ``scope["extensions"][EXTENSION]["offer"]`` is the request's SocketOffer.
 EXTENSION = "windlass.http.request.socket"
 
 
@@ -26,10 +27,10 @@ def is_possible(transport: asyncio.Transport) -> bool:
     return transport.get_extra_info("sslcontext") is None and transport.get_extra_info("socket") is not None
 
 
-def socket_of(scope: Scope) -> Callable[[], BodySocket | None] | None:
-    """Return the function that takes the socket of a request, or None where the server has none to offer."""
+def socket_of(scope: Scope) -> SocketOffer | None:
+    """Return what a request may do with its socket, or None where the server has none to offer."""
     extension = scope.get("extensions", {}).get(EXTENSION)
-    return None if extension is None else extension["take"]
+    return None if extension is None else extension["offer"]
 
 
 class DirectBody:
@@ -57,6 +58,15 @@ class DirectBody:
         self.left = left
         self.waits = False
         self.last_received_at = monotonic()
+
+    @property
+    def ended(self) -> bool:
+        """See BodySocket."""
+        return not self.left
+
+    def content(self, received: memoryview) -> Sequence[Buffer]:
+        """See BodySocket."""
+        return [received]
 
     def receive_into(self, buffer: memoryview) -> int:
         """See BodySocket."""

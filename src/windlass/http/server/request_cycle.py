@@ -95,17 +95,23 @@ class RequestCycle(RequestResponseCycle):
 
     def take_socket(self) -> BodySocket | None:
         """Return the rest of the body as a socket once everything before it has been received, if its length is known.
-        From the first call on, the connection reads no more, so that a later call succeeds."""
-        transport = self._connection.transport
-        left = self._connection.unread_body() if self.more_body else 0
-        if not left or self._is_over or self.broken_off or self.waiting_for_100_continue or transport.is_closing():
+        If something has not, the connection reads no more, so that a later call succeeds."""
+        if not self.leaves_in_socket(0) or self.pieces:
             return None
-        self._wants_socket = True
-        self.flow.pause_reading()
-        if self.pieces:
-            return None
+        transport, left = self._connection.transport, self._connection.unread_body()
         self._socket = direct_receive.DirectBody(transport, left, self._count_received, self._release_socket)
         return self._socket
+
+    def leaves_in_socket(self, size: int) -> bool:
+        """Whether more than ``size`` bytes of the body have not been read and can be taken with the socket. If so, the
+        connection reads no more until ``receive`` waits for something."""
+        left = self._connection.unread_body() if self.more_body else 0
+        cannot_be_taken = self._is_over or self.broken_off or self.waiting_for_100_continue
+        if left <= size or cannot_be_taken or self._connection.transport.is_closing():
+            return False
+        self._wants_socket = True
+        self.flow.pause_reading()
+        return True
 
     def _count_received(self, size: int) -> None:
         self.received += size

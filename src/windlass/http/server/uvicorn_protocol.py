@@ -164,8 +164,8 @@ class ReceivingProtocol(HttpToolsProtocol):
         extensions[TRAFFIC] = {"read": self.cycle.traffic}
         if zero_copy.is_possible(self.transport):
             extensions[zero_copy.MESSAGE] = {}
-        if head.length and direct_receive.is_possible(self.transport):
-            extensions[direct_receive.EXTENSION] = {"take": self.cycle.take_socket}
+        if head.length and self._settings.direct_receive == "auto" and direct_receive.is_possible(self.transport):
+            extensions[direct_receive.EXTENSION] = {"offer": self.cycle}
         self._start_asgi_task(self.cycle, self.app)
 
     def unread_body(self) -> int:

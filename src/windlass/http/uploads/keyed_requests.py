@@ -34,8 +34,8 @@ from windlass.protocols.request_heads import effective_method
 from windlass.receiving import lease as leases
 from windlass.receiving.body import ClientGone
 from windlass.receiving.body_hasher import BodyHasher
-from windlass.receiving.checkpointed_transfer import Transfer, TransferEnd
 from windlass.receiving.session import end_session
+from windlass.receiving.transfer import Transfer, TransferEnd
 
 #: Bytes by which a repeated body may be longer than the first: boundaries and white space may differ.
 ENCODING_SLACK = 2 * 1024 * 1024

@@ -32,7 +32,8 @@ from windlass.http.live.wait_for_files import until_processed
 from windlass.http.media_records import MediaOut, media_out, refusal_of
 from windlass.http.upload_status import is_expired
 from windlass.http.uploads.chunk_api import ASSEMBLING, create_in_chunks, layout_of
-from windlass.http.uploads.multipart_intake import FormEvents, FormIntake
+from windlass.http.uploads.form_events import FormEvents
+from windlass.http.uploads.multipart_intake import FormIntake
 from windlass.http.uploads.upload_endpoints import UploadEndpoints, response_of
 from windlass.http.uploads.upload_request import UploadRequest
 from windlass.kernel.principals import Principal
@@ -244,7 +245,7 @@ class _ChunkForm:
     def __init__(self, upload: UploadRequest) -> None:
         self._upload = upload
         # The limit of the chunk is known once its session is found.
-        self._events = FormEvents(upload, LARGEST)
+        self._events = FormEvents(upload.head, upload.body, LARGEST)
         self._fields = FieldCollector()
         self._spool: SpooledBody | None = None
 

@@ -18,63 +18,16 @@ from windlass.executors import in_transaction
 from windlass.files import api as files
 from windlass.http.file_records import new_file_record
 from windlass.http.problem_responses import problem_of
+from windlass.http.uploads.form_events import FormEvents
 from windlass.http.uploads.upload_request import RecordAnswer, UploadRequest
 from windlass.kernel.principals import Principal
-from windlass.kernel.problem_types import FileTooLarge, Problem
-from windlass.protocols.dialects import require_whole_body
+from windlass.kernel.problem_types import Problem
 from windlass.protocols.form_fields import FieldCollector, LateFields
-from windlass.protocols.form_parser import FormEvent, PartBegan, PartData, PartEnded, parser_of
+from windlass.protocols.form_parser import PartBegan
 from windlass.protocols.intents import Description
 from windlass.receiving.admission import require_open
 from windlass.receiving.single import SingleRequestUpload
-from windlass.storage.contract import Buffer, StoreError
-
-
-class FormEvents:
-    """The events of a form as it arrives; also the ``ByteSource`` of the file part that is open.
-
-    ``limit``: bytes that all files together may have.
-    """
-
-    def __init__(self, upload: UploadRequest, limit: int) -> None:
-        """Raises BadRequest, UnsupportedMediaType for a body that is no form, or only a part of one."""
-        require_whole_body(upload.head)
-        self._body = upload.body
-        self._parser = parser_of(upload.head)
-        self._pending: list[FormEvent] = []
-        self._part_is_open = False
-        self.file_bytes = 0
-        self.limit = limit
-
-    async def next(self) -> FormEvent | None:
-        """The next event; None once the form has ended. Cancelling it loses no event. Raises ClientGone, BadRequest."""
-        while not self._pending:
-            data = await self._body.read()
-            if data is None:
-                self._parser.finish()
-                return None
-            self._pending = self._parser.feed(bytes(data))
-        event = self._pending.pop(0)
-        self._part_is_open = not isinstance(event, PartEnded)
-        return event
-
-    async def read(self) -> Buffer | None:
-        """The open part's next bytes, None at its end. Raises FileTooLarge beyond ``limit``."""
-        event = await self.next()
-        if not isinstance(event, PartData):
-            return None
-        self.file_bytes += len(event.data)
-        if self.file_bytes > self.limit:
-            raise FileTooLarge(self.limit, self.file_bytes, what="form's files together")
-        return event.data
-
-    def take_socket(self) -> None:
-        return None  # the bytes have to be searched for the boundary
-
-    async def skip(self) -> None:
-        """Skip the rest of the open part, if it has not ended yet."""
-        while self._part_is_open and await self.read() is not None:
-            pass
+from windlass.storage.contract import StoreError
 
 
 @dataclass
@@ -95,7 +48,7 @@ class FormIntake(ABC):
         require_open()
         self.upload = upload
         self.fields = fields
-        self.events = FormEvents(upload, limit)
+        self.events = FormEvents(upload.head, upload.body, limit)
         self.received: list[ReceivedFile] = []
 
     async def receive(self) -> list[ReceivedFile]:

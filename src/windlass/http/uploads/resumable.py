@@ -46,8 +46,8 @@ from windlass.protocols.json_fields import parse_upload_id
 from windlass.protocols.request_heads import announces_body
 from windlass.receiving import concatenation, lease, offset_uploads
 from windlass.receiving.body import RequestBody
-from windlass.receiving.checkpointed_transfer import TransferEnd
 from windlass.receiving.session import Outcome, state_of
+from windlass.receiving.transfer import TransferEnd
 from windlass.resilience.rate_limits.policies import RateClass
 from windlass.storage.contract import StoreError
 

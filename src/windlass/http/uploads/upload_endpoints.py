@@ -94,7 +94,7 @@ def receiving(
         head = request_head.of_request(request)
         record_of(request.scope).dialect = dialect or probable_dialect(head)
         empty = "transfer-encoding" not in head.headers and head.headers.get("content-length", "0") == "0"
-        body = RequestBody(request.receive, empty=empty, take_socket=socket_of(request.scope))
+        body = RequestBody(request.receive, empty=empty, socket=socket_of(request.scope))
         upload = UploadRequest(request, head, body, declared.access)
         # With it, the client sends its body only after the first receive (RFC 9110, 10.1.1).
         expects_continue = head.headers.get("expect", "").lower() == "100-continue"

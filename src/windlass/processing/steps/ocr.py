@@ -9,7 +9,7 @@ from typing import Any
 from windlass.kernel.media_type_tables import RASTER_IMAGES
 from windlass.processing.contract import About, StepContext, StepResult, damaged
 from windlass.processing.formats.documents import pdf
-from windlass.processing.formats.text.text_rendition import GIVES, MAKES, TextRendition
+from windlass.processing.formats.text.text_rendition import GIVES, MAKES, TextRendition, page_of_text
 from windlass.processing.toolkit import decode_limits
 
 MAX_PAGES = 200
@@ -118,7 +118,7 @@ def _pdf_text(context: StepContext, recognizer: _Recognizer, sink: TextRendition
                 sink.note(f"only {MAX_PAGES} pages were recognised")
             elif not text.strip():
                 text = recognizer.lines(_render_page(document, number))
-            yield f"{text}\n\n"
+            yield page_of_text(number, text)
             yield from pdf.annotation_texts(document, number)
 
 
@@ -146,7 +146,8 @@ def _picture_text(context: StepContext, recognizer: _Recognizer, sink: TextRendi
         sink.note(f"only {MAX_PAGES} pages were recognised")
     for number in range(min(pages, MAX_PAGES)):
         context.report(100 * number // pages)
-        yield f"{recognizer.lines(_decode_picture(context, f'page={number}' if pages > 1 else ''))}\n\n"
+        picture = _decode_picture(context, f"page={number}" if pages > 1 else "")
+        yield page_of_text(number, recognizer.lines(picture))
 
 
 def _decode_picture(context: StepContext, options: str) -> Any:

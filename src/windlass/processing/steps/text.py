@@ -20,7 +20,13 @@ from windlass.processing.formats.documents import (
 from windlass.processing.formats.documents.zip_package import ZipPackage
 from windlass.processing.formats.read_limits import MB, blocks
 from windlass.processing.formats.text import encodings, html_text, plain_text
-from windlass.processing.formats.text.text_rendition import GIVES, MAKES, MOST_BYTES, TextRendition
+from windlass.processing.formats.text.text_rendition import (
+    GIVES,
+    MAKES,
+    MOST_BYTES,
+    TextRendition,
+    page_of_text,
+)
 from windlass.processing.toolkit.warm_up import warm_up
 
 #: Bytes that are read of formats that are read in one piece.
@@ -94,7 +100,7 @@ def _write_pdf(context: StepContext, sink: TextRendition) -> dict[str, int]:
             page_text = pdf.page_text(document, number)
             empty += not page_text.strip()
             context.report(100 * number // count)
-            if not sink.write(f"{page_text}\n\n"):
+            if not sink.write(page_of_text(number, page_text)):
                 break
             sink.take(pdf.annotation_texts(document, number))
         if len(document) > count:

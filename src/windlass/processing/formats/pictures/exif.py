@@ -22,6 +22,7 @@ _TEXTS: Mapping[str, tuple[str, ...]] = {
     "software": ("ifd0-Software",),
     "artist": ("ifd0-Artist",),
     "copyright": ("ifd0-Copyright",),
+    "description": ("ifd0-ImageDescription",),
 }
 _NUMBERS: Mapping[str, tuple[str, ...]] = {
     "exposure_seconds": ("ifd2-ExposureTime",),

@@ -1,4 +1,4 @@
-"""Writes extracted text to a step's output as a rendition: cleaned, in UTF-8, up to a limit."""
+"""Writes extracted text to a step's output as a rendition: cleaned, in UTF-8, up to a limit. Form feeds part pages."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import BinaryIO
 from windlass.processing.contract import MadeRendition, Makes, StepResult
 from windlass.processing.formats.read_limits import MB, READING_SECONDS, Deadline
 
+#: Between two pages, as pdftotext writes it.
+PAGE_BREAK = "\f"
 NAME, MIME_TYPE = "text", "text/plain; charset=utf-8"
 MAKES = Makes(NAME, "text", (MIME_TYPE,))
 #: The facts of every text rendition.
@@ -19,9 +21,15 @@ GIVES = {
 }
 MOST_BYTES = 16 * MB
 
-_UNFIT = re.compile("[\x00-\x08\x0b-\x1f\x7f\u200b\ufeff]")
+_UNFIT = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f\u200b\ufeff]")
 _SPACE_AT_LINE_END = re.compile(r"(?<![ \t])[ \t]++\n")  # starts at the start of the run, or it would be quadratic
+_LEADING_SPACE = re.compile(r"\A[^\S\f]+")
 _EMPTY_LINES = re.compile(r"\n{3,}")
+
+
+def page_of_text(number: int, text: str) -> str:
+    """The text of the page of this number, from 0, as it follows those before it."""
+    return f"{PAGE_BREAK if number else ''}{text.replace(PAGE_BREAK, ' ')}\n\n"
 
 
 class TextRendition:
@@ -77,13 +85,13 @@ class TextRendition:
         self._pending, self._waiting = [], 0
         text = _EMPTY_LINES.sub("\n\n", _SPACE_AT_LINE_END.sub("\n", _UNFIT.sub("", text)))
         if self._blank:
-            text = text.lstrip()
+            text = _LEADING_SPACE.sub("", text)
         data = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
         room = MOST_BYTES - self._size
         if len(data) > room:
             data = data[:room].decode("utf-8", "ignore").encode()
             self.why_cut = f"cut at {MOST_BYTES // MB} MiB"
-        self._blank = self._blank and not text
+        self._blank = self._blank and not text.strip()
         self._output.write(data)
         self._size += len(data)
         self.characters += len(text)

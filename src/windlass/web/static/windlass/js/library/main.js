@@ -14,6 +14,7 @@ import { Collection, FIRST_PAGE } from "./collection.js";
 import { createItem, fillItem } from "./item.js";
 import { listenToKeys } from "./keys.js";
 import { Selection } from "./selection.js";
+import { TextMatches } from "./texts.js";
 import { Toolbar } from "./toolbar.js";
 import { addressOf, DEFAULT_SORT, isFiltered, listQuery, readView, withoutFilters } from "./view.js";
 import { Viewport } from "./viewport.js";
@@ -34,6 +35,7 @@ class Library {
   #progress = new Map(); // id → {percent, message}
   #currentId = null; // the file that Tab reaches
   #saving = 0;
+  #texts = new TextMatches(find("#library-texts"));
 
   constructor() {
     this.viewport = new Viewport(list, {
@@ -95,6 +97,7 @@ class Library {
     const first = urlOf(`/files/?${listQuery(this.view, FIRST_PAGE)}`);
     const collection = (this.collection = isBack ? Collection.restored(load, place.collection) : new Collection(load, first));
     this.viewport.clear();
+    this.#texts.show(this.view);
     if (isBack && collection.length) {
       this.viewport.scrollToOffset(place.offset);
       if (place.offset < 0) scrollTo(0, place.scroll);

@@ -52,6 +52,17 @@ export function listQuery(view, limit) {
   return query.toString();
 }
 
+/** The query of GET /search/ for a view; empty where it has no text to search for, or filters that only the list knows. */
+export function textQuery(view, limit) {
+  if (!view.q || view.trash || view.owner || !["", "ready"].includes(view.status)) return "";
+  const query = new URLSearchParams({ q: view.q, limit });
+  if (view.kind) query.set("kind", view.kind);
+  const [from, to] = [startOfDay(view.from, 0), startOfDay(view.to, 1)];
+  if (from) query.set("from", from);
+  if (to) query.set("to", to);
+  return query.toString();
+}
+
 export function rememberLayout(layout) {
   try {
     localStorage.setItem(LAYOUT, layout);

@@ -1,0 +1,106 @@
+"""``windlass search`` and ``windlass reindex``: find files by their texts; index the texts again."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from windlass.cli.environment import Home, existing_server
+from windlass.cli.output import JsonOption, json_line, printable
+from windlass.cli.server_connection import ServerOption, TokenOption, connected_client
+
+if TYPE_CHECKING:
+    from windlass.client import FoundFile, SnippetPart
+
+#: Seconds between two looks at how many files wait.
+POLL_SECONDS = 1.0
+
+
+def search(
+    query: Annotated[
+        list[str], typer.Argument(metavar="WORD...", help="Words, and phrases in double quotes: '\"a b\"'.")
+    ],
+    kind: Annotated[str | None, typer.Option(help="Only this kind, such as pdf or document.")] = None,
+    mime_type: Annotated[str | None, typer.Option("--type", help="Only this type; text/* works.")] = None,
+    reference: Annotated[str | None, typer.Option(help="Only files with this reference.")] = None,
+    since: Annotated[
+        str | None, typer.Option("--from", metavar="DAY", help="Only files of this day (UTC) or later.")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--to", metavar="DAY", help="Only files of this day (UTC) or earlier.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100, help="Maximum number of files.")] = 10,
+    as_json: JsonOption = False,
+    server: ServerOption = None,
+    token: TokenOption = None,
+) -> None:
+    """Search files by their texts, names and facts, best first: id and name, then each passage with its page."""
+    with connected_client(server, token) as client:
+        result = client.search(
+            " ".join(query),
+            kind=kind,
+            mime_type=mime_type,
+            reference=reference,
+            from_=since,
+            to=until,
+            limit=limit,
+        )
+        if as_json:
+            typer.echo(json_line(result.raw))
+            return
+        for found in result.results:
+            _print_found(found)
+        if result.owed:
+            typer.echo(f"windlass: {result.owed} files are not indexed yet", err=True)
+
+
+def _print_found(found: FoundFile) -> None:
+    typer.echo(f"{found.file.id}  {_line(found.name)}")
+    for passage in found.passages:
+        page = f"page {passage.page}: " if passage.page else ""
+        typer.echo(f"  {page}{_line(passage.snippet)}")
+
+
+def _line(parts: tuple[SnippetPart, ...]) -> str:
+    """One line; what was searched for is bold on a terminal."""
+    return "".join(
+        typer.style(printable(part.text), bold=True) if part.match else printable(part.text) for part in parts
+    )
+
+
+def reindex(
+    owner: Annotated[str | None, typer.Option(help="Only the files of this owner, such as user:7.")] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Also files that are indexed already, such as after a change of their text.")
+    ] = False,
+    rebuild: Annotated[
+        bool,
+        typer.Option(
+            "--rebuild", help="Make the index of words anew from the stored passages, such as after it was lost."
+        ),
+    ] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until the workers have indexed them.")] = False,
+    home: Home = None,
+) -> None:
+    """Index the texts of existing files for the search, in the background.
+
+    Workers do it at the rate of BACKFILL_PER_MINUTE, after new files. It can be interrupted and called again.
+    """
+    with existing_server(home):
+        from windlass.knowledge import api as knowledge
+
+        if rebuild:
+            done = 0
+            for done in knowledge.rebuild_words():
+                typer.echo(f"{done} passages", err=True)
+            typer.echo(f"{done} passages are indexed anew")
+            return
+        done = 0
+        for done in knowledge.queue_files(knowledge.files_to_index(owner, every=every)):
+            typer.echo(f"{done} files", err=True)
+        typer.echo(f"{done} files will be indexed")
+        while wait and (waiting := knowledge.waiting_count(owner)):
+            typer.echo(f"{waiting} files wait", err=True)
+            time.sleep(POLL_SECONDS)

@@ -1,0 +1,16 @@
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class KnowledgeConfig(AppConfig):
+    name = "windlass.knowledge"
+    label = "windlass_knowledge"
+    verbose_name = "Windlass knowledge"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from windlass.files.api import use_text_index
+        from windlass.knowledge.indexing import PassageIndex
+
+        use_text_index(PassageIndex())

@@ -1,0 +1,82 @@
+"""Write and remove the passages of files. Processing calls it through ``files.TextIndex``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from uuid import UUID
+
+from django.db.models import Exists, OuterRef
+
+from windlass.database import rows
+from windlass.database.connection import atomic, connection
+from windlass.files.api import FileAsset, PreparedText
+from windlass.knowledge.languages import detect_language
+from windlass.knowledge.models import Passage
+from windlass.knowledge.passages import VERSION, PassageText, split_text
+from windlass.knowledge.text_search import add_words, text_search
+
+#: Rows of one statement.
+BATCH = 200
+#: Passages that one transaction of a rebuild indexes.
+REBUILD_BATCH = 1_000
+
+
+class PassageIndex:
+    """``files.TextIndex``: passages in the database."""
+
+    def prepare(self, text: str, *, one_page: bool) -> PreparedText:
+        return PreparedText(tuple(split_text(text, one_page=one_page)), detect_language(text))
+
+    def replace(self, file_id: UUID, prepared: PreparedText) -> None:
+        Passage.objects.filter(file_id=file_id).delete()
+        for batch in _batches([_row(file_id, each) for each in prepared.passages]):
+            rows.insert(batch)
+            add_words(batch)
+
+    def remove(self, file_id: UUID) -> None:
+        Passage.objects.filter(file_id=file_id).delete()
+
+
+def delete_orphaned_passages() -> int:
+    """Delete passages whose file is gone: a process of a version that did not know them deleted it. Return how many."""
+    exists = Exists(FileAsset.objects.filter(id=OuterRef("file_id")))
+    ids = list(Passage.objects.filter(~exists).values_list("id", flat=True)[:REBUILD_BATCH])
+    return Passage.objects.filter(id__in=ids).delete()[0] if ids else 0
+
+
+def rebuild_words() -> Iterator[int]:
+    """Index the words of all passages anew, such as after the index was lost; yields how many are done.
+
+    What is not indexed yet is not found meanwhile. Do it again if it was interrupted.
+    """
+    database = connection()
+    with atomic():
+        text_search(database).recreate(database)
+        last = Passage.objects.order_by("-id").values_list("id", flat=True).first() or 0
+    done, after = 0, 0
+    while True:
+        with atomic():
+            # Passages that are written meanwhile have greater ids, and are indexed where they are written.
+            batch = list(Passage.objects.filter(id__gt=after, id__lte=last).order_by("id")[:REBUILD_BATCH])
+            if not batch:
+                return
+            add_words(batch)
+        done, after = done + len(batch), batch[-1].id
+        yield done
+
+
+def _row(file_id: UUID, passage: PassageText) -> Passage:
+    return Passage(
+        file_id=file_id,
+        ordinal=passage.ordinal,
+        text=passage.text,
+        start=passage.start,
+        end=passage.end,
+        page=passage.page,
+        language=passage.language,
+        version=VERSION,
+    )
+
+
+def _batches(passages: Sequence[Passage]) -> Iterator[Sequence[Passage]]:
+    return (passages[start : start + BATCH] for start in range(0, len(passages), BATCH))

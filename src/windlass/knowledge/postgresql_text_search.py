@@ -1,0 +1,59 @@
+"""Full text search by PostgreSQL: a column ``words`` of type tsvector beside those that the model knows, and a GIN
+index on it.
+
+The words are given to the database in their final form, so that neither a text search configuration of the server nor
+an extension has a part in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from windlass.knowledge.queries import Term
+from windlass.knowledge.words import words_of
+
+PASSAGES = "windlass_knowledge_passage"
+CREATE = (
+    f"ALTER TABLE {PASSAGES} ADD COLUMN words tsvector",
+    f"CREATE INDEX windlass_knowledge_words ON {PASSAGES} USING gin (words)",
+)
+DROP = (f"ALTER TABLE {PASSAGES} DROP COLUMN IF EXISTS words",)  # its index too
+#: Positions of one word that a tsvector keeps.
+_MOST_POSITIONS = 255
+
+
+class PostgresqlTextSearch:
+    def add(self, database: BaseDatabaseWrapper, passages: Sequence[tuple[int, str]]) -> None:
+        rows = [(_vector(text), number) for number, text in passages]
+        with database.cursor() as cursor:
+            cursor.executemany(f"UPDATE {PASSAGES} SET words = %s::tsvector WHERE id = %s", rows)  # noqa: S608  our name
+
+    def recreate(self, database: BaseDatabaseWrapper) -> None:
+        with database.cursor() as cursor:
+            for statement in (*DROP, *CREATE):
+                cursor.execute(statement)
+
+    def query(self, terms: Sequence[Term], *, every: bool) -> str:
+        return (" & " if every else " | ").join(map(_phrase, terms))
+
+    def select(self, files: str) -> str:
+        return (
+            f"WITH wanted AS NOT MATERIALIZED ({files}), asked AS (SELECT %s::tsquery AS query) "  # noqa: S608  our name
+            f"SELECT p.id, p.file_id, ts_rank_cd(p.words, asked.query) AS score FROM asked, {PASSAGES} p "
+            "JOIN wanted ON wanted.id = p.file_id WHERE p.words @@ asked.query ORDER BY score DESC, p.id LIMIT %s"
+        )
+
+
+def _vector(text: str) -> str:
+    """The tsvector's text: ``'word':1,7 'other':2``. Words are letters and digits: nothing needs to be escaped."""
+    positions: dict[str, list[str]] = {}
+    for position, word in enumerate(words_of(text), 1):
+        positions.setdefault(word.text, []).append(str(min(position, 16_383)))
+    return " ".join(f"'{word}':{','.join(places[:_MOST_POSITIONS])}" for word, places in positions.items())
+
+
+def _phrase(term: Term) -> str:
+    words = " <-> ".join(f"'{word}'" for word in term.words)
+    return f"{words}:*" if term.prefix else f"({words})"

@@ -1,0 +1,68 @@
+"""What a search asks for: terms, each a word or a phrase. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from windlass.kernel.filenames import comparable
+from windlass.knowledge.languages import detect_language, stop_words
+from windlass.knowledge.words import Word, words_of
+
+#: Terms of a query that are searched for; of a longer one the first.
+MOST_TERMS = 48
+#: Characters from which on a word also finds words that begin with it.
+SHORTEST_PREFIX = 3
+
+_HANGUL = re.compile("[\uac00-\ud7a3]")
+_QUOTED = re.compile(r'"([^"]*)"')
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """Words that follow each other; ``prefix``: the only one may begin a longer word. ``name``: the text of the term,
+    as the names of files are compared."""
+
+    words: tuple[str, ...]
+    prefix: bool
+    name: str
+
+
+def parse_query(query: str) -> Sequence[Term]:
+    """The distinct terms of a query, in order; none of a query without letters and digits.
+
+    A text in double quotes is a phrase, as are neighbouring characters of a script without spaces. The commonest words
+    of the query's language are left out, unless nothing else is left.
+    """
+    terms = list(dict.fromkeys(_terms(query)))
+    common = stop_words(detect_language(query))
+    wanted = [term for term in terms if not (term.prefix and term.name in common) and term.words[0] not in common]
+    return (wanted or terms)[:MOST_TERMS]
+
+
+def _terms(query: str) -> Iterator[Term]:
+    position = 0
+    for quoted in _QUOTED.finditer(query):
+        yield from _terms_of_words(query[position : quoted.start()])
+        if words := list(words_of(quoted[1])):
+            yield _term(quoted[1], words, is_phrase=True)
+        position = quoted.end()
+    yield from _terms_of_words(query[position:])
+
+
+def _terms_of_words(text: str) -> Iterator[Term]:
+    run: list[Word] = []
+    for word in words_of(text):
+        if run and not (word.unspaced and run[-1].unspaced and run[-1].end == word.start):
+            yield _term(text, run)
+            run = []
+        run.append(word)
+    if run:
+        yield _term(text, run)
+
+
+def _term(text: str, words: Sequence[Word], *, is_phrase: bool = False) -> Term:
+    shortest = SHORTEST_PREFIX if not _HANGUL.search(text) else 1  # in Korean, endings are joined to the word
+    prefix = not is_phrase and len(words) == 1 and len(words[0].text) >= shortest
+    return Term(tuple(word.text for word in words), prefix, comparable(text[words[0].start : words[-1].end]))

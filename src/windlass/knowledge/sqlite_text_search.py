@@ -1,0 +1,52 @@
+"""Full text search by SQLite's FTS5: a virtual table whose rows have the ids of the passages.
+
+A trigger deletes the words with the passage. A migration that alters the table of passages recreates that table, and
+must create the trigger again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from windlass.knowledge.queries import Term
+from windlass.knowledge.words import words_of
+
+PASSAGES = "windlass_knowledge_passage"
+WORDS = "windlass_knowledge_words"
+#: The words are given in their final form; the tokenizer only separates them.
+_TOKENIZER = "unicode61 remove_diacritics 0 categories 'L* N* M* Co'"
+_DELETE_WORDS = f"DELETE FROM {WORDS} WHERE rowid = OLD.id"  # noqa: S608  our names
+CREATE = (
+    f'CREATE VIRTUAL TABLE {WORDS} USING fts5(words, tokenize = "{_TOKENIZER}")',
+    f"CREATE TRIGGER {WORDS}_delete AFTER DELETE ON {PASSAGES} BEGIN {_DELETE_WORDS}; END",
+)
+DROP = (f"DROP TRIGGER IF EXISTS {WORDS}_delete", f"DROP TABLE IF EXISTS {WORDS}")
+
+
+class SqliteTextSearch:
+    def add(self, database: BaseDatabaseWrapper, passages: Sequence[tuple[int, str]]) -> None:
+        rows = [(number, " ".join(word.text for word in words_of(text))) for number, text in passages]
+        with database.cursor() as cursor:
+            cursor.executemany(f"INSERT INTO {WORDS} (rowid, words) VALUES (%s, %s)", rows)  # noqa: S608  our names
+
+    def recreate(self, database: BaseDatabaseWrapper) -> None:
+        with database.cursor() as cursor:
+            for statement in (*DROP, *CREATE):
+                cursor.execute(statement)
+
+    def query(self, terms: Sequence[Term], *, every: bool) -> str:
+        return (" AND " if every else " OR ").join(map(_phrase, terms))
+
+    def select(self, files: str) -> str:
+        return (
+            f"WITH wanted AS ({files}) SELECT p.id, p.file_id, -bm25({WORDS}) FROM {WORDS} "  # noqa: S608  our names
+            f"JOIN {PASSAGES} p ON p.id = {WORDS}.rowid JOIN wanted ON wanted.id = p.file_id "
+            f"WHERE {WORDS} MATCH %s ORDER BY bm25({WORDS}), p.id LIMIT %s"
+        )
+
+
+def _phrase(term: Term) -> str:
+    quoted = '"' + " ".join(term.words) + '"'  # of letters and digits: nothing in it needs to be escaped
+    return f"{quoted} *" if term.prefix else quoted

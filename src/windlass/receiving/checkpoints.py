@@ -1,0 +1,57 @@
+"""When the offset of a running transfer is committed, beside receiving (docs/decisions/0002)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from windlass import conf
+from windlass.kernel.clock import monotonic
+from windlass.receiving.body import BATCH_SIZE
+
+#: Make the bytes below an offset durable and commit it; returns the offset that was committed, which may be a little
+#: lower.
+Checkpoint = Callable[[int], Awaitable[int]]
+
+
+class Checkpoints:
+    """The checkpoints of one transfer that starts at ``offset``; there are none without a ``checkpoint``.
+
+    Each covers half of CHECKPOINT_BYTES, the most that a crash may cost, so that the other half can be received
+    meanwhile.
+    """
+
+    def __init__(self, checkpoint: Checkpoint | None, offset: int) -> None:
+        self._checkpoint = checkpoint
+        self._committed = self._target = offset
+        self._started_at = monotonic()
+        self._task: asyncio.Task[None] | None = None
+
+    async def run_if_due(self, received: int, written: int) -> None:
+        """Start a checkpoint at ``written`` if one is due; wait for the running one if too much would be lost.
+
+        Raises what the checkpoint raises.
+        """
+        if self._checkpoint is None or written <= self._committed:
+            return
+        settings = conf.get()
+        if self._task is not None and not self._task.done():
+            if received - self._committed + BATCH_SIZE < settings.checkpoint_bytes:
+                return
+            await self._task
+        is_due = (
+            written - self._target >= settings.checkpoint_bytes // 2
+            or monotonic() - self._started_at >= settings.checkpoint_seconds
+        )
+        if is_due:
+            await self.finish()
+            self._target, self._started_at = written, monotonic()
+            self._task = asyncio.create_task(self._run(self._checkpoint, written))
+
+    async def finish(self) -> None:
+        """Wait for the running checkpoint. Raises what it raises."""
+        if self._task is not None:
+            await self._task
+
+    async def _run(self, checkpoint: Checkpoint, offset: int) -> None:
+        self._committed = await checkpoint(offset)

@@ -1,0 +1,26 @@
+"""The tests of the search and of indexing, on PostgreSQL: its tsvector, its GIN index."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+MODULES = (HERE / "test_text_search.py", HERE / "processing" / "test_index.py")
+
+
+@pytest.mark.slow
+def test_search_and_indexing_are_the_same_on_postgresql(postgres: str) -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *map(str, MODULES)],
+        env=os.environ | {"DATABASE_URL": postgres},
+        cwd=HERE.parents[1],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert run.returncode == 0, run.stdout[-4000:]

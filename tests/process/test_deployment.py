@@ -1,0 +1,130 @@
+"""What ``deploy/compose.yaml`` describes works: the same processes with the same settings, started without Docker."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests import deployment_files as deployment
+from tests import samples, seccomp_filter, services
+from tests.conftest import require
+from tests.process.compose_set import ComposeSet
+from tests.process.serving import TIMEOUT
+from windlass.client import Client
+from windlass.client.upload_settings import UploadOptions
+
+MB = 1024 * 1024
+SIZE = 16 * MB
+#: Bytes of one request, and the pause of the client between blocks, so that the upload lasts for the rolling restart.
+CHUNK, PAUSE_SECONDS = 4 * MB, 0.25
+
+
+@pytest.fixture
+def clamd(clamd_program: str) -> Iterator[services.Clamd]:
+    """clamd with the limits of the file."""
+    limits = [line for line in deployment.CLAMD.read_text().splitlines() if line.startswith(("Stream", "Max", "Alert"))]
+    with services.clamd(clamd_program, *(line for line in limits if not line.startswith("MaxThreads"))) as server:
+        yield server
+
+
+@pytest.fixture
+def compose_set(
+    tmp_path: Path, postgres: str, redis: str, s3_server: services.S3Server, clamd: services.Clamd
+) -> Iterator[ComposeSet]:
+    places = {
+        "redis://redis:6379/0": redis,
+        "http://s3:7070": s3_server.url,
+        "tcp://clamav:3310": clamd.tcp,
+        "172.31.250.0/24": "127.0.0.1",
+    }
+    secrets = {"secret_key": "e5" * 32 + "abcdefgh", "metrics_token": "to-scrape", "database_url": postgres}
+    bucket = s3_server.settings(s3_server.new_bucket())
+    secrets["s3_secret_key"] = bucket["AWS_SECRET_ACCESS_KEY"]
+    chosen = {name: bucket[name] for name in ("AWS_STORAGE_BUCKET_NAME", "AWS_ACCESS_KEY_ID")}
+    require(seccomp_filter.library(), "libseccomp's library is not installed")
+    with ComposeSet(tmp_path, places, secrets, chosen) as started:
+        started.restrict(require(services.find_docker_profile(), "go, which gets Docker's profile, is not on PATH"))
+        yield started
+
+
+@pytest.mark.slow
+def test_the_set_serves_uploads_through_a_rolling_restart(compose_set: ComposeSet, tmp_path: Path) -> None:
+    nginx = require(services.find_nginx(), "nginx is not installed")
+    compose_set.run("migrate")
+    webs = compose_set.start("web")
+    compose_set.start("worker")
+    compose_set.start("scheduler")
+    for name in webs:
+        compose_set.wait_until_alive(name)
+    url = compose_set.start_nginx(nginx)
+    token = compose_set.run("windlass", "windlass", "token", "create", "--user", "ana", "--staff").strip()
+
+    assert httpx.get(f"{url}/files/").status_code == 401
+    assert httpx.get(f"{url}/livez", headers={"Host": "another.example.org"}).status_code == 400
+    with Client(url, token=token) as client:
+        picture = client.wait(client.upload(_file(tmp_path / "photo.jpg", samples.jpeg(320, 200))).id)
+        assert (picture.status, picture.width) == ("READY", 320)
+        refused = client.wait(client.upload(_file(tmp_path / "eicar.com", services.EICAR)).id)
+        assert refused.status == "QUARANTINED"
+        _upload_through_a_rolling_restart(client, compose_set, webs, tmp_path)
+    _everything_is_healthy(url, token)
+
+
+def _upload_through_a_rolling_restart(
+    client: Client, compose_set: ComposeSet, webs: list[str], directory: Path
+) -> None:
+    content = random.Random(1).randbytes(SIZE)
+    file = _file(directory / "film.bin", content)
+    begun, restarted = threading.Event(), threading.Event()
+    interruptions: list[str] = []
+    uploaded: list[str] = []
+
+    def progress(done: int, _total: int) -> None:
+        begun.set()
+        restarted.wait(PAUSE_SECONDS if done < SIZE * 3 // 4 else TIMEOUT)
+
+    def upload() -> None:
+        chosen: UploadOptions = {"on_progress": progress, "on_notice": interruptions.append}
+        uploaded.append(client.upload(file, chunk_size=CHUNK, parallel_parts=1, **chosen).id)
+
+    thread = threading.Thread(target=upload)
+    thread.start()
+    try:
+        assert begun.wait(TIMEOUT)
+        for name in webs:
+            assert compose_set.stop_replica(name) == 0, compose_set.log(name)
+            compose_set.start_replica(name)
+            compose_set.wait_until_alive(name)
+        assert not uploaded, "the upload was over before the restart"
+    finally:
+        restarted.set()
+        thread.join()
+    assert uploaded, interruptions
+    assert interruptions, "no request of the upload was interrupted"
+    assert "502" not in " ".join(interruptions), "nginx passed requests to a process that had stopped"
+    record = client.wait(uploaded[0])
+    digest = hashlib.sha256(content).hexdigest()
+    assert (record.status, record.checksum) == ("READY", digest)
+    got = client.download(record.id, directory / "again.bin")
+    assert hashlib.sha256(got.read_bytes()).hexdigest() == digest
+
+
+def _everything_is_healthy(url: str, token: str) -> None:
+    """Every component that the file configures, as one of the web processes sees it."""
+    assert httpx.get(f"{url}/readyz").json()["status"] == "ok"
+    answer = httpx.get(f"{url}/error-handling/health", headers={"Authorization": f"Bearer {token}"}).raise_for_status()
+    states = {name: each["state"] for name, each in answer.json()["components"].items()}
+    wanted = {"database", "migrations", "store", "sandbox", "broker", "scheduler", "scanner"}
+    wanted |= {f"workers.{stage}" for stage in ("intake", "describe", "derive")}
+    assert {name: states.get(name) for name in wanted} == dict.fromkeys(wanted, "ok")
+
+
+def _file(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
