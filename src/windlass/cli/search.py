@@ -82,6 +82,7 @@ def reindex(
         ),
     ] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until the workers have indexed them.")] = False,
+    as_json: JsonOption = False,
     home: Home = None,
 ) -> None:
     """Index the texts of existing files for the search, in the background.
@@ -95,12 +96,12 @@ def reindex(
             done = 0
             for done in knowledge.rebuild_words():
                 typer.echo(f"{done} passages", err=True)
-            typer.echo(f"{done} passages are indexed anew")
+            typer.echo(json_line({"passages": done}) if as_json else f"{done} passages are indexed anew")
             return
         done = 0
         for done in knowledge.queue_files(knowledge.files_to_index(owner, every=every)):
             typer.echo(f"{done} files", err=True)
-        typer.echo(f"{done} files will be indexed")
+        typer.echo(json_line({"files": done}) if as_json else f"{done} files will be indexed")
         while wait and (waiting := knowledge.waiting_count(owner)):
             typer.echo(f"{waiting} files wait", err=True)
             time.sleep(POLL_SECONDS)
