@@ -22,9 +22,9 @@ from pydantic import (
 )
 
 from windlass.executors import in_database
-from windlass.http.callers import STAFF
 from windlass.http.json_models import ReplyModel, within
 from windlass.http.rest import cursors
+from windlass.http.rest.credentials import STAFF
 from windlass.http.rest.file_list import MAX_LIMIT, checked_type
 from windlass.http.rest.keyed_calls import takes_idempotency_key
 from windlass.http.rest.problems import request_id

@@ -27,7 +27,7 @@ from windlass.files.api import (
     load_file,
     require_intact,
 )
-from windlass.http.callers import OWNER, caller
+from windlass.http.callers import caller
 from windlass.http.file_records import (
     FileRecord,
     FileStatusOut,
@@ -40,6 +40,7 @@ from windlass.http.file_records import (
 )
 from windlass.http.json_models import ReplyModel, within
 from windlass.http.rest.compression import compressed
+from windlass.http.rest.credentials import OWNER
 from windlass.http.rest.file_list import FileQuery, list_page
 from windlass.http.rest.keyed_calls import record, takes_idempotency_key
 from windlass.http.rest.problems import request_id
