@@ -82,7 +82,7 @@ INSTALLED_APPS = [
     "windlass.jobs",
     "windlass.knowledge",
     "windlass.web",
-    "ninja",  # static files of the API page
+    "windlass.web.ninja_files.NinjaFiles",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",

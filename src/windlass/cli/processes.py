@@ -17,6 +17,7 @@ from windlass.cli.process_priority import lower_priority
 from windlass.cli.signals import StopRequests, drain_action, exit_at_once
 from windlass.cli.supervisor import ProcessEnd
 from windlass.kernel.ids import new_id
+from windlass.kernel.shared_counts import shared_counts
 
 if TYPE_CHECKING:
     from windlass.jobs.api import Stage
@@ -31,6 +32,7 @@ Instance = Annotated[
 ]
 SupervisorPipe = Annotated[int | None, typer.Option("--supervisor-pipe", hidden=True)]
 Listener = Annotated[int | None, typer.Option("--listener", hidden=True)]
+SharedCounts = Annotated[str, typer.Option("--shared-counts", hidden=True)]
 
 
 def web(
@@ -39,6 +41,7 @@ def web(
     home: Home = None,
     instance: Instance = "",
     listener: Listener = None,
+    counts: SharedCounts = "",
     supervisor_pipe: SupervisorPipe = None,
 ) -> None:
     """Run one web process."""
@@ -54,6 +57,9 @@ def web(
     from windlass.files import api as files
     from windlass.operations import telemetry
 
+    if counts:
+        descriptor, _, number = counts.partition(":")
+        shared_counts.share(int(descriptor), int(number))
     files.profiles()  # an invalid profile ends the start, not the first upload
     ProcessEnd(supervisor_pipe).wait_for_start()
     wait_for_tables()

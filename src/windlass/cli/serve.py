@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,12 +20,15 @@ from windlass.cli.signals import StopRequests, exit_at_once
 from windlass.cli.supervisor import DRAIN_SECONDS, Program, Supervisor
 from windlass.conf import first_run_key
 from windlass.conf.loading import is_standalone
+from windlass.kernel.shared_counts import create_table
 from windlass.operations.backup.unfinished_restore import require_no_mark
 
 #: Locked by the server and by every process that it starts.
 SHARED_LOCK = "serve.lock"
 #: Locked by the supervisor alone, and holds its process number. The lock is free the moment that process is dead.
 SUPERVISOR_LOCK = "serve.pid"
+#: Web processes at most, where WEB_PROCESSES does not say.
+PROCESSES_BY_DEFAULT = 4
 #: Seconds that a process which was just killed may need to disappear.
 EXIT_SECONDS = 1.0
 
@@ -43,16 +47,11 @@ def serve(host: Host = "127.0.0.1", port: Port = 8000, home: Home = None) -> Non
     # The same name at each start of this home: a process frees what an earlier process of its name still held.
     name_suffix = hashlib.sha256(os.fsencode(settings.windlass_home.resolve())).hexdigest()[:12]
     supervisor = Supervisor(
-        preparation=Program("migrate", ["migrate", "--quiet"]),
+        preparation=Program("migrate", "migrate", ["migrate", "--quiet"]),
         programs=[
-            Program(
-                "web",
-                ["web", "--host", host, "--instance", f"web-{name_suffix}", "--listener", str(listener.fileno())],
-                descriptors=(listener.fileno(),),
-                starts_early=True,
-            ),
-            Program("worker", ["worker", "--instance", f"worker-{name_suffix}"]),
-            Program("scheduler", ["scheduler"]),
+            *_web_programs(settings, host, listener, name_suffix),
+            Program("worker", "worker", ["worker", "--instance", f"worker-{name_suffix}"]),
+            Program("scheduler", "scheduler", ["scheduler"]),
         ],
         url=browser_url(host, port),
         listener=listener,
@@ -61,6 +60,20 @@ def serve(host: Host = "127.0.0.1", port: Port = 8000, home: Home = None) -> Non
         notice=_first_run_notice(settings, browser_url(host, port)),
     )
     raise SystemExit(supervisor.run())
+
+
+def _web_programs(settings: conf.Settings, host: str, listener: socket.socket, name_suffix: str) -> list[Program]:
+    """The web processes, which accept connections from one listening socket and share a table of counts."""
+    count = settings.web_processes or max(1, min(PROCESSES_BY_DEFAULT, (os.cpu_count() or 1) // 2))
+    table = create_table(count)
+    programs = []
+    for number in range(1, count + 1):
+        name = "web" if number == 1 else f"web-{number}"
+        instance = f"web-{name_suffix}" if number == 1 else f"web-{name_suffix}-{number}"
+        arguments = ["web", "--host", host, "--instance", instance, "--listener", str(listener.fileno())]
+        arguments += ["--shared-counts", f"{table}:{number}"]
+        programs.append(Program(name, "web", arguments, descriptors=(listener.fileno(), table), starts_early=True))
+    return programs
 
 
 def _first_run_notice(settings: conf.Settings, url: str) -> Callable[[], str]:

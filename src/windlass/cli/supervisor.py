@@ -86,13 +86,14 @@ class SupervisorEnd:
 
 @dataclass
 class Program:
-    """``windlass <arguments>`` as a child process.
+    """``windlass <arguments>`` as a child process. Programs of one ``role`` are counted together.
 
     ``descriptors`` are inherited. A program that ``starts_early`` is started during the preparation and waits at its
     supervisor pipe, so that its imports overlap with the preparation.
     """
 
     name: str
+    role: str
     arguments: Sequence[str]
     descriptors: tuple[int, ...] = ()
     starts_early: bool = False
@@ -106,7 +107,7 @@ class Program:
     def start(self, lock: int, *, allow_start: bool) -> None:
         pipe = SupervisorEnd()
         command = [sys.executable, "-m", "windlass", *self.arguments]
-        if self.name != "migrate":
+        if self.role != "migrate":
             command += ["--supervisor-pipe", str(pipe.descriptor)]
         # In a process group of its own, so that Ctrl-C reaches only the supervisor, which ends the others in order.
         self.process = subprocess.Popen(command, pass_fds=(pipe.descriptor, lock, *self.descriptors), process_group=0)
@@ -200,7 +201,7 @@ class Supervisor:
             return False
         if code == USAGE_ERROR:  # it has printed the reason, and would fail again
             return True
-        _counters().process_restarts.add(1, program.name)
+        _counters().process_restarts.add(1, program.role)
         pause = max(0.0, program.restart_at - time.monotonic())
         _log().error("process.died", name=program.name, code=code, again_in=round(pause, 1))
         return program.failures >= MAX_START_FAILURES and not self._ready.is_set()

@@ -13,6 +13,7 @@ import uvicorn
 from django.conf import settings
 from django.core.handlers.asgi import ASGIHandler
 from django.db import connections
+from django.urls import resolve
 from django.utils.module_loading import import_string
 
 from windlass import asgi, conf
@@ -66,7 +67,7 @@ def _application() -> Any:
 
 
 def warm_up() -> None:
-    """Import slow libraries: boto3 takes half a second, Celery a third.
+    """Import slow libraries: boto3 takes half a second, Celery and the record plane a third each.
 
     Runs in a thread once the server answers, so that no upload imports them on the event loop.
     """
@@ -74,6 +75,7 @@ def warm_up() -> None:
         with suppress(StoreError):  # reported to the request that needs the store
             store(name)
     jobs.connect_broker()
+    resolve("/files")
 
 
 class _Server(uvicorn.Server):

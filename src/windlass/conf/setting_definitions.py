@@ -454,6 +454,12 @@ class Settings:
         "behind by SEND_TIMEOUT. 0: only silence counts.",
         check=valid.not_negative,
     )
+    web_processes: int = setting(
+        0,
+        "Web processes that `windlass serve` runs; they share its address. 0: one for every two processors, at least 1 "
+        "and at most 4. Limits of one web process hold for each of them.",
+        check=valid.between(0, 64),
+    )
     max_connections: int = setting(
         4000,
         "Open connections of one web process. A further one takes the place of the one that has waited longest for a "
@@ -462,7 +468,8 @@ class Settings:
     )
     max_connections_per_address: int = setting(
         512,
-        "Open connections from one address; more are 503. Behind TRUSTED_PROXIES: running requests of one client.",
+        "Open connections from one address, to all web processes that `windlass serve` runs; more are 503. Behind "
+        "TRUSTED_PROXIES: running requests of one client.",
         check=valid.positive,
     )
     max_live_connections_per_owner: int = setting(

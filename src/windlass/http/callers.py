@@ -1,5 +1,5 @@
 """Who makes a request: ``admit`` proves it on the byte plane before a body is read, ``admit_call`` on the record plane,
-where each operation declares what it requires by ``auth``."""
+where each operation declares what it requires (``rest.credentials``)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 from django.http import HttpRequest
-from ninja.security.base import AuthBase
 from starlette.requests import Request
 
 from windlass.accounts import api as accounts
@@ -50,30 +49,6 @@ def principal_of(request: Request) -> Principal:
     principal = request.scope[PRINCIPAL]
     assert isinstance(principal, Principal)
     return principal
-
-
-class Credential(AuthBase):
-    """The credentials that ``access`` names. ``rest.routing`` has proved one before the operation runs."""
-
-    openapi_type = "http"
-    openapi_scheme = "bearer"
-    openapi_description = (
-        "An API token (`windlass token create --user NAME`), a JSON Web Token, or a session with its CSRF "
-        "token. "
-        "With `AUTH_MODE=open`, on loopback only, no credential is needed."
-    )
-
-    def __init__(self, access: Access) -> None:
-        self.access = access
-        super().__init__()
-
-    async def __call__(self, request: HttpRequest) -> Any:
-        return request.windlass_principal  # type: ignore[attr-defined]
-
-
-OWNER = Credential(accounts.OWNER)
-OWNER_READS = Credential(accounts.OWNER_READS)
-STAFF = Credential(accounts.STAFF)
 
 
 async def admit_call(request: HttpRequest, access: Access, path: Mapping[str, Any]) -> None:

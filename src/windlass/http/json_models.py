@@ -1,4 +1,7 @@
-"""Base classes and checks of the Pydantic models that describe requests and replies."""
+"""Base classes and checks of the Pydantic models that describe requests and replies.
+
+They are Pydantic's own and not Ninja's, which the byte plane does not need and which takes long to import.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from ninja import Schema
-from pydantic import ConfigDict, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
 from windlass.kernel.clock import rfc3339
 
 
-class ReplyModel(Schema):
+class ReplyModel(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     @classmethod
@@ -32,7 +34,7 @@ def _json_value(value: Any) -> Any:
     return value
 
 
-class ProblemDocument(Schema):
+class ProblemDocument(BaseModel):
     """RFC 9457. Members beyond these belong to the type of problem."""
 
     model_config = ConfigDict(extra="allow")

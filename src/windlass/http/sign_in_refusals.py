@@ -5,7 +5,6 @@ from __future__ import annotations
 from django.http import HttpRequest, HttpResponse
 from django.utils.deprecation import MiddlewareMixin
 
-from windlass.http.rest import problems
 from windlass.kernel.problem_types import RateLimited
 
 
@@ -13,4 +12,8 @@ class SignInRefusals(MiddlewareMixin):
     """Django middleware: ``accounts.password_backend`` raises RateLimited, and the client gets 429."""
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
-        return problems.response(error, request) if isinstance(error, RateLimited) else None
+        if not isinstance(error, RateLimited):
+            return None
+        from windlass.http.rest import problems  # imports Ninja, which takes long
+
+        return problems.response(error, request)

@@ -22,6 +22,7 @@ from windlass.kernel.clock import monotonic
 from windlass.kernel.ids import new_id
 from windlass.kernel.owners import Owners
 from windlass.kernel.problem_types import UploadLocked
+from windlass.kernel.shared_counts import shared_counts
 
 #: A lease expires this long after its process stopped renewing it (seconds).
 LEASE_SECONDS = 10.0
@@ -121,7 +122,8 @@ keeper = LeaseKeeper()
 
 
 class ActiveWriters:
-    """The requests of this process that write to an upload, from their arrival to their end.
+    """The requests that write to an upload, from their arrival to their end: events of those of this process, and
+    whether other processes of the same ``windlass serve`` have any.
 
     A request whose client is gone may still wait for the lease and commit what it received. Whoever reports the offset
     of the upload waits for it first.
@@ -136,10 +138,12 @@ class ActiveWriters:
         """Register a request. Enter this before anything is awaited."""
         ended = asyncio.Event()
         self._ended.setdefault(upload_id, []).append(ended)
+        shared_counts.add(f"writer {upload_id}", 1)
         try:
             yield
         finally:
             ended.set()
+            shared_counts.add(f"writer {upload_id}", -1)
             self._ended[upload_id].remove(ended)
             if not self._ended[upload_id]:
                 del self._ended[upload_id]
@@ -162,6 +166,14 @@ class ActiveWriters:
         for _ in range(10):  # a head on a new connection is read some rounds later: accept, read, parse, start
             await asyncio.sleep(0)
         return list(self._ended.get(upload_id, ()))
+
+    @staticmethod
+    def are_elsewhere(upload_id: uuid.UUID) -> bool:
+        """Whether writers have arrived at other processes and are active. Call it, too, before the session is loaded.
+
+        May be true without any, if rarely (``shared_counts``): wait for them no longer than COMMIT_WAIT_SECONDS.
+        """
+        return shared_counts.of_others(f"writer {upload_id}") > 0
 
     async def stop_and_wait(self, upload_id: uuid.UUID, arrived: Collection[asyncio.Event]) -> None:
         """Ask these writers to stop and wait for their end. Raises UploadLocked after WAIT_SECONDS."""

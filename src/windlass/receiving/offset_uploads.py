@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from windlass.executors import in_database, in_thread, in_transaction
 from windlass.files import api as files
+from windlass.kernel.clock import monotonic
 from windlass.kernel.principals import Caller, Principal
 from windlass.kernel.problem_types import (
     BodyDigestMismatch,
@@ -103,11 +104,14 @@ async def query(upload_id: uuid.UUID, caller: Caller, *, dialect: str) -> Outcom
     dialect, which cannot be appended to in this one. Raises NotFound, UploadGone, UploadLocked.
     """
     writers = await leases.writers.arrived(upload_id)
+    are_elsewhere = leases.writers.are_elsewhere(upload_id)
     session = await in_database(find_living_session, upload_id, caller)
     if session.parts is not None:
         if session.status == files.UploadStatus.ACTIVE:
             concatenation.start(upload_id)
     elif session.dialect == dialect:
+        if are_elsewhere:
+            session = await _until_leased(session, caller)
         session = await _without_writer(session, caller, writers)
     return Outcome(state_of(session))
 
@@ -131,6 +135,17 @@ async def invalidate(upload_id: uuid.UUID, reason: str) -> None:
     session = await in_database(files.load_upload, upload_id)
     if session is not None:
         await fail_session(session, reason)
+
+
+async def _until_leased(session: files.UploadSession, caller: Caller) -> files.UploadSession:
+    """Return the session once the writer that has arrived at another process holds the lease, or has ended."""
+    deadline = monotonic() + leases.COMMIT_WAIT_SECONDS
+    are_elsewhere = True
+    while are_elsewhere and not session.lease_holder and monotonic() < deadline:
+        await asyncio.sleep(0.02)
+        are_elsewhere = leases.writers.are_elsewhere(session.id)
+        session = await in_database(find_living_session, session.id, caller)
+    return session
 
 
 async def _without_writer(

@@ -23,7 +23,7 @@ class ApiPage(Swagger):
     default_settings = {**Swagger.default_settings, "validatorUrl": None}
 
     def render_page(self, request: HttpRequest, api: NinjaAPI, **kwargs: Any) -> HttpResponse:
-        if not apps.is_installed("ninja"):
+        if not (apps.is_installed("ninja") or apps.is_installed("windlass.web.ninja_files")):
             return problems.response(
                 NotFound('This page needs "ninja" in INSTALLED_APPS. The document is at /api/openapi.json.'), request
             )

@@ -14,8 +14,8 @@ from pydantic import AwareDatetime, Field
 from windlass.events import api as events
 from windlass.events.api import AuditAction, AuditEntry
 from windlass.executors import in_database
-from windlass.http.callers import STAFF
 from windlass.http.json_models import ReplyModel, within
+from windlass.http.rest.credentials import STAFF
 from windlass.http.rest.file_list import MAX_LIMIT
 from windlass.kernel import urls
 from windlass.kernel.problem_types import InvalidField

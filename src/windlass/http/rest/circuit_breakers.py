@@ -8,9 +8,9 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from ninja import Router
 
 from windlass.executors import in_database
-from windlass.http.callers import STAFF
 from windlass.http.health_models import BreakerOut
 from windlass.http.json_models import ReplyModel
+from windlass.http.rest.credentials import STAFF
 from windlass.kernel.problem_types import NotFound
 from windlass.processing import api as processing
 

@@ -13,9 +13,10 @@ from pydantic import Field, StringConstraints, field_validator
 
 from windlass.accounts import api as accounts
 from windlass.files.api import profile
-from windlass.http.callers import OWNER, caller
+from windlass.http.callers import caller
 from windlass.http.json_models import ReplyModel, within
 from windlass.http.rest.call_rates import limited_as
+from windlass.http.rest.credentials import OWNER
 from windlass.http.rest.keyed_calls import in_recorded_transaction, takes_idempotency_key
 from windlass.kernel import urls
 from windlass.kernel.clock import rfc3339

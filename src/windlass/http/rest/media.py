@@ -10,9 +10,10 @@ from pydantic import StrictBool
 
 from windlass.executors import in_database
 from windlass.files.api import FileAsset, FileStatus, bytes_freed_by, clean_up_uploads, get_file, profile, visible_files
-from windlass.http.callers import OWNER, STAFF, caller
+from windlass.http.callers import caller
 from windlass.http.json_models import ReplyModel
 from windlass.http.media_records import MediaOut, media_out, rules_of
+from windlass.http.rest.credentials import OWNER, STAFF
 from windlass.http.rest.files import on_file
 from windlass.http.rest.keyed_calls import takes_idempotency_key
 from windlass.http.uploads.media_api import MAX_IMAGES

@@ -14,8 +14,8 @@ from windlass.events import api as events
 from windlass.events.api import ThroughputWindow
 from windlass.executors import in_database
 from windlass.files import api as files
-from windlass.http.callers import STAFF
 from windlass.http.json_models import ReplyModel, within
+from windlass.http.rest.credentials import STAFF
 from windlass.http.rest.quota import QuotaOut
 from windlass.http.rest.webhooks import DeliveryOut
 from windlass.jobs import api as jobs

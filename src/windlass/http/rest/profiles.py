@@ -7,12 +7,12 @@ from typing import Any, TypeVar
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from ninja import Router, Schema
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from windlass import conf
 from windlass.files.api import Profile, profiles
-from windlass.http.callers import OWNER
 from windlass.http.json_models import ReplyModel
+from windlass.http.rest.credentials import OWNER
 from windlass.kernel.problem_types import NotFound, all_problems
 from windlass.processing import api as processing
 from windlass.resilience.rate_limits.policies import GENERAL_FACTOR
@@ -114,7 +114,7 @@ class ProblemType(ReplyModel):
     transient: bool
 
 
-def _get(path: str, name: str, response: type[Schema], summary: str, auth: Any = OWNER) -> Callable[[F], F]:
+def _get(path: str, name: str, response: type[BaseModel], summary: str, auth: Any = OWNER) -> Callable[[F], F]:
     """Declare the decorated function as a GET. Generated clients name their methods by the operation's id, so it stays
     as it was when this module had another name."""
     operation_id = f"windlass_http_rest_rules_{name}"

@@ -8,8 +8,9 @@ from pydantic import Field
 
 from windlass.executors import in_database
 from windlass.files.api import quota_usage
-from windlass.http.callers import OWNER, caller
+from windlass.http.callers import caller
 from windlass.http.json_models import ReplyModel
+from windlass.http.rest.credentials import OWNER
 from windlass.kernel.problem_types import Forbidden
 
 router = Router(tags=["Files"])

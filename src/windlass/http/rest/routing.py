@@ -22,9 +22,10 @@ from windlass.accounts.api import PUBLIC, Access
 from windlass.database.outage import is_outage
 from windlass.http import query_parameters
 from windlass.http.byte_endpoints import BYTE_ENDPOINTS
-from windlass.http.callers import Credential, admit_call
+from windlass.http.callers import admit_call
 from windlass.http.rest import keyed_calls, problems
 from windlass.http.rest.call_rates import declared_rate
+from windlass.http.rest.credentials import Credential
 from windlass.http.rest.openapi import api
 from windlass.kernel.problem_types import MethodNotAllowed, NoBytePlane, NotFound, Problem
 from windlass.kernel.stored_text import is_storable

@@ -11,9 +11,10 @@ from pydantic import Field, StringConstraints
 
 from windlass.executors import in_database
 from windlass.files.api import FileRows, find_files_with_rows, visible_files
-from windlass.http.callers import OWNER, OWNER_READS, caller
+from windlass.http.callers import caller
 from windlass.http.file_records import FileRecord, record_of_rows
 from windlass.http.json_models import ReplyModel, within
+from windlass.http.rest.credentials import OWNER, OWNER_READS
 from windlass.http.rest.file_list import FileSelection, selected_files
 from windlass.kernel import urls
 from windlass.kernel.principals import Principal

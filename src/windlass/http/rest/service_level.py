@@ -12,8 +12,9 @@ from pydantic import Field, StrictBool, field_validator
 
 from windlass.events import api as events
 from windlass.executors import in_database
-from windlass.http.callers import STAFF, caller
+from windlass.http.callers import caller
 from windlass.http.json_models import ReplyModel
+from windlass.http.rest.credentials import STAFF
 from windlass.kernel.problem_types import InvalidField
 from windlass.processing import api as processing
 from windlass.resilience.service_level import ServiceLevel

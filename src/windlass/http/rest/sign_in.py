@@ -13,9 +13,10 @@ from pydantic import Field, StringConstraints
 from windlass.accounts import api as accounts
 from windlass.accounts.api import SignInTokens
 from windlass.executors import in_database
-from windlass.http.callers import OWNER, OWNER_READS, caller
+from windlass.http.callers import caller
 from windlass.http.json_models import ReplyModel
 from windlass.http.rest.call_rates import limited_as
+from windlass.http.rest.credentials import OWNER, OWNER_READS
 from windlass.kernel.principals import CredentialKind, Principal, Scope
 from windlass.kernel.problem_types import InvalidField
 from windlass.resilience.rate_limits.policies import RateClass

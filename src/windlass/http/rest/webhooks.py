@@ -19,10 +19,11 @@ from windlass.accounts import api as accounts
 from windlass.events import api as events
 from windlass.events.api import Delivery, DeliveryState, WebhookEndpoint
 from windlass.executors import in_database, in_look_up_thread, in_transaction
-from windlass.http.callers import OWNER, caller
+from windlass.http.callers import caller
 from windlass.http.json_models import ReplyModel, within
 from windlass.http.rest import cursors
 from windlass.http.rest.call_rates import limited_as
+from windlass.http.rest.credentials import OWNER
 from windlass.http.rest.file_list import MAX_LIMIT
 from windlass.http.rest.keyed_calls import in_recorded_transaction, takes_idempotency_key
 from windlass.kernel import urls

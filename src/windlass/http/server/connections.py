@@ -12,6 +12,7 @@ from windlass import conf
 from windlass.executors import in_thread
 from windlass.http.memory_budget import budget, give_back_freed_memory
 from windlass.kernel.network_addresses import counting_key
+from windlass.kernel.shared_counts import shared_counts
 
 #: Seconds between two checks of all connections, and the precision of deadlines.
 TICK = 0.5
@@ -81,14 +82,16 @@ class Connections:
     def acquire(self, address: str) -> bool:
         """Count one more for this address. False where it may have no more; else call ``release`` at the end."""
         address = counting_key(address)
-        if self._by_address[address] >= conf.get().max_connections_per_address:
+        if self._by_address[address] + shared_counts.of_others(address) >= conf.get().max_connections_per_address:
             return False
         self._by_address[address] += 1
+        shared_counts.add(address, 1)
         return True
 
     def release(self, address: str) -> None:
         address = counting_key(address)
         self._by_address[address] -= 1
+        shared_counts.add(address, -1)
         if not self._by_address[address]:
             del self._by_address[address]
 

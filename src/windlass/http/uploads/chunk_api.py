@@ -11,8 +11,7 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from ninja import Schema
-from pydantic import Field
+from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -38,7 +37,7 @@ from windlass.resilience.rate_limits.policies import RateClass
 endpoints = UploadEndpoints("Chunks", OWNER, Dialect.CHUNKS)
 
 
-class ChunkUploadIn(Schema):
+class ChunkUploadIn(BaseModel):
     filename: str
     total_size: int = Field(ge=0, description="Bytes.")
     mime_type: str | None = Field(description="Media type that the client declares. Empty: none.")
@@ -58,7 +57,7 @@ class ChunkUploadOut(ReplyModel):
     status: Literal["active"]
 
 
-class ChunkIn(Schema):
+class ChunkIn(BaseModel):
     upload_id: UUID
     chunk_index: int = Field(ge=0)
     chunk_data: str = Field(description="Base64, at most 16 MiB decoded. Send larger chunks by PUT.")
@@ -73,7 +72,7 @@ class ChunkOut(ReplyModel):
     progress: UploadProgress
 
 
-class UploadRef(Schema):
+class UploadRef(BaseModel):
     upload_id: UUID
 
 

@@ -16,8 +16,7 @@ from typing import Any, Literal, TypeVar
 from urllib.parse import urlencode
 from uuid import UUID
 
-from ninja import Schema
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from windlass.accounts import api as accounts
 from windlass.accounts.api import OWNER
@@ -42,7 +41,7 @@ from windlass.resilience.rate_limits.policies import RateClass
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class DirectUploadIn(Schema):
+class DirectUploadIn(BaseModel):
     filename: str
     type: str | None = Field(None, description="Media type that the client declares.")
     metadata: dict[str, Any] = Field(
@@ -74,12 +73,12 @@ class SentPart(ReplyModel):
     Size: int
 
 
-class NamedPartIn(Schema):
+class NamedPartIn(BaseModel):
     PartNumber: int = Field(ge=1, le=10_000)
     ETag: str
 
 
-class NamedPartsIn(Schema):
+class NamedPartsIn(BaseModel):
     parts: list[NamedPartIn]
 
 

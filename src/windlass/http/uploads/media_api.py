@@ -15,8 +15,7 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from ninja import Schema
-from pydantic import Field
+from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -60,7 +59,7 @@ MAX_IMAGES = 10
 endpoints = UploadEndpoints("Media", OWNER, Dialect.MEDIA)
 
 
-class MediaUploadIn(Schema):
+class MediaUploadIn(BaseModel):
     file_name: str
     file_size: int = Field(ge=0)
     content_type: str
@@ -94,12 +93,12 @@ class MediaUploadStatus(ReplyModel):
     total_chunks: int
 
 
-class FinalizeIn(Schema):
+class FinalizeIn(BaseModel):
     post_id: str | None = None
     media_type: Literal["video", "image"] | None = None
 
 
-class MediaError(Schema):
+class MediaError(BaseModel):
     error: ProblemDocument
 
 
