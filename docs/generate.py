@@ -264,7 +264,8 @@ def _step(step: Any) -> str:
 
 def _made(made: Any) -> str:
     further = f", `{made.name}-{{width}}`" if made.sized else ""
-    return f"`{made.name}`{further} ({' or '.join(made.mime_types)})"
+    names = f"`{made.name}-1` to `{made.name}-{made.numbered}`" if made.numbered else f"`{made.name}`{further}"
+    return f"{names} ({' or '.join(made.mime_types)})"
 
 
 def _leaves(group: Any, prefix: str = "") -> Iterable[tuple[str, Any]]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from playwright.sync_api import Download, Locator, Page, Route, expect
 
 from tests import samples
 from tests.browser.pages import PHONE, WAIT, Visit
+from tests.document_samples import sevenzip, tar
 from tests.library_rows import fill
 from tests.process.conftest import ServerProcess
 from tests.process.file_assertions import wait_until_processed
@@ -27,6 +29,8 @@ PROFILES = """
 [default]
 [keepsafe]
 trash_hours = 0
+[archives]
+unsafe_names = true
 """
 #: Scroll until the last file of the list is this one. Returns the number of frames and of elements.
 SCROLL = """async (name) => {
@@ -403,6 +407,22 @@ class TestFilePage:
         expect(fact(page, "Pages")).to_have_text("3")
         expect(fact(page, "Title")).to_have_text("The tide tables")
 
+    def test_every_page_of_a_pdf_is_fetched_when_it_comes_into_view(self, page: Page, server: ServerProcess) -> None:
+        file = upload(server, "manual.pdf", samples.pdf(60))
+        wait_until_processed(server.url, file["links"]["self"])
+        fetched: list[str] = []
+        page.on("request", lambda request: fetched.append(request.url))
+        open_file(page, server, file)
+        pages = page.locator("#file-preview img.page")
+        expect(pages).to_have_count(50)
+        expect(page.locator("#file-preview")).to_contain_text("50 of 60 pages are shown.")
+        expect(page.locator("#file-renditions")).not_to_contain_text("page-")
+        assert pages.first.evaluate("image => image.decode().then(() => image.naturalWidth)") == 841
+        assert not any("page-50" in url for url in fetched)
+        pages.last.scroll_into_view_if_needed()
+        assert pages.last.evaluate("image => image.decode().then(() => image.naturalHeight)") == 1190
+        expect(page.locator(".pages li").last).to_contain_text("Page 50 of 60")
+
     def test_of_a_long_text_the_beginning_is_fetched(
         self, page: Page, server: ServerProcess, records: Mapping[str, Any]
     ) -> None:
@@ -418,6 +438,19 @@ class TestFilePage:
         expect(table.get_by_role("columnheader")).to_have_text(["name", "city"])
         expect(table.get_by_role("cell", name="Ann, 0", exact=True)).to_be_visible()
         expect(page.locator("#file-preview")).to_contain_text("The first 500 rows are shown.")
+
+    @pytest.mark.parametrize(
+        ("name", "make"),
+        [("bundle.tar", tar), ("bundle.tar.gz", lambda: gzip.compress(tar())), ("bundle.7z", sevenzip)],
+    )
+    def test_the_contents_of_other_archives_are_listed(
+        self, page: Page, server: ServerProcess, name: str, make: Callable[[], bytes]
+    ) -> None:
+        file = upload(server, name, make(), "archives")
+        wait_until_processed(server.url, file["links"]["self"])
+        open_file(page, server, file)
+        row = page.get_by_role("row").filter(has=page.get_by_role("cell", name="a.txt", exact=True))
+        expect(row.get_by_role("cell").last).to_contain_text("3")
 
     def test_the_contents_of_a_zip_are_listed(
         self, page: Page, server: ServerProcess, records: Mapping[str, Any]

@@ -121,6 +121,13 @@ def test_dead_letters_are_looked_into_retried_and_deleted(visit: Visit, server: 
     page = open_operations(visit, server)
     letters = page.locator("#dead-letters .letters > li")
     expect(letters).to_have_count(3)
+    link = letters.first.get_by_role("link")
+    task = httpx.get(f"{server.url}/error-handling/failed-tasks").json()["results"][0]
+    expect(link).to_have_text(task["filename"])
+    expect(letters.first).to_contain_text(task["owner"])
+    href = link.get_attribute("href")
+    assert href is not None
+    assert httpx.get(f"{server.url}{href}").status_code == 200, "it used to be 404"
     letters.first.get_by_text("1 attempt").click()
     expect(letters.first.locator(".attempts")).to_contain_text("failed")
 

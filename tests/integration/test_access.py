@@ -6,6 +6,7 @@ makes the calls about things that have an owner.
 
 from __future__ import annotations
 
+import io
 import re
 import time
 import uuid
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -126,7 +128,7 @@ ROWS: dict[str, Row] = {
     "GET /files/{}": OWNER.of("file"),
     "GET /files/{}/download": DOWNLOAD.of("file"),
     "GET /files/{}/events": LIVE.of("file"),
-    "GET /files/{}/renditions/{}": OWNER.of("file", "{id}", "large"),
+    "GET /files/{}/renditions/{}": DOWNLOAD.of("file", "{id}", "large"),
     "GET /files/{}/status": OWNER.of("file"),
     "GET /files/{}/text": OWNER.of("file"),
     "GET /files/{}/thumbnail": OWNER.of("file"),
@@ -258,6 +260,7 @@ class Visitor:
         location = create_upload(nobody, f"/files/?grant={new_grant(owner.owner)}")
         self.upload, self._used = location.removeprefix("/uploads/").split("?")
         self._signature = sign_path(f"/files/{self.file.id}/download/", 600)[0].partition("?")[2]
+        self._rendition_signature = sign_path(f"/files/{self.file.id}/renditions/1/", 600)[0].partition("?")[2]
         self._app, self._owner, self._staff = app, owner, staff
 
     def __call__(self, kind: str, method: str, path: str) -> int:
@@ -289,7 +292,7 @@ class Visitor:
             case "expired jwt":
                 headers = self._jwt(exp=int(time.time()) - 3600)
             case "signed":
-                query = f"?{self._signature}"
+                query = f"?{self._rendition_signature if '/renditions/' in path else self._signature}"
             case "metrics":
                 headers = {"Authorization": "Bearer a-token-for-metrics-alone"}
         headers |= {"Accept": "application/json"}
@@ -447,6 +450,17 @@ class TestGrantsAreForOneUpload:
         assert ApiClient(closed)("POST", f"/files/?grant={new_grant(owner.owner)}", headers=final).status_code == 403
 
 
+def add_renditions(asset: Any) -> None:
+    """A rendition ``large`` and one ``thumbnail``."""
+    from windlass.storage.registry import store
+
+    for name in ("large", "thumbnail"):
+        key = f"renditions/{asset.id}/{name}"
+        store().put(key, io.BytesIO(b"rendition"), 9)
+        stored = {"store": store().name, "key": key, "size": 9, "mime_type": "image/webp"}
+        asset.renditions.create(name=name, kind="image", **stored)
+
+
 class TestSignedUrls:
     def test_a_signed_url_allows_reading_its_file_only(self, closed: Any, owner: ApiClient) -> None:
         from windlass.accounts.api import sign_path
@@ -458,13 +472,34 @@ class TestSignedUrls:
         for method in ("GET", "HEAD"):
             assert nobody(method, f"/files/{file.id}/download/?{query}").status_code == 200
         assert nobody("GET", f"/files/{str(file.id).upper()}/download?{query}&added=1").status_code == 200
-        for path in ("thumbnail/", "text/", "status/", "events/", "", "renditions/thumbnail/"):
+        for path in ("thumbnail/", "text/", "status/", "events/", ""):
             assert nobody("GET", f"/files/{file.id}/{path}?{query}").status_code == 401
+        assert nobody("GET", f"/files/{file.id}/renditions/thumbnail/?{query}").status_code == 403
         assert nobody("GET", f"/files/{other.id}/download/?{query}").status_code == 403
         assert nobody("GET", f"/files/nonsense/download/?{query}").status_code == 403
         assert nobody("DELETE", f"/files/{file.id}/?{query}").status_code == 401
         expired = sign_path(f"/files/{file.id}/download/", -1)[0]
         assert nobody("GET", expired).status_code == 403
+
+    def test_a_signed_url_of_a_rendition_allows_reading_that_only(self, closed: Any, owner: ApiClient) -> None:
+        from windlass.files.api import FileStatus
+
+        file, other = (make_file(owner.owner, b"abc", gate_passed=True, status=FileStatus.READY) for _ in range(2))
+        for asset in (file, other):
+            add_renditions(asset)
+        signing = f"/files/{file.id}/signed-url/"
+        signed = owner("POST", signing, json={"rendition": "large", "expires_in": 60})
+        assert signed.status_code == 201
+        url = urlsplit(signed.json()["url"])
+        assert url.path == f"/files/{file.id}/renditions/large/"
+        nobody = ApiClient(closed)
+        assert nobody("GET", f"{url.path}?{url.query}").content == b"rendition"
+        for path in ("download/", "renditions/thumbnail/"):
+            assert nobody("GET", f"/files/{file.id}/{path}?{url.query}").status_code == 403
+        assert nobody("GET", f"/files/{other.id}/renditions/large/?{url.query}").status_code == 403
+        assert nobody("GET", f"/files/{file.id}/thumbnail/?{url.query}").status_code == 401
+        assert owner("POST", signing, json={"rendition": "missing"}).status_code == 404
+        assert owner("POST", signing, json={"rendition": "../download"}).status_code == 422
 
 
 class TestCredentialsComeFirst:

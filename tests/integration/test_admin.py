@@ -221,6 +221,19 @@ class TestFiles:
         assert (file.status, file.run) == ("READY", 1)
 
 
+def test_uploads_can_expire_before_their_time(staff: Callable[..., Any]) -> None:
+    from windlass.events.audit.models import PendingAuditEntry
+
+    client, session = staff(), new_upload("sender")
+    assert "Are you sure?" in act(client, UPLOADS, "expire_selected", session)
+    said = act(client, UPLOADS, "expire_selected", session, confirmed="yes")
+    assert "1 upload is expired. 0 bytes are freed." in said, "its object was created and nothing written"
+    session.refresh_from_db()
+    assert (session.status, session.failure) == ("expired", "Expired by staff.")
+    assert PendingAuditEntry.objects.filter(action="upload.expired").exists()
+    assert "0 uploads are expired." in act(client, UPLOADS, "expire_selected", session, confirmed="yes")
+
+
 def test_uploads_show_their_progress_and_can_be_cancelled(staff: Callable[..., Any]) -> None:
     from windlass.storage.contract import ObjectMissing
     from windlass.storage.registry import store

@@ -103,14 +103,20 @@ def problem(answer: Any, status: int, slug: str) -> dict[str, Any]:
 
 class TestList:
     def test_a_failed_task_has_all_its_attempts(self, staff: ApiClient) -> None:
+        from windlass.files.api import FileAsset
+
         job = new_dead()
         answer = staff("GET", TASKS)
         (task,) = answer.json()["results"]
         assert answer.json()["next"] is None
         attempts = task.pop("attempts")
+        file = FileAsset.objects.get(id=job.file_id)
         assert task == {
             "task_id": str(job.id),
             "file_id": str(job.file_id),
+            "filename": file.original_filename,
+            "owner": file.owner,
+            "size": 3,
             "stage": "describe",
             "step": "trial",
             "error_class": "TransientError",
@@ -134,6 +140,14 @@ class TestList:
         }
         assert datetime.fromisoformat(attempts[0]["started_at"]).tzinfo is not None
         assert staff("GET", f"{TASKS}/{job.id}").json() == task | {"attempts": attempts}
+
+    def test_the_file_of_a_failed_task_may_be_gone(self, staff: ApiClient) -> None:
+        from windlass.files.api import FileAsset
+
+        job = new_dead()
+        FileAsset.objects.filter(id=job.file_id).delete()
+        (task,) = staff("GET", TASKS).json()["results"]
+        assert (task["filename"], task["owner"], task["size"]) == (None, None, None)
 
     def test_long_messages_are_shortened_in_the_list_only(self, staff: ApiClient) -> None:
         job = new_dead(message="x" * 2000)
@@ -368,12 +382,16 @@ class TestCommands:
         return invoke
 
     def test_list_and_show(self, dead: Callable[..., tuple[int, str]]) -> None:
+        from windlass.files.api import FileAsset
+
         job, other = new_dead(message="bad\x1b[31m news"), new_dead("derive", "previews", hours_ago=3)
         code, text = dead("list")
         first, second = text.splitlines()
         assert code == 0
         assert first.split()[0] == str(job.id)
         assert "trial  TransientError" in first
+        file = FileAsset.objects.get(id=job.file_id)
+        assert f"{job.file_id}  {file.original_filename}  {file.owner}  3 bytes  " in first
         assert "\x1b" not in text
         assert str(other.id) in second
         assert dead("list", "--stage", "derive", "--json")[1].count("\n") == 1

@@ -109,8 +109,14 @@ def test_queues_have_their_depth_and_age(staff: ApiClient) -> None:
     assert after["intake"]["queued"] == before["intake"]["queued"]
 
 
-def test_owners_are_listed_by_what_they_store(staff: ApiClient, user: Any) -> None:
+def test_owners_are_listed_by_what_they_store(staff: ApiClient, user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from windlass.files import usage
     from windlass.files.api import Blob, set_quota_limits
+
+    monkeypatch.setattr(usage, "_counted", usage._CountedOwners())
+    counts: list[int] = []
+    count = usage._owners_by_bytes
+    monkeypatch.setattr(usage, "_owners_by_bytes", lambda most: counts.append(most) or count(most))
 
     large, larger = user(), "jwt:somebody"
     for owner, size in ((large.owner, 10**15), (larger, 10**16)):
@@ -124,6 +130,8 @@ def test_owners_are_listed_by_what_they_store(staff: ApiClient, user: Any) -> No
     assert second["bytes"] == {"limit": 2 * 10**15, "used": 10**15, "reserved": 0, "trashed": 0}
     assert second["files"]["used"] == 1
     assert staff("GET", "/error-handling/owners?limit=0").status_code == 422
+    assert len(staff("GET", "/error-handling/owners?limit=1").json()["results"]) == 1
+    assert counts == [100], "the table of files is read once in a minute"
 
 
 def user_name(owner: str) -> str:

@@ -58,7 +58,7 @@ PASSES = None
 
 def facts_of(content: bytes, profile: Profile = OURS) -> dict[str, Any]:
     facts = {"mime_type": "application/zip", "size": len(content)}
-    result = ArchiveFacts().run(StepContext(io.BytesIO(content), facts, profile.document()))
+    result = ArchiveFacts().run(StepContext(io.BytesIO(content), facts, profile.document(), io.BytesIO()))
     return {**facts, **result.facts}
 
 

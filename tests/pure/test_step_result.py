@@ -108,6 +108,18 @@ def test_sized_renditions_have_valid_names() -> None:
         checked_result(ABOUT, EMPTY | {"renditions": [MADE | {"name": "thumbnail-320"}]}, 10)
 
 
+def test_numbered_renditions_have_numbers_up_to_the_announced_one() -> None:
+    about = replace(ABOUT, makes=(replace(ABOUT.makes[0], name="page", numbered=3),))
+
+    def made(*names: str) -> StepResult:
+        return checked_result(about, EMPTY | {"renditions": [MADE | {"name": name} for name in names]}, 10)
+
+    assert len(made("page-1", "page-2", "page-3").renditions) == 3
+    for wrong in ("page", "page-0", "page-01", "page-4", "page-", "page-1-1"):
+        with pytest.raises(InvalidResult):
+            made(wrong)
+
+
 def test_a_repeated_rendition_is_refused() -> None:
     about = About(name="a", stage="derive", title="A", order=1, isolated=True, makes=ABOUT.makes * 2)
     with pytest.raises(InvalidResult):

@@ -55,7 +55,7 @@ from windlass.accounts.sessions import (
     prune_sessions,
 )
 from windlass.accounts.sign_in import SignInTokens, end_sign_in, prune_sign_ins, refresh, sign_in
-from windlass.accounts.signed_urls import is_signature_valid, sign_path
+from windlass.accounts.signed_urls import is_signature_valid, sign_path, signed_path
 from windlass.accounts.tickets import LIFETIME_SECONDS as TICKET_SECONDS
 from windlass.accounts.tickets import PARAMETER as TICKET_PARAMETER
 from windlass.accounts.tickets import create_ticket, prune_tickets
@@ -153,6 +153,7 @@ __all__ = [
     "set_active",
     "sign_in",
     "sign_path",
+    "signed_path",
     "still_authenticates",
     "token_that_needs_keys",
     "upload_of_grant",

@@ -25,7 +25,6 @@ from windlass.accounts.permission_rule import has_rule, under_rule
 from windlass.accounts.proofs import still_proves
 from windlass.accounts.sessions import principal_of_session
 from windlass.accounts.sign_in import principal_of_access_token
-from windlass.kernel.ids import parse_id
 from windlass.kernel.principals import (
     ANONYMOUS,
     METRICS_READER,
@@ -196,9 +195,8 @@ def _is_metrics_token(given: str | None) -> bool:
 
 
 def _authenticate_signature(query: Mapping[str, list[str]], path: Mapping[str, Any]) -> Principal:
-    file_id = parse_id(str(path.get("file_id", "")))
     expires = query.get("expires", [""])
-    if not signed_urls.is_signature_valid(f"/files/{file_id}/download/", expires[-1], query["signature"][-1]):
+    if not signed_urls.is_signature_valid(signed_urls.path_of_request(path), expires[-1], query["signature"][-1]):
         raise Forbidden("This signed URL has expired or is for another file. Request a new one.")
     return SIGNED_URL_HOLDER
 

@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import time
+import uuid
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import urlencode
 
 from windlass.accounts import signing_keys
+from windlass.kernel.ids import parse_id
 
 SALT = "windlass.download"
+
+
+def signed_path(file_id: uuid.UUID | None, rendition: str | None = None) -> str:
+    """The path of a file's bytes, or of a rendition's, as it is signed."""
+    return f"/files/{file_id}/download/" if rendition is None else f"/files/{file_id}/renditions/{rendition}/"
+
+
+def path_of_request(parameters: Mapping[str, Any]) -> str:
+    """The same for the parameters of a request's path, in its one spelling."""
+    name = parameters.get("name")
+    return signed_path(parse_id(str(parameters.get("file_id", ""))), None if name is None else str(name))
 
 
 def sign_path(path: str, expires_in: int) -> tuple[str, datetime]:

@@ -21,7 +21,6 @@ from windlass import conf
 from windlass.accounts import grants, signed_urls
 from windlass.accounts.access import Access
 from windlass.kernel.clock import monotonic
-from windlass.kernel.ids import parse_id
 from windlass.kernel.network_addresses import counting_key
 from windlass.kernel.principals import CredentialKind
 from windlass.kernel.problem_types import Forbidden, Problem, RateLimited, Unauthenticated
@@ -139,9 +138,8 @@ def _require(keys: Sequence[str], windows: Sequence[Window]) -> None:
 
 def _is_genuine(path: Mapping[str, Any], query: str) -> bool:
     fields = parse_qs(query, keep_blank_values=True)
-    file_id = parse_id(str(path.get("file_id", "")))
     return signed_urls.is_signature_genuine(
-        f"/files/{file_id}/download/", fields.get("expires", [""])[-1], fields.get("signature", [""])[-1]
+        signed_urls.path_of_request(path), fields.get("expires", [""])[-1], fields.get("signature", [""])[-1]
     )
 
 

@@ -7,6 +7,7 @@ import uuid
 from contextlib import ExitStack
 from datetime import timedelta
 from enum import StrEnum
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +16,7 @@ import typer
 from windlass.cli.environment import Home, existing_server
 from windlass.cli.errors import CommandError
 from windlass.cli.output import JsonOption, json_line, printable
+from windlass.kernel.sizes import human_size
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -65,14 +67,15 @@ def list_dead(
     as_json: JsonOption = False,
     home: Home = None,
 ) -> None:
-    """One dead letter per line, the newest first: id, when it was given up, stage, step, error class, file, reason."""
+    """One dead letter per line, the newest first: id, when it was given up, stage, step, error class, the file's id,
+    name, owner and size, reason."""
     with existing_server(home):
-        from windlass.jobs.api import dead_letter_document
+        from windlass.processing.api import dead_letter_documents
 
         selected = _selected(stage, step, error, mime_type, older_than, newer_than)
         total = selected.count()
-        for job in selected.prefetch_related("attempt_log")[:limit]:
-            typer.echo(json_line(dead_letter_document(job)) if as_json else _line(job))
+        for document in dead_letter_documents(list(selected.prefetch_related("attempt_log")[:limit])):
+            typer.echo(json_line(document) if as_json else _line(document))
     if total > limit:
         typer.echo(f"windlass: {limit} of {total} are listed; --limit lists more", err=True)
 
@@ -85,17 +88,27 @@ def show(
 ) -> None:
     """Print a dead letter with all its attempts, also those before a retry."""
     with existing_server(home):
-        from windlass.jobs.api import dead_letter_document
-        from windlass.processing.api import find_dead_letters
+        from windlass.processing.api import dead_letter_documents, find_dead_letters
 
         job = find_dead_letters().filter(id=task_id).first()
         if job is None:
             raise CommandError(f"there is no dead letter {task_id}; `windlass dead list` lists those that there are")
-        document = dead_letter_document(job)
+        document = dead_letter_documents([job])[0]
     if as_json:
         typer.echo(json_line(document))
         return
-    for name in ("task_id", "file_id", "stage", "step", "error_class", "message", "retries"):
+    for name in (
+        "task_id",
+        "file_id",
+        "filename",
+        "owner",
+        "size",
+        "stage",
+        "step",
+        "error_class",
+        "message",
+        "retries",
+    ):
         typer.echo(f"{name:<12} {printable(str(document[name] if document[name] is not None else '-'))}")
     for attempt in document["attempts"]:
         typer.echo(_attempt_line(attempt))
@@ -187,7 +200,7 @@ def export(
 ) -> None:
     """Write dead letters with all their attempts as JSON lines, the newest first."""
     with existing_server(home), ExitStack() as stack:
-        from windlass.jobs.api import dead_letter_document
+        from windlass.processing.api import dead_letter_documents
 
         try:
             target = stack.enter_context(output.open("w", encoding="utf-8")) if output else sys.stdout
@@ -195,9 +208,10 @@ def export(
             raise CommandError(f"{output} cannot be written: {failed.strerror}") from failed
         selected = _selected(stage, step, error, mime_type, older_than, newer_than)
         count = 0
-        for job in selected.prefetch_related("attempt_log").iterator(chunk_size=BATCH):
-            target.write(json_line(dead_letter_document(job)) + "\n")
-            count += 1
+        letters = selected.prefetch_related("attempt_log").iterator(chunk_size=BATCH)
+        while batch := list(islice(letters, BATCH)):
+            target.writelines(json_line(document) + "\n" for document in dead_letter_documents(batch))
+            count += len(batch)
     if output:
         typer.echo(f"{count} exported")
 
@@ -226,10 +240,13 @@ def _require_selection(task_ids: list[uuid.UUID] | None, *, every: bool, filters
         raise typer.BadParameter("give ids, or options that select dead letters, or --all")
 
 
-def _line(job: Job) -> str:
-    when = job.dead_at.isoformat(" ", "seconds") if job.dead_at else "-"
-    where = f"{job.stage}  {job.dead_step or '-'}  {job.dead_error_class or '-'}"
-    return f"{job.id}  {when}  {where}  {job.file_id}  {printable(job.last_error[:200])}"
+def _line(document: dict[str, Any]) -> str:
+    where = "  ".join(str(document[name] or "-") for name in ("stage", "step", "error_class"))
+    size = "-" if document["size"] is None else human_size(document["size"])
+    file = f"{document['file_id']}  {document['filename'] or '-'}  {document['owner'] or '-'}  {size}"
+    return printable(
+        f"{document['task_id']}  {document['last_failed_at']}  {where}  {file}  {document['message'][:200]}"
+    )
 
 
 def _attempt_line(attempt: dict[str, Any]) -> str:

@@ -166,10 +166,16 @@ class Calls:
     def reprocess(self, file_id: str) -> Flow[None]:
         yield from self._send("POST", self.server.url("files", file_id, "reprocess"))
 
-    def signed_url(self, file_id: str, expires_in: int | None = None) -> Flow[SignedUrl]:
-        """A download URL that needs no other credential, valid for ``expires_in`` seconds."""
+    def signed_url(
+        self, file_id: str, expires_in: int | None = None, *, rendition: str | None = None
+    ) -> Flow[SignedUrl]:
+        """A download URL of the file, or of a rendition such as ``thumbnail``, that needs no other credential.
+
+        It is valid for ``expires_in`` seconds.
+        """
         url = self.server.url("files", file_id, "signed-url")
-        response = yield from self._send("POST", url, {} if expires_in is None else {"expires_in": expires_in})
+        asked = {"expires_in": expires_in, "rendition": rendition}
+        response = yield from self._send("POST", url, {key: value for key, value in asked.items() if value is not None})
         signed = api_calls.parse(signed_url_of, response)
         return SignedUrl(self.server.resolve(signed.url, url), signed.expires_at)
 

@@ -88,8 +88,16 @@ def select(model: type[M], *, most: int, order: Collection[str] = (), **equal: A
         return [table.instance(database, row) for row in cursor.fetchall()]
 
 
-def select_among(model: type[M], name: str, values: Collection[Any], *, order: Collection[str] = ()) -> list[M]:
-    """The rows whose field ``name`` has one of these values, sorted by the fields ``order``."""
+def select_among(
+    model: type[M],
+    name: str,
+    values: Collection[Any],
+    *,
+    order: Collection[str] = (),
+    unless: tuple[str, Any] | None = None,
+) -> list[M]:
+    """The rows whose field ``name`` has one of these values, sorted by the fields ``order``; without those in which the
+    field ``unless`` has the value given with it."""
     if not values:
         return []
     database = connection()
@@ -97,6 +105,10 @@ def select_among(model: type[M], name: str, values: Collection[Any], *, order: C
     column = table.columns[name]
     adapted = [column.field.get_db_prep_save(value, database) for value in values]
     condition = f"{column.quoted} IN ({', '.join(['%s'] * len(adapted))})"
+    if unless is not None:
+        excluded = table.columns[unless[0]]
+        condition += f" AND {excluded.quoted} <> %s"
+        adapted.append(excluded.field.get_db_prep_save(unless[1], database))
     sorting = f" ORDER BY {', '.join(table.columns[each].quoted for each in order)}" if order else ""
     with database.cursor() as cursor:
         cursor.execute(f"{table.select} WHERE {condition}{sorting}", adapted)

@@ -169,7 +169,7 @@ class UploadSessionAdmin(ReadOnly, RecordAdmin):
     id_fields = ("id", "file_id")
     search_fields = ["filename", "owner", "reference"]
     ordering = ["-created_at", "-id"]
-    actions = ["cancel_selected"]
+    actions = ["cancel_selected", "expire_selected"]
 
     def has_cancel_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("windlass_files.delete_uploadsession")
@@ -183,18 +183,34 @@ class UploadSessionAdmin(ReadOnly, RecordAdmin):
 
     @admin.action(description="Cancel selected uploads and delete their bytes", permissions=["cancel"])
     def cancel_selected(self, request: HttpRequest, selected: QuerySet[UploadSession]) -> HttpResponse | None:
-        running = selected.filter(status__in=UNFINISHED_UPLOADS)
+        question = "These uploads will be cancelled, and what was received of them deleted. Completed ones stay."
         if "confirmed" not in request.POST:
-            question = "These uploads will be cancelled, and what was received of them deleted. Completed ones stay."
+            running = selected.filter(status__in=UNFINISHED_UPLOADS)
             return confirmation(self, request, running, "cancel_selected", question, "Yes, cancel them")
-        cancelled = 0
-        for session in running:
-            try:
-                cancelled += end_upload(session, UploadStatus.CANCELLED, "Cancelled by staff.") is not None
-            except StoreError as error:  # it is cancelled; the sweep deletes the bytes
-                self.message_user(request, f"{session.filename}: {error}", messages.WARNING)
-        self.message_user(request, f"{cancelled} {'upload is' if cancelled == 1 else 'uploads are'} cancelled.")
+        self._end(request, selected, UploadStatus.CANCELLED, "Cancelled by staff.")
         return None
+
+    @admin.action(description="Expire selected uploads now and delete their bytes", permissions=["cancel"])
+    def expire_selected(self, request: HttpRequest, selected: QuerySet[UploadSession]) -> HttpResponse | None:
+        question = "These uploads will expire now, and what was received of them is deleted. Completed ones stay."
+        if "confirmed" not in request.POST:
+            running = selected.filter(status__in=UNFINISHED_UPLOADS)
+            return confirmation(self, request, running, "expire_selected", question, "Yes, let them expire")
+        self._end(request, selected, UploadStatus.EXPIRED, "Expired by staff.")
+        return None
+
+    def _end(self, request: HttpRequest, selected: QuerySet[UploadSession], end: UploadStatus, reason: str) -> None:
+        """End the unfinished ones, and say how many and how many bytes that freed."""
+        ended = freed = 0
+        for session in selected.filter(status__in=UNFINISHED_UPLOADS):
+            try:
+                bytes_freed = end_upload(session, end, reason)
+            except StoreError as error:  # it has ended; the sweep deletes the bytes
+                self.message_user(request, f"{session.filename}: {error}", messages.WARNING)
+                bytes_freed = 0
+            ended, freed = ended + (bytes_freed is not None), freed + (bytes_freed or 0)
+        uploads = "1 upload is" if ended == 1 else f"{ended} uploads are"
+        self.message_user(request, f"{uploads} {end.value}. {human_size(freed)} are freed.")
 
 
 def confirmation(

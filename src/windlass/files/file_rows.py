@@ -42,12 +42,15 @@ def get_file_with_steps(file_id: uuid.UUID, principal: Principal) -> FileRows:
 
 
 def find_files_with_rows(ids: Sequence[uuid.UUID]) -> list[FileRows]:
-    """The files with these ids, in this order, without those that are deleted. Access is not checked."""
+    """The files with these ids, in this order, without those that are deleted. Access is not checked.
+
+    Without the pictures of pages: lists would be several times as long, and no reader of one shows them.
+    """
     found = {asset.id: asset for asset in rows.select_among(FileAsset, "id", ids)}
-    return files_with_rows([found[file_id] for file_id in ids if file_id in found])
+    return files_with_rows([found[file_id] for file_id in ids if file_id in found], with_pages=False)
 
 
-def files_with_rows(assets: Sequence[FileAsset]) -> list[FileRows]:
+def files_with_rows(assets: Sequence[FileAsset], *, with_pages: bool = True) -> list[FileRows]:
     blobs = {row.id: row for row in rows.select_among(Blob, "id", _ids(asset.blob_id for asset in assets))}
     copied = _ids(asset.duplicate_of_id for asset in assets)
     originals = {row.id: row for row in rows.select_among(FileAsset, "id", copied)}
@@ -55,7 +58,8 @@ def files_with_rows(assets: Sequence[FileAsset]) -> list[FileRows]:
         asset.blob = blobs.get(asset.blob_id) if asset.blob_id else None
         asset.duplicate_of = originals.get(asset.duplicate_of_id) if asset.duplicate_of_id else None
     ids = [asset.id for asset in assets]
-    renditions = _by_file(rows.select_among(Rendition, "file_id", ids, order=["name"]))
+    unless = None if with_pages else ("kind", "page")
+    renditions = _by_file(rows.select_among(Rendition, "file_id", ids, order=["name"], unless=unless))
     steps = _by_file(rows.select_among(StepRun, "file_id", ids, order=["position"]))
     return [FileRows(asset, renditions[asset.id], steps[asset.id]) for asset in assets]
 

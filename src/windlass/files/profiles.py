@@ -32,6 +32,8 @@ LEAST_BYTES_PER_SECOND = 64 * 1024
 ARCHIVE_LIMITS = ("max_archive_entries", "max_unpacked_size", "max_archive_ratio")
 #: Most thumbnails of one file.
 MAX_WIDTHS = 10
+#: Most pages of a PDF of which pictures are made.
+MAX_PREVIEW_PAGES = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,7 @@ class Profile:
     video_preview: bool = False
     audio_preview: bool = False
     preview_height: int = 720
+    preview_pages: int = 50
     text: bool = True
     ocr: bool = False
     search: bool = True
@@ -136,12 +139,13 @@ class Profile:
     def document(self) -> dict[str, Any]:
         """The profile as JSON, with the switches of steps that its limits imply; ``malware_scan`` is false if off.
 
-        Without the store, which neither clients nor steps may know.
+        Without the store, which neither clients nor steps may know. Without thumbnails there are no pictures of pages.
         """
         switches: dict[str, Any] = {
             name: getattr(self, name) for name in ("content_rules", "pixel_rules", "pixels_required", "archive_rules")
         }
         switches |= {"malware_scan": self.malware_scan != "off" and self.malware_scan}
+        switches |= {"preview_pages": self.preview_pages if self.thumbnails else 0}
         return {name: value for name, value in asdict(self).items() if name != "store"} | switches
 
 
@@ -209,6 +213,8 @@ def _check_sizes(profile: Profile) -> None:
         raise conf.BadSetting(f"Profile {profile.name!r}: thumbnail_widths are 16 to 4096 pixels each.")
     if not 144 <= profile.preview_height <= 2160:
         raise conf.BadSetting(f"Profile {profile.name!r}: preview_height is 144 to 2160 pixels.")
+    if profile.preview_pages > MAX_PREVIEW_PAGES:
+        raise conf.BadSetting(f"Profile {profile.name!r}: preview_pages is {MAX_PREVIEW_PAGES} at most.")
 
 
 def _check_rate(profile: Profile) -> None:

@@ -100,7 +100,7 @@ def parse_file_id(text: str) -> uuid.UUID:
 
 def file_record(asset: FileAsset) -> dict[str, Any]:
     """A ``FileRecord``."""
-    found = FileRows(asset, sorted(asset.renditions.all(), key=lambda each: each.name), list(asset.steps.all()))
+    found = FileRows(asset, list(asset.renditions.all()), list(asset.steps.all()))
     return _record(asset, found.renditions, found.steps_of_run)
 
 
@@ -110,6 +110,12 @@ def record_of_rows(found: FileRows) -> dict[str, Any]:
     if found.asset.trashed_at is not None:
         return _record(found.asset, [], found.steps_of_run, TrashedRecord)
     return _record(found.asset, found.renditions, found.steps_of_run)
+
+
+def _name_and_number(name: str) -> tuple[str, int]:
+    """What renditions are sorted by: page-2 comes before page-10."""
+    base, _, number = name.rpartition("-")
+    return (base, int(number)) if number.isascii() and number.isdigit() else (name, 0)
 
 
 def new_file_record(asset: FileAsset) -> dict[str, Any]:
@@ -136,7 +142,7 @@ def _record(
         thumbnail_url=media_link(asset.id, "thumbnail/") if has_thumbnail else None,
         renditions=[
             RenditionOut.of(rendition, url=media_link(asset.id, f"renditions/{rendition.name}/"))
-            for rendition in renditions
+            for rendition in sorted(renditions, key=lambda each: _name_and_number(each.name))
         ],
         checks=_checks(asset, steps),
         rejection=None if asset.rejection is None else _REJECTION | asset.rejection,

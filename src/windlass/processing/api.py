@@ -16,7 +16,7 @@ from windlass.processing.circuit_breakers import (
     local_breaker_statuses,
     reset_breaker,
 )
-from windlass.processing.dead_letters import find_dead_letters
+from windlass.processing.dead_letters import dead_letter_documents, find_dead_letters
 from windlass.processing.file_actions import apply_retention, delete, delete_or_trash, release, reprocess, restore
 from windlass.processing.job_runner import run_job
 from windlass.processing.plan import PlannedStep, plan_for
@@ -47,6 +47,7 @@ __all__ = [
     "breaker_status",
     "breaker_statuses",
     "configured_scanner",
+    "dead_letter_documents",
     "delete",
     "delete_or_trash",
     "find_dead_letters",

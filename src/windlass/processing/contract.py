@@ -113,12 +113,14 @@ class Makes:
     """Announces a rendition that a step may make, and its possible types. Others are refused.
 
     ``sized``: the step may also make it in further widths (pixels), each named ``{name}-{width}``.
+    ``numbered``: the step makes several instead, up to this many, named ``{name}-1`` and so on.
     """
 
     name: str
     kind: str
     mime_types: tuple[str, ...]
     sized: bool = False
+    numbered: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from django.db.models import QuerySet
 
 from windlass.events.api import Recorder
@@ -16,6 +19,8 @@ from windlass.files.api import (
 from windlass.jobs import api as jobs
 from windlass.jobs.api import DeadLetterFilter, Job, RetryResult
 
+_OF_FILE = ("filename", "owner", "size")
+
 
 def find_dead_letters(selection: DeadLetterFilter | None = None, *, mime_type: str | None = None) -> QuerySet[Job]:
     """The selected dead letters, the newest first, except those of files in the trash.
@@ -27,6 +32,16 @@ def find_dead_letters(selection: DeadLetterFilter | None = None, *, mime_type: s
     if mime_type is None:
         return found
     return found.filter(file_id__in=FileAsset.objects.filter(has_type(mime_type)).values("id"))
+
+
+def dead_letter_documents(letters: Sequence[Job], longest_message: int | None = None) -> list[dict[str, Any]]:
+    """Dead letters as ``jobs.dead_letter_document`` has them, each with the ``filename``, ``owner`` and ``size`` of its
+    file; null where the file is deleted. One query for all of them."""
+    files = FileAsset.objects.filter(id__in={job.file_id for job in letters})
+    rows = files.values_list("id", "original_filename", "owner", "size")
+    known = {row[0]: dict(zip(_OF_FILE, row[1:], strict=True)) for row in rows}
+    nothing = dict.fromkeys(_OF_FILE)
+    return [jobs.dead_letter_document(job, longest_message) | known.get(job.file_id, nothing) for job in letters]
 
 
 def resume_file(recorder: Recorder, job: Job) -> RetryResult:

@@ -31,7 +31,7 @@ LARGEST_NUMBER = 2**53 - 1
 
 _TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_WIDTH = re.compile(r"[1-9][0-9]{0,4}")
+_NUMBER = re.compile(r"[1-9][0-9]{0,4}")
 #: How many widths of one sized rendition a step may make.
 MOST_SIZES = 16
 _RULE = re.compile(r"[a-z][a-z0-9-]{0,63}")
@@ -71,7 +71,7 @@ def to_json(result: StepResult) -> dict[str, Any]:
 def checked_result(about: About, answer: Mapping[str, Any], output_size: int) -> StepResult:
     """Check an answer against what the step announces and the size of its output (bytes). Raises InvalidResult."""
     facts, renditions = answer.get("facts"), answer.get("renditions")
-    most = sum(MOST_SIZES if makes.sized else 1 for makes in about.makes)
+    most = sum(makes.numbered or (MOST_SIZES if makes.sized else 1) for makes in about.makes)
     if not isinstance(facts, dict) or not isinstance(renditions, list) or len(renditions) > most:
         raise InvalidResult("The step's answer has the wrong shape.")
     checked = tuple(_rendition(about, described, output_size) for described in renditions)
@@ -89,10 +89,10 @@ def checked_result(about: About, answer: Mapping[str, Any], output_size: int) ->
 def announced(about: About, name: str) -> Makes | None:
     """Return the step's announcement of the rendition of this name; None if it has none."""
     for makes in about.makes:
-        if name == makes.name:
+        if name == makes.name and not makes.numbered:
             return makes
-        sized, _, width = name.rpartition("-")
-        if makes.sized and sized == makes.name and _WIDTH.fullmatch(width):
+        base, _, number = name.rpartition("-")
+        if base == makes.name and _NUMBER.fullmatch(number) and (makes.sized or int(number) <= makes.numbered):
             return makes
     return None
 

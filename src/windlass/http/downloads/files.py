@@ -53,14 +53,10 @@ def _download(path: str, name: str, summary: str, *extra: Parameter, access: Acc
     )
 
 
-@_download(
-    "download",
-    "download",
-    "Download a file",
-    query("expires", "Part of a signed URL.", "integer"),
-    query("signature", "Part of a signed URL."),
-    access=DOWNLOAD,
-)
+_SIGNATURE = (query("expires", "Part of a signed URL.", "integer"), query("signature", "Part of a signed URL."))
+
+
+@_download("download", "download", "Download a file", *_SIGNATURE, access=DOWNLOAD)
 async def download(request: Request) -> Response:
     asset = await in_database(_find_file, parse_file_id(request.path_params["file_id"]), principal_of(request))
     return await send_file(request, asset)
@@ -76,7 +72,7 @@ async def text(request: Request) -> Response:
     return await _send_rendition(request, "text")
 
 
-@_download("renditions/{name}", "rendition", "A rendition of a file")
+@_download("renditions/{name}", "rendition", "A rendition of a file", *_SIGNATURE, access=DOWNLOAD)
 async def rendition(request: Request) -> Response:
     return await _send_rendition(request, request.path_params["name"])
 
@@ -203,7 +199,7 @@ def _load(file_id: uuid.UUID) -> FileAsset:
 
 
 def _find_rendition(file_id: uuid.UUID, principal: Principal, name: str) -> tuple[FileAsset, Rendition | None]:
-    asset = get_file(file_id, principal)
+    asset = _find_file(file_id, principal)
     return asset, asset.renditions.filter(name=name).first()
 
 

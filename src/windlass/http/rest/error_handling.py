@@ -106,6 +106,9 @@ class AttemptOut(ReplyModel):
 class FailedTask(ReplyModel):
     task_id: str
     file_id: str
+    filename: str | None = Field(description="Name of the file; null if the file is deleted.")
+    owner: str | None
+    size: int | None
     stage: str
     step: str | None = Field(description="The step that failed last.")
     error_class: str | None = Field(description="Class of the last error.")
@@ -219,7 +222,7 @@ def _page(query: FailedTaskQuery) -> dict[str, Any]:
     page = list(selected.prefetch_related("attempt_log")[: query.limit + 1])
     shown = page[: query.limit]
     return {
-        "results": [jobs.dead_letter_document(job, LISTED_MESSAGE) for job in shown],
+        "results": processing.dead_letter_documents(shown, LISTED_MESSAGE),
         "next": _next(query, shown[-1]) if len(page) > query.limit else None,
     }
 
@@ -235,7 +238,7 @@ def _document(task_id: uuid.UUID) -> dict[str, Any]:
     job = processing.find_dead_letters().filter(id=task_id).first()
     if job is None:
         raise NotFound(f"There is no failed task {task_id}.")
-    return jobs.dead_letter_document(job)
+    return processing.dead_letter_documents([job])[0]
 
 
 def _delete(task_id: uuid.UUID) -> None:

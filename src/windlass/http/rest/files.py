@@ -47,7 +47,7 @@ from windlass.http.rest.problems import request_id
 from windlass.kernel import urls
 from windlass.kernel.clock import rfc3339
 from windlass.kernel.principals import Principal
-from windlass.kernel.problem_types import FileRefused, FileReleased
+from windlass.kernel.problem_types import FileRefused, FileReleased, NotFound
 from windlass.processing import api as processing
 
 router = Router(tags=["Files"])
@@ -70,6 +70,12 @@ class SignedUrlIn(Schema):
         ]
         | None
     ) = Field(None, description="Lifetime in seconds. Default: SIGNED_URL_SECONDS.")
+    rendition: str | None = Field(
+        None,
+        max_length=64,
+        pattern=r"^[a-z][a-z0-9_-]*$",
+        description="Sign the URL of this rendition, such as `thumbnail`, instead of the file's.",
+    )
 
 
 class SignedUrlOut(ReplyModel):
@@ -114,7 +120,7 @@ async def read_file_status(request: HttpRequest, file_id: str) -> HttpResponse:
 @takes_idempotency_key
 async def sign_file(request: HttpRequest, file_id: str, asked: SignedUrlIn | None = None) -> HttpResponse:
     seconds = (asked.expires_in if asked else None) or conf.get().signed_url_seconds
-    path = await on_file(request, file_id, _downloadable)
+    path = await on_file(request, file_id, _downloadable, asked.rendition if asked else None)
     signed, expires_at = accounts.sign_path(path, seconds)
     base = conf.get().media_url.rstrip("/")
     url = base + signed if base else urls.absolute(signed)
@@ -176,15 +182,21 @@ async def on_file(
     return await in_database(lambda: work(find(parsed_id, principal), *arguments))
 
 
-def _downloadable(asset: FileAsset) -> str:
-    """The path to sign. Raises FileReleased, FileRefused, ContentDamaged for a file whose bytes are never served."""
+def _downloadable(asset: FileAsset, rendition: str | None) -> str:
+    """The path to sign: of a rendition that there is, or that may still be made.
+
+    Raises FileReleased, FileRefused, ContentDamaged for a file whose bytes are never served, and NotFound.
+    """
     if asset.status == FileStatus.RELEASED:
         raise FileReleased("The bytes of this file were released; there is nothing to download.")
     if asset.status in (FileStatus.REJECTED, FileStatus.QUARANTINED):
         raise FileRefused(f"This file is {asset.status}: it is not served.")
     if asset.blob is not None:
         require_intact(asset.blob)
-    return f"/files/{asset.id}/download/"
+    is_missing = rendition is not None and not asset.renditions.filter(name=rendition).exists()
+    if is_missing and asset.status not in (FileStatus.PENDING, FileStatus.PROCESSING):
+        raise NotFound(f"There is no rendition {rendition} of this file.")
+    return accounts.signed_path(asset.id, rendition)
 
 
 def _reprocessed(asset: FileAsset, request: HttpRequest) -> HttpResponse:

@@ -8,6 +8,7 @@ import structlog
 
 from windlass import conf
 from windlass.files import api as files
+from windlass.kernel.sizes import human_size
 from windlass.operations.checks.check import CheckFailed, CheckResult, CheckState, Finding
 from windlass.receiving.disk_space import free_bytes, home_free_bytes, is_enough
 from windlass.storage.contract import StoreError
@@ -56,13 +57,13 @@ def summarize_other_stores(results: Sequence[CheckResult]) -> CheckResult:
 def check_disk() -> Finding:
     free = home_free_bytes()
     if free < LEAST_FREE_BYTES:
-        detail = f"{free} bytes are free; fewer than {LEAST_FREE_BYTES} bytes are too few to work with."
-        raise CheckFailed(detail, f"{LEAST_FREE_BYTES} bytes free")
-    limit = f"{conf.get().disk_reserve_mb * conf.MB} bytes free"
+        detail = f"{human_size(free)} are free; less than {human_size(LEAST_FREE_BYTES)} is too little to work with."
+        raise CheckFailed(detail, f"{human_size(LEAST_FREE_BYTES)} free")
+    limit = f"{human_size(conf.get().disk_reserve_mb * conf.MB)} free"
     names = files.stores_in_service()
     full = [name for name in names if not is_enough(free_bytes(name))]
     if full:
         which = "" if full == list(names) else " where their store is full"
-        detail = f"{free} bytes are free: no new uploads are taken{which}, as DISK_RESERVE_MB says."
+        detail = f"{human_size(free)} are free: no new uploads are taken{which}, as DISK_RESERVE_MB says."
         return Finding(detail, CheckState.IMPAIRED, limit)
-    return Finding(f"{free} bytes are free.", limit=limit)
+    return Finding(f"{human_size(free)} are free.", limit=limit)

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from windlass.kernel.media_type_tables import ARCHIVES
+from windlass.kernel.media_types import matches
 from windlass.processing.contract import About, StepContext, StepResult, Unreadable
 from windlass.processing.formats.archives import archive_types, decompressors
+from windlass.processing.formats.archives.contents import MAKES, write_contents
 from windlass.processing.formats.archives.inspect_archive import inspect_archive
 from windlass.processing.formats.archives.inspection import RATIO_CHECKED_FROM, Inspection
 from windlass.processing.formats.archives.unpacking import UnpackMeter
@@ -16,13 +18,21 @@ from windlass.processing.formats.read_limits import MB, Deadline
 
 #: Bytes after which unpacking ends where the profile sets no limit and the format declares no size.
 CEILING = 4096 * MB
+#: Documents that are archives by their structure: what is in them is nothing that their readers ask for.
+_DOCUMENTS = (
+    "application/epub+zip",
+    "application/vnd.ms-*.macroenabled.12",
+    "application/vnd.oasis.opendocument.*",
+    "application/vnd.openxmlformats-officedocument.*",
+)
 #: Share of the step's CPU time for unpacking, and seconds where the step has no limit.
 _SHARE, _SECONDS = 0.8, 100.0
 
 
 class ArchiveFacts:
     """Inspects a file as each archive format that its structure matches, whatever its type is. If the profile limits
-    unpacked sizes, every entry is unpacked and counted, nested archives too, until the limit is exceeded."""
+    unpacked sizes, every entry is unpacked and counted, nested archives too, until the limit is exceeded. Lists the
+    first 1,000 entries, unless the file is a document."""
 
     about = About(
         name="archive_facts",
@@ -52,6 +62,7 @@ class ArchiveFacts:
             "archive_contradiction": "how parts of the archive contradict each other, so that readers differ",
             "archive_not_measured": "reason, if the unpacked size could not be measured",
         },
+        makes=(MAKES,),
         libraries=("bz2", "lzma", "zlib", "zlib_ng", "lz4.frame", "inflate64"),
     )
 
@@ -64,12 +75,19 @@ class ArchiveFacts:
             size: int = context.facts["size"]
             facts = {"unpacked_size": size, "unpacked_size_is": "counted", "archive_ratio": 1.0}
             return StepResult(facts, detail="Nothing is packed in it")
-        inspection, *others = [inspect_archive(context.file, kind, _meter(context)) for kind in kinds]
+        inspections = [inspect_archive(context.file, kind, _meter(context)) for kind in kinds]
+        contents = write_contents(context, inspections) if _is_listed(context.facts["mime_type"]) else ()
+        inspection, *others = inspections
         for other in others:
             inspection.merge(other)
         if inspection.damaged and not context.profile.get("archive_rules"):
             raise Unreadable(inspection.damaged)  # without the rule that would report it
-        return StepResult(inspection.facts(), detail=_detail(inspection))
+        return StepResult(inspection.facts(), contents, detail=_detail(inspection))
+
+
+def _is_listed(mime_type: str) -> bool:
+    """Whether the file is an archive for people, rather than a document, or a picture that is an archive too."""
+    return matches(mime_type, ARCHIVES) and not matches(mime_type, _DOCUMENTS)
 
 
 def _meter(context: StepContext) -> UnpackMeter:

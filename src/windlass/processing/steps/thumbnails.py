@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import posixpath
 from collections.abc import Mapping
 from typing import Any
@@ -14,10 +15,11 @@ from windlass.processing.formats.documents import compound_file, epub
 from windlass.processing.formats.documents.pdf import first_page, opened
 from windlass.processing.formats.documents.zip_package import ZipPackage
 from windlass.processing.formats.pictures import raw_photos
-from windlass.processing.formats.read_limits import MB
+from windlass.processing.formats.read_limits import MB, Deadline
 from windlass.processing.formats.text import xml_events
 from windlass.processing.toolkit import bitmap_decoding, frame_selection, recordings
-from windlass.processing.toolkit.pixels import packed_rows, srgb_image
+from windlass.processing.toolkit.pdf_rendering import render_page
+from windlass.processing.toolkit.pixels import srgb_image
 from windlass.processing.toolkit.thumbnail_encoding import (
     MAKES,
     from_bytes,
@@ -32,6 +34,8 @@ from windlass.processing.toolkit.waveforms import compute_peaks, draw_waveform
 
 #: Maximum bytes of the preview in a raw photograph.
 MAX_PREVIEW_BYTES = 64 * MB
+#: Seconds after which drawing a page is given up.
+PAGE_SECONDS = 20.0
 
 EPUB = "application/epub+zip"
 #: Names of preview images: Office, OpenDocument, Apple.
@@ -123,7 +127,8 @@ class VideoThumbnail(_ThumbnailStep):
 
 
 class PdfThumbnail(_ThumbnailStep):
-    """The first page on white, rendered in the largest width. An encrypted document has no thumbnail."""
+    """The first page on white, rendered in the largest width. An encrypted document has no thumbnail, nor has one whose
+    first page takes more than 20 seconds."""
 
     about = _about("pdf_thumbnail", "Making the thumbnail", ("application/pdf",), ("pypdfium2", "pyvips"))
 
@@ -212,11 +217,17 @@ def _waveform(context: StepContext, container: Any) -> StepResult:
 
 
 def _render(page: Any, side: int) -> tuple[bytes, int, int]:
-    """Render a page to fill a square of ``side``: pages have no size in pixels. Return packed RGB, width, height."""
-    width, height = page.get_size()
-    bitmap = page.render(scale=side / max(width, height, 1), rev_byteorder=True, prefer_bgrx=False)
-    pixels = packed_rows(bytes(bitmap.buffer), bitmap.width * 3, bitmap.stride, bitmap.height)
-    return pixels, bitmap.width, bitmap.height
+    """Render a page to fill a square of ``side``: pages have no size in pixels. Return packed RGB, width, height.
+
+    Raises PermanentError for a page that takes too long.
+    """
+    page_width, page_height = page.get_size()
+    scale = side / max(page_width, page_height, 1)
+    width, height = max(1, math.ceil(page_width * scale)), max(1, math.ceil(page_height * scale))
+    pixels = render_page(page, width, height, Deadline(PAGE_SECONDS).has_passed)
+    if pixels is None:
+        raise PermanentError("The first page takes too long to be drawn.")
+    return pixels, width, height
 
 
 def _book_cover(packed: ZipPackage) -> bytes:

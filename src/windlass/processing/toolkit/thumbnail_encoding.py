@@ -162,7 +162,7 @@ def write_result(context: StepContext, image: Any, *, what: str = "") -> StepRes
 def write_renditions(context: StepContext, image: Any) -> tuple[MadeRendition, ...]:
     """Write each width. The first is named ``thumbnail``, each further one ``thumbnail-{width}``."""
     return tuple(
-        _write(context, NAME if index == 0 else f"{NAME}-{width}", shrink_to_fit(image, width))
+        write_image(context, NAME if index == 0 else f"{NAME}-{width}", shrink_to_fit(image, width))
         for index, width in enumerate(context.profile["thumbnail_widths"])
     )
 
@@ -172,8 +172,8 @@ def shrink_to_fit(image: Any, width: int) -> Any:
     return image if max(image.width, image.height) <= width else image.thumbnail_image(width, size="down")
 
 
-def _write(context: StepContext, name: str, image: Any) -> MadeRendition:
-    """Write without metadata: it may contain where the picture was taken."""
+def write_image(context: StepContext, name: str, image: Any) -> MadeRendition:
+    """Write in the profile's format, without metadata: it may contain where the picture was taken."""
     if context.profile["thumbnail_format"] == "jpeg":
         if image.hasalpha():
             image = image.flatten(background=255)

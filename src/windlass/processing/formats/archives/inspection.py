@@ -19,6 +19,8 @@ from windlass.processing.formats.archives.unpacking import UnpackMeter
 #: Entries that are read of one archive; its facts are sums over these. One more than a profile may allow, so that a
 #: larger archive breaks the profile's limit.
 MOST_ENTRIES = 100_001
+#: Entries of the archive itself that are kept to be listed.
+MOST_LISTED = 1000
 #: Depth to which nested archives are read. Software packed with all its dependencies is four or five deep.
 MOST_DEPTH = 12
 #: Entries of the archives in an archive, in all.
@@ -57,7 +59,8 @@ class Inspection:
     by unpacking, or ``at least`` where unpacking stopped at the limit. ``damaged``, ``unmeasured`` and
     ``contradiction``: what is wrong with the archive, as part of a sentence; empty where nothing is.
     ``inner_entries`` and ``inner_unpacked``: sums over the archives in it, at every depth. ``cut``: it has more entries
-    than are read. ``listed``: it has entries, rather than being compressed as a whole.
+    than are read. ``listed``: it has entries, rather than being compressed as a whole. ``first_entries``: the first of
+    them, at most MOST_LISTED.
     """
 
     packed: int
@@ -77,6 +80,7 @@ class Inspection:
     inner_unpacked: int = 0
     largest: int = 0
     has_trailing: bool = False
+    first_entries: list[Entry] = field(default_factory=list)
     _names: Counter[int] = field(default_factory=Counter)
     _links: UnpackedLinks = field(default_factory=UnpackedLinks)
 
@@ -92,6 +96,8 @@ class Inspection:
         self.unsafe += self._is_unsafe(entry)
         self.nested += not entry.is_directory and bool(_ARCHIVE.search(entry.name))
         self._names[hash(entry.name)] += 1
+        if self.entries <= MOST_LISTED:
+            self.first_entries.append(entry)
         return True
 
     def _is_unsafe(self, entry: Entry) -> bool:

@@ -1,4 +1,4 @@
-"""Text, metadata and first page of a PDF, read with PDFium."""
+"""Text, metadata and pages of a PDF, read with PDFium."""
 
 from __future__ import annotations
 
@@ -63,8 +63,12 @@ def opened(file: BinaryIO) -> Iterator[Any]:
 
 
 def first_page(document: Any) -> Any:
-    """Return the first page. A crop box outside the page, which would show nothing, is replaced by the whole page."""
-    page = document[0]
+    return shown_page(document, 0)
+
+
+def shown_page(document: Any, index: int) -> Any:
+    """Return a page. A crop box outside the page, which would show nothing, is replaced by the whole page."""
+    page = document[index]
     if min(page.get_size()) <= 0:
         page.set_cropbox(-_EVERYTHING, -_EVERYTHING, _EVERYTHING, _EVERYTHING)
     return page

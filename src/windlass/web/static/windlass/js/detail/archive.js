@@ -1,27 +1,35 @@
-// What is in a ZIP: its directory, which stands at its end, is fetched by itself.
+// What is in an archive: the server's list of it. Of a ZIP that was processed before there were lists, the directory, which stands at its end, is fetched.
 
 import { h } from "../dom.js";
 import { bytes, count } from "../format.js";
-import { readRange } from "./bytes.js";
+import { readRange, readRendition } from "./bytes.js";
 
 const TAIL = 65557; // the end record with the longest comment
 const LARGEST_DIRECTORY = 2 << 20;
 const SHOWN = 1000;
 const END = 0x06054b50;
 const ENTRY = 0x02014b50;
+const LARGEST_LIST = 4 << 20;
+const ZIPS = new Set(["application/zip", "application/java-archive"]);
 
-/** The table of the entries; null where the directory is not one that is read here. */
+/** The table of the entries; null where there is no list, and no directory that is read here. */
 export async function archiveView(file) {
-  const listing = await readDirectory(file);
+  const listing = (await readList(file)) ?? (ZIPS.has(file.mime_type) ? await readDirectory(file) : null);
   if (!listing) return null;
   const { entries, total } = listing;
-  const row = ({ name, size }) => h("tr", {}, h("td", { class: "mono" }, name), h("td", { class: "number" }, name.endsWith("/") ? "" : bytes(size)));
+  const row = ({ name, size, kind }) => h("tr", {}, h("td", { class: "mono" }, name), h("td", { class: "number" }, kind === "file" ? bytes(size) : kind === "link" ? "link" : ""));
   return h("div", { class: "stack" },
     h("div", { class: "table-view", tabIndex: 0, role: "region", "aria-label": "Contents of the archive" },
       h("table", { class: "table" },
         h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Name"), h("th", { scope: "col", class: "number" }, "Size"))),
         h("tbody", {}, entries.slice(0, SHOWN).map(row)))),
     entries.length > SHOWN || total > entries.length ? h("p", { class: "soft small" }, `The first ${Math.min(SHOWN, entries.length)} of ${count(total, "entry", "entries")} are shown.`) : null);
+}
+
+async function readList(file) {
+  const contents = file.renditions.find(({ name }) => name === "contents");
+  if (!contents || contents.size > LARGEST_LIST) return null;
+  return JSON.parse((await readRendition(file, contents, LARGEST_LIST)).text);
 }
 
 async function readDirectory(file) {
@@ -45,7 +53,8 @@ function parseEntries(directory) {
   for (let at = 0; at + 46 <= directory.length && view.getUint32(at, true) === ENTRY;) {
     const [nameLength, extraLength, commentLength] = [28, 30, 32].map((place) => view.getUint16(at + place, true));
     if (at + 46 + nameLength > directory.length) break;
-    entries.push({ name: decode(directory.subarray(at + 46, at + 46 + nameLength)), size: view.getUint32(at + 24, true) });
+    const name = decode(directory.subarray(at + 46, at + 46 + nameLength));
+    entries.push({ name, size: view.getUint32(at + 24, true), kind: name.endsWith("/") ? "directory" : "file" });
     at += 46 + nameLength + extraLength + commentLength;
   }
   return entries;

@@ -12,6 +12,7 @@ import { isRunning, isServed, statusOf } from "../files/words.js";
 import { subscribe } from "../live.js";
 import { adviceOf } from "./advice.js";
 import { factsOf } from "./facts.js";
+import { isPage } from "./pages.js";
 import { noPreview, previewKey, previewOf } from "./preview.js";
 import { checksView, eventView, stepsView } from "./steps.js";
 
@@ -113,7 +114,7 @@ class FilePage {
   }
 
   #showRenditions(file) {
-    const served = isServed(file) ? file.renditions : [];
+    const served = isServed(file) ? file.renditions.filter((rendition) => !isPage(rendition)) : [];
     find("#file-renditions-section").hidden = !served.length;
     find("#file-renditions").replaceChildren(...served.map(({ name, mime_type: type, size, width, height }) => h("li", { class: "line spread" },
       h("span", {}, name, " ", h("span", { class: "soft small" }, [typeLabel(type), width && height && `${width} × ${height}`, bytes(size)].filter(Boolean).join(" · "))),

@@ -7,6 +7,7 @@ import { bytesOf, renditionOf } from "../files/paths.js";
 import { isServed } from "../files/words.js";
 import { archiveView } from "./archive.js";
 import { imageView } from "./image.js";
+import { pagesView } from "./pages.js";
 import { recordingView } from "./recording.js";
 import { extractedTextView, tableView, textView } from "./text.js";
 
@@ -28,7 +29,7 @@ export async function previewOf(file) {
     case "spreadsheet": return TABLES.has(file.mime_type) ? tableView(file) : documentOf(file);
     case "text":
     case "code": return textView(file);
-    case "archive": return file.mime_type === "application/zip" || file.mime_type === "application/java-archive" ? archiveView(file) : null;
+    case "archive": return archiveView(file);
     default: return documentOf(file);
   }
 }
@@ -45,12 +46,12 @@ function pictureOf(file) {
   return view;
 }
 
-/** The thumbnail of a document and the text that was found in it; null without both. */
+/** The pages of a document, else its thumbnail, and the text that was found in it; null without all of them. */
 async function documentOf(file) {
   const thumbnail = largestThumbnail(file);
   const text = file.renditions.find(({ name }) => name === "text");
   const parts = [
-    thumbnail && h("img", { class: "page", alt: `First page of ${file.original_filename}`, width: thumbnail.width, height: thumbnail.height, src: renditionOf(file.id, thumbnail.name) }),
+    pagesView(file) ?? (thumbnail && h("img", { class: "page", alt: `First page of ${file.original_filename}`, width: thumbnail.width, height: thumbnail.height, src: renditionOf(file.id, thumbnail.name) })),
     text && await extractedTextView(file, text),
   ].filter(Boolean);
   return parts.length ? h("div", { class: "stack" }, parts) : null;

@@ -29,6 +29,7 @@ const STEP_TITLES = {
   ocr: "Recognising text",
   office_facts: "Reading the document's facts",
   pdf_facts: "Reading the document's facts",
+  pdf_pages: "Making pictures of the pages",
   pdf_thumbnail: "Making the thumbnail",
   pixel_rules: "Checking the number of pixels",
   size: "Checking the size",

@@ -2,7 +2,8 @@
 
 import { call, getJson, sendJson, urlOf } from "../api.js";
 import { h, openDialog, query, queryAll, toast } from "../dom.js";
-import { count, dateTime, duration, relativeTime } from "../format.js";
+import { bytes, count, dateTime, duration, relativeTime } from "../format.js";
+import { pageOf } from "../files/paths.js";
 import { badge, button, draw, empty, forget } from "./sections.js";
 
 const PATH = "/error-handling/failed-tasks";
@@ -56,8 +57,9 @@ function showChoice(results) {
 }
 
 function entry(letter, refresh) {
-  const { task_id: id, file_id, stage, step, error_class, message, attempts, last_failed_at } = letter;
-  const what = `${step ?? stage} of file ${file_id.slice(0, 8)}`;
+  const { task_id: id, file_id, filename, owner, size, stage, step, error_class, message, attempts, last_failed_at } = letter;
+  const name = filename ?? `File ${file_id.slice(0, 8)}`;
+  const what = `${step ?? stage} of ${filename ?? `file ${file_id.slice(0, 8)}`}`;
   const box = h("input", { type: "checkbox", checked: chosen.has(id), "aria-label": `Choose ${what}`, dataset: { key: `choose ${id}` }, on: { change: ({ target }) => {
     target.checked ? chosen.add(id) : chosen.delete(id);
     showChoice(queryAll("#dead-letters li"));
@@ -66,7 +68,7 @@ function entry(letter, refresh) {
   return h(
     "li", {}, box, h(
       "div", { class: "letter" },
-      h("p", { class: "line" }, badge("bad", step ?? stage), h("a", { href: urlOf(`/f/${file_id}/`) }, `File ${file_id.slice(0, 8)}`), h("span", { class: "soft small", title: dateTime(last_failed_at) }, relativeTime(last_failed_at))),
+      h("p", { class: "line" }, badge("bad", step ?? stage), h("a", { href: pageOf(file_id) }, name), filename && h("span", { class: "soft small" }, `${bytes(size)}, ${owner}`), h("span", { class: "soft small", title: dateTime(last_failed_at) }, relativeTime(last_failed_at))),
       h("p", { class: "message" }, ...reason(error_class, message)), details,
     ),
     h("span", { class: "line" }, button("Retry", `retry ${id}`, () => retry({ task_ids: [id] }, refresh), { name: `Retry ${what}` }), button("Delete", `delete ${id}`, () => remove(id, what, refresh), { name: `Delete ${what}` })),
