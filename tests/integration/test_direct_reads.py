@@ -40,7 +40,7 @@ def both_ways(application: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[...
         return taken[-1]
 
     def reply(caller: ApiClient, method: str, path: str, headers: dict[str, str]) -> Any:
-        response = caller(method, path, headers={"X-Request-ID": REQUEST_ID} | headers)
+        response = caller(method, path, headers={"X-Request-ID": REQUEST_ID, "Accept-Encoding": "identity"} | headers)
         return response.status_code, response.headers.raw, response.content
 
     def call(caller: ApiClient, method: str, path: str, **headers: str) -> tuple[Any, Any]:
