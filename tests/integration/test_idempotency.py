@@ -541,6 +541,7 @@ class TestRecords:
 #: Creating methods of the API that take no key, and why.
 WITHOUT_KEY = {
     "POST /files/zip": "reads files and creates nothing",
+    "POST /search": "searches and creates nothing",
     "POST /api/v1/upload/chunk": "a chunk is known by its index, and the same bytes are a duplicate",
     "PUT /api/v1/upload/{}/chunks/{}": "a chunk is known by its index, and the same bytes are a duplicate",
     "POST /api/v1/media/upload/chunk": "a chunk is known by its index, and the same bytes are a duplicate",

@@ -43,6 +43,7 @@ GENERAL = {
         "DELETE /uploads/{}",
         "DELETE /files/{}",
         "POST /files/zip",
+        "POST /search",
         "POST /files/{}/release",
     ),
     *("POST /files/{}/reprocess", "POST /files/{}/restore", "POST /files/{}/signed-url"),

@@ -6,7 +6,7 @@ import itertools
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from windlass.knowledge.languages import detect_language
@@ -26,6 +26,7 @@ _TEXTS = st.one_of(
 
 
 @given(_TEXTS)
+@example("\x062\x99\x1f\r0\U000b22faT.\U000e36e1\x1cðÂá" * 300)  # divided where two white spaces follow each other
 def test_passages_cover_the_text_within_their_bounds(text: str) -> None:
     """Every character that is no white space is in a passage; passages begin and end in order, and overlap little."""
     passages = split_text(text)

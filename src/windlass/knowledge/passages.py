@@ -192,7 +192,8 @@ def _bounded(text: str, start: int, end: int, kind: _Kind, page: int) -> Iterato
             return
         stop = start + _fitting(head)
         space = next((at for at in range(stop, start + (stop - start) // 2, -1) if text[at].isspace()), stop)
-        yield _Unit(start, space, count_tokens(text[start:space]), kind, page)
+        cut = _trimmed(text, start, space)[1]
+        yield _Unit(start, cut, count_tokens(text[start:cut]), kind, page)
         start = space
 
 

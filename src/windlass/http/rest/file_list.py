@@ -126,9 +126,12 @@ def list_page(query: FileQuery, principal: Principal) -> tuple[Sequence[FileRows
         selected = order.after(selected, query.cursor)
     ordered = order.sorted(selected)
     ids, more = _ids_of_page(ordered, query.limit)
+    found = find_files_with_rows(ids)
+    if more and not found:  # all were deleted between the two queries
+        return list_page(query, principal)
+    next_query = _next_query(query, order.cursor(found[-1].asset)) if more else None
     # Without those that were put into the trash or restored between the two queries.
-    found = [each for each in find_files_with_rows(ids) if (each.asset.trashed_at is not None) is bool(query.trashed)]
-    return found, _next_query(query, order.cursor(found[-1].asset)) if more and found else None
+    return [each for each in found if (each.asset.trashed_at is not None) is bool(query.trashed)], next_query
 
 
 def _ids_of_page(ordered: QuerySet[FileAsset], limit: int) -> tuple[list[uuid.UUID], bool]:
