@@ -431,3 +431,24 @@ def test_a_slow_client_is_not_waited_for_in_the_thread() -> None:
     move = SocketMove(pieces, lambda offset, buffers: None, 0, 100, [])  # type: ignore[arg-type]
     move.run()
     assert (move.moved, pieces.polled) == (3, 0)
+
+
+def test_a_failure_in_the_second_thread_ends_the_move() -> None:
+    """It is raised where the next batch is added, or at the end."""
+
+    class FailingHash:
+        def update(self, buffers: Sequence[Any]) -> None:
+            raise MemoryError
+
+    for pieces in ([b"a" * BUFFER_SIZE], [b"a" * BUFFER_SIZE] * 3):
+        began = time.monotonic()
+        move = SocketMove(
+            _Pieces(*pieces),  # type: ignore[arg-type]
+            lambda offset, buffers: None,
+            0,
+            sum(map(len, pieces)),
+            [FailingHash()],
+        )
+        with pytest.raises(MemoryError):
+            move.run()
+        assert time.monotonic() - began < 10

@@ -20,7 +20,7 @@ from windlass.storage.contract import Buffer
 #: Bytes that are read before they are written: few enough for the CPU's cache, enough to make system calls cheap.
 BUFFER_SIZE = 512 * 1024
 #: What one call of a thread moves at most (bytes, seconds), before other uploads may use the thread.
-MOVE_BYTES, MOVE_SECONDS = 16 * 1024 * 1024, 0.25
+MOVE_BYTES, MOVE_SECONDS = 32 * 1024 * 1024, 0.25
 #: Milliseconds that a thread waits for a client that keeps up before it returns to the event loop.
 CLIENT_WAIT = 20
 #: A client keeps up that has sent so much in one call (bytes), or so fast since the last one began (bytes a second).
@@ -160,7 +160,7 @@ class _HashingBeside:
     def __init__(self, here: _HashingHere) -> None:
         self._here = here
         self._batches: SimpleQueue[Sequence[Buffer] | None] = SimpleQueue()
-        self._done: SimpleQueue[None] = SimpleQueue()
+        self._outcomes: SimpleQueue[Exception | None] = SimpleQueue()
         self._under_way = False
 
     def __enter__(self) -> _HashingBeside:
@@ -170,17 +170,29 @@ class _HashingBeside:
     def __exit__(self, *_: object) -> None:
         self._batches.put(None)
         self._running.result()
+        self._wait()
 
     def add(self, batch: Sequence[Buffer]) -> None:
-        if self._under_way:
-            self._done.get()
+        self._wait()
         self._under_way = True
         self._batches.put(batch)
 
+    def _wait(self) -> None:
+        """Wait until the last batch is hashed. Raises what that raised."""
+        if self._under_way:
+            self._under_way = False
+            failure = self._outcomes.get()
+            if failure is not None:
+                raise failure
+
     def _run(self) -> None:
         while (batch := self._batches.get()) is not None:
-            self._here.add(batch)
-            self._done.put(None)
+            try:
+                self._here.add(batch)
+            except Exception as error:  # noqa: BLE001  it is raised in the thread that added the batch
+                self._outcomes.put(error)
+            else:
+                self._outcomes.put(None)
 
 
 def _hasher_count() -> int:
