@@ -105,7 +105,7 @@ def our_reading(content: bytes) -> Reading | None:
     """What our steps report of the archive; None where the rules of a profile with the default limits refuse it."""
     facts = {"mime_type": "application/zip", "size": len(content)}
     try:
-        found = ArchiveFacts().run(StepContext(io.BytesIO(content), facts, _PROFILE.document())).facts
+        found = ArchiveFacts().run(StepContext(io.BytesIO(content), facts, _PROFILE.document(), io.BytesIO())).facts
     except Unreadable:
         return None
     facts |= found

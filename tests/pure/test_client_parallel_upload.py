@@ -337,6 +337,17 @@ def test_connections_are_added_as_long_as_the_whole_gains(tmp_path: Path, whole:
 
 
 @pytest.mark.usefixtures("small_sizes")
+def test_the_progress_does_not_fall_where_parts_follow_the_first_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(automatic_parts, "LEAST_PART_BYTES", 2 * KB)
+    progress: list[int] = []
+    send_large(Link(one=1 * KB, whole=2 * KB), tmp_path, on_progress=lambda sent, _: progress.append(sent))
+    assert progress == sorted(progress)
+    assert (progress[0], progress[-1]) == (4 * KB, LARGE)
+
+
+@pytest.mark.usefixtures("small_sizes")
 @pytest.mark.parametrize("options", [{"parallel_parts": 1}, {"idempotency_key": "order-17"}], ids=str)
 def test_who_asks_for_one_upload_gets_one(tmp_path: Path, options: dict[str, Any]) -> None:
     link = Link(one=1 * KB, whole=100 * KB)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from windlass.client.automatic_parts import (
@@ -22,7 +23,7 @@ from windlass.client.resume_state import ResumeFile, ResumeState
 from windlass.client.retries import RetryBudget
 from windlass.client.server import Server
 from windlass.client.upload import Upload, UploadPlan
-from windlass.client.upload_settings import UploadSettings
+from windlass.client.upload_settings import Progress, UploadSettings
 from windlass.client.upload_source import SeekableSource, Source, SourceDigest
 
 #: The id of the file, and the SHA-256 of the bytes that were read unless the server verified one.
@@ -81,6 +82,7 @@ class SourceSender:
             if not is_new or not is_worth_parts(source.size - TRIAL_BYTES, rate):
                 return (yield from _finished(upload, digest))
             yield from upload.abandon()
+            settings = replace(settings, on_progress=_at_least(TRIAL_BYTES, settings.on_progress))
             _notice(settings, "Sending the file in parts, over several connections")
         try:
             count = ConnectionCount(rate)
@@ -135,6 +137,11 @@ def _announced_digest(source: Source, settings: UploadSettings) -> Flow[str | No
         raise ValueError("The SHA-256 of a stream is known at its end only: give it, or leave sha256 out.")
     _notice(settings, "Computing the SHA-256")
     return (yield from call(SourceDigest(source).complete))
+
+
+def _at_least(least: int, on_progress: Progress | None) -> Progress | None:
+    """Report no less than has been reported: bytes that are sent again are no step back."""
+    return on_progress and (lambda sent, total: on_progress(max(sent, least), total))
 
 
 def _notice(settings: UploadSettings, text: str) -> None:

@@ -61,10 +61,9 @@ class SocketMove:
 
     def run(self) -> None:
         """Return early if the client sends nothing now. Raises ClientGone, StoreError, and what the socket raises."""
-        buffer, other = _buffers_of_this_thread()
         until = monotonic() + MOVE_SECONDS
         goes_on = True
-        with _hashing(self.hashes) as hashing:
+        with _two_buffers() as (buffer, other), _hashing(self.hashes) as hashing:
             while goes_on and not self.stop_requested:
                 filled, failure = self._fill(buffer[: self.size - self.moved])
                 if filled:
@@ -209,11 +208,18 @@ def _hasher_threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max(1, _hasher_count()), thread_name_prefix="windlass-hash")
 
 
-_own = threading.local()
+_spare_buffers: list[tuple[memoryview, memoryview]] = []
 
 
-def _buffers_of_this_thread() -> tuple[memoryview, memoryview]:
-    buffers: tuple[memoryview, memoryview] | None = getattr(_own, "buffers", None)
-    if buffers is None:
-        buffers = _own.buffers = memoryview(bytearray(BUFFER_SIZE)), memoryview(bytearray(BUFFER_SIZE))
-    return buffers
+@contextmanager
+def _two_buffers() -> Iterator[tuple[memoryview, memoryview]]:
+    """Buffers that nothing else uses meanwhile. Those given back last are taken first: the CPU's cache has them, and
+    there are no more of them than calls at the same time."""
+    try:
+        buffers = _spare_buffers.pop()
+    except IndexError:
+        buffers = memoryview(bytearray(BUFFER_SIZE)), memoryview(bytearray(BUFFER_SIZE))
+    try:
+        yield buffers
+    finally:
+        _spare_buffers.append(buffers)

@@ -23,6 +23,7 @@ const STEP_TITLES = {
   duplicate: "Looking for the same content",
   email_facts: "Reading the message's facts",
   image_facts: "Reading the picture's facts",
+  index: "Indexing for the search",
   malware: "Scanning for malware",
   malware_limits: "Checking what the scanner has read",
   media_rules: "Checking the media rules",
