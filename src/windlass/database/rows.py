@@ -77,41 +77,15 @@ def find(model: type[M], **equal: Any) -> M | None:
     return next(iter(select(model, most=1, **equal)), None)
 
 
-def select(model: type[M], *, most: int, order: Collection[str] = (), **equal: Any) -> list[M]:
-    """At most ``most`` rows with these values, sorted by the fields ``order``."""
+def select(model: type[M], *, most: int | None = None, order: Collection[str] = (), **where: Any) -> list[M]:
+    """The rows that match, at most ``most``, sorted by the fields ``order``."""
     database = connection()
     table = _table(model, database.alias)
-    condition, values = table.condition(database, equal)
+    condition, values = table.condition(database, where)
+    limit = "" if most is None else f" LIMIT {most:d}"
     sorting = f" ORDER BY {', '.join(table.columns[name].quoted for name in order)}" if order else ""
     with database.cursor() as cursor:
-        cursor.execute(f"{table.select} WHERE {condition}{sorting} LIMIT {most:d}", values)
-        return [table.instance(database, row) for row in cursor.fetchall()]
-
-
-def select_among(
-    model: type[M],
-    name: str,
-    values: Collection[Any],
-    *,
-    order: Collection[str] = (),
-    unless: tuple[str, Any] | None = None,
-) -> list[M]:
-    """The rows whose field ``name`` has one of these values, sorted by the fields ``order``; without those in which the
-    field ``unless`` has the value given with it."""
-    if not values:
-        return []
-    database = connection()
-    table = _table(model, database.alias)
-    column = table.columns[name]
-    adapted = [column.field.get_db_prep_save(value, database) for value in values]
-    condition = f"{column.quoted} IN ({', '.join(['%s'] * len(adapted))})"
-    if unless is not None:
-        excluded = table.columns[unless[0]]
-        condition += f" AND {excluded.quoted} <> %s"
-        adapted.append(excluded.field.get_db_prep_save(unless[1], database))
-    sorting = f" ORDER BY {', '.join(table.columns[each].quoted for each in order)}" if order else ""
-    with database.cursor() as cursor:
-        cursor.execute(f"{table.select} WHERE {condition}{sorting}", adapted)
+        cursor.execute(f"{table.select} WHERE {condition}{sorting}{limit}", values)
         return [table.instance(database, row) for row in cursor.fetchall()]
 
 

@@ -6,13 +6,16 @@ import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
+
+from django.db.models import Model
 
 from windlass.database import rows
 from windlass.files.models import Blob, FileAsset, Rendition, StepRun
 from windlass.kernel.principals import Principal
 from windlass.kernel.problem_types import NotFound
 
+M = TypeVar("M", bound=Model)
 R = TypeVar("R", Rendition, StepRun)
 
 
@@ -38,7 +41,7 @@ def get_file_with_rows(file_id: uuid.UUID, principal: Principal) -> FileRows:
 def get_file_with_steps(file_id: uuid.UUID, principal: Principal) -> FileRows:
     """As ``assets.get_file``, with its steps alone."""
     asset = _get(file_id, principal)
-    return FileRows(asset, [], rows.select_among(StepRun, "file_id", [asset.id], order=["position"]))
+    return FileRows(asset, [], _among(StepRun, "file_id", [asset.id], order=["position"]))
 
 
 def find_files_with_rows(ids: Sequence[uuid.UUID]) -> list[FileRows]:
@@ -46,21 +49,21 @@ def find_files_with_rows(ids: Sequence[uuid.UUID]) -> list[FileRows]:
 
     Without the pictures of pages: lists would be several times as long, and no reader of one shows them.
     """
-    found = {asset.id: asset for asset in rows.select_among(FileAsset, "id", ids)}
+    found = {asset.id: asset for asset in _among(FileAsset, "id", ids)}
     return files_with_rows([found[file_id] for file_id in ids if file_id in found], with_pages=False)
 
 
 def files_with_rows(assets: Sequence[FileAsset], *, with_pages: bool = True) -> list[FileRows]:
-    blobs = {row.id: row for row in rows.select_among(Blob, "id", _ids(asset.blob_id for asset in assets))}
+    blobs = {row.id: row for row in _among(Blob, "id", _ids(asset.blob_id for asset in assets))}
     copied = _ids(asset.duplicate_of_id for asset in assets)
-    originals = {row.id: row for row in rows.select_among(FileAsset, "id", copied)}
+    originals = {row.id: row for row in _among(FileAsset, "id", copied)}
     for asset in assets:
         asset.blob = blobs.get(asset.blob_id) if asset.blob_id else None
         asset.duplicate_of = originals.get(asset.duplicate_of_id) if asset.duplicate_of_id else None
     ids = [asset.id for asset in assets]
-    unless = None if with_pages else ("kind", "page")
-    renditions = _by_file(rows.select_among(Rendition, "file_id", ids, order=["name"], unless=unless))
-    steps = _by_file(rows.select_among(StepRun, "file_id", ids, order=["position"]))
+    others = {} if with_pages else {"kind": rows.NoneOf(["page"])}
+    renditions = _by_file(_among(Rendition, "file_id", ids, order=["name"], **others))
+    steps = _by_file(_among(StepRun, "file_id", ids, order=["position"]))
     return [FileRows(asset, renditions[asset.id], steps[asset.id]) for asset in assets]
 
 
@@ -69,6 +72,12 @@ def _get(file_id: uuid.UUID, principal: Principal) -> FileAsset:
     if asset is None or not principal.may_access(asset.owner):
         raise NotFound(f"There is no file {file_id}.")
     return asset
+
+
+def _among(model: type[M], name: str, values: Sequence[Any], *, order: Sequence[str] = (), **where: Any) -> list[M]:
+    """The rows whose field ``name`` has one of these values."""
+    wanted: dict[str, Any] = {name: rows.OneOf(values), **where}
+    return rows.select(model, order=order, **wanted) if values else []
 
 
 def _ids(found: Iterable[uuid.UUID | None]) -> list[uuid.UUID]:
