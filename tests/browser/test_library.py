@@ -142,7 +142,7 @@ class TestSearchingInTexts:
         files = [upload(server, f"quay {n}.txt", b"The quayside is closed.\n" * (n + 1)) for n in range(3)]
         for file in files:
             wait_until_processed(server.url, file["links"]["self"])
-        open_library(page, server, "?q=quayside")
+        page.goto(f"{server.url}/?q=quayside")
         found = page.locator("#library-texts li")
         expect(found).to_have_count(3)
         httpx.post(f"{server.url}/files/{files[0]['id']}/release/").raise_for_status()

@@ -30,6 +30,6 @@ export function pagesView(file) {
   const { controls, refresh } = zoomable(frame, { fitted, show });
   new ResizeObserver(refresh).observe(frame);
   return h("div", { class: "stack" },
-    h("div", { class: "zoom" }, frame, controls),
+    h("div", {}, controls, frame),
     pages.length < total && h("p", { class: "soft small" }, `${pages.length} of ${count(total, "page")} are shown. Download the file to see the rest.`));
 }
