@@ -91,6 +91,13 @@ from windlass.files.direct_uploads import (
     is_extendable,
     record_stored_bytes,
 )
+from windlass.files.entity_graph import (
+    EntityGraph,
+    ExtractionPostponed,
+    PreparedGraph,
+    entity_graph,
+    use_entity_graph,
+)
 from windlass.files.file_rows import FileRows, find_files_with_rows, get_file_with_rows, get_file_with_steps
 from windlass.files.idempotency_keys import (
     Answer,
@@ -212,6 +219,8 @@ __all__ = [
     "ClaimLost",
     "ClaimedChunk",
     "Damage",
+    "EntityGraph",
+    "ExtractionPostponed",
     "FileActions",
     "FileAsset",
     "FileRows",
@@ -229,6 +238,7 @@ __all__ = [
     "MoveSelection",
     "NamedObject",
     "NewUpload",
+    "PreparedGraph",
     "PreparedText",
     "ProcessingRecord",
     "Profile",
@@ -278,6 +288,7 @@ __all__ = [
     "direct_uploads_to_check",
     "end_retention",
     "end_upload",
+    "entity_graph",
     "expire_uploads_without_bytes",
     "expired_files",
     "extend_backup",
@@ -387,6 +398,7 @@ __all__ = [
     "unfinished_concatenations",
     "unfinished_uploads",
     "uploads_by_id",
+    "use_entity_graph",
     "use_file_actions",
     "use_text_index",
     "visible_files",
