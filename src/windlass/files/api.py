@@ -33,6 +33,7 @@ from windlass.files.backups import (
     named_objects,
     start_backup,
 )
+from windlass.files.blob_check import check_blobs
 from windlass.files.blobs import (
     StoredObject,
     delete_objects,
@@ -84,6 +85,7 @@ from windlass.files.deletion import (
     release_file,
     require_unprotected,
 )
+from windlass.files.detected_types import detected_types
 from windlass.files.direct_uploads import (
     defer_direct_upload_check,
     direct_uploads_to_check,
@@ -129,6 +131,7 @@ from windlass.files.integrity import (
     require_intact,
     selected_bytes,
 )
+from windlass.files.kept_figures import KeptFigures
 from windlass.files.kinds import KINDS, Kind, is_of_kind, kind_of
 from windlass.files.lease_rows import (
     CHUNK_CLAIMS,
@@ -145,7 +148,15 @@ from windlass.files.lease_rows import (
     reserve_for_lease,
     take_lease,
 )
-from windlass.files.models import BackupRun, Blob, FileAsset, Rendition, StepRun, UploadSession
+from windlass.files.models import (
+    BackupRun,
+    Blob,
+    FileAsset,
+    PeriodicTaskState,
+    Rendition,
+    StepRun,
+    UploadSession,
+)
 from windlass.files.move import (
     Movable,
     MoveConflict,
@@ -160,6 +171,7 @@ from windlass.files.move import (
     remove_expired_objects,
     retain_object,
 )
+from windlass.files.name_index import by_name_index, has_part
 from windlass.files.open_uploads import address_key
 from windlass.files.owner_data import (
     delete_blobs_without_files,
@@ -172,6 +184,7 @@ from windlass.files.profiles import MediaRules, Profile, profile, profiles
 from windlass.files.quota import (
     QuotaTotals,
     Usage,
+    figures_of_owners,
     quota_owners,
     quota_totals,
     quota_usage,
@@ -227,6 +240,7 @@ __all__ = [
     "FileStatus",
     "Finding",
     "IllegalTransition",
+    "KeptFigures",
     "KeyClaim",
     "KeyedRequest",
     "Kind",
@@ -238,6 +252,7 @@ __all__ = [
     "MoveSelection",
     "NamedObject",
     "NewUpload",
+    "PeriodicTaskState",
     "PreparedGraph",
     "PreparedText",
     "ProcessingRecord",
@@ -259,8 +274,10 @@ __all__ = [
     "accept_chunk",
     "address_key",
     "blob_batches",
+    "by_name_index",
     "bytes_freed_by",
     "change_store",
+    "check_blobs",
     "chunk_layout",
     "chunk_store_states",
     "claim_chunk",
@@ -285,6 +302,7 @@ __all__ = [
     "delete_renditions_except",
     "describe_damage",
     "describe_upload",
+    "detected_types",
     "direct_uploads_to_check",
     "end_retention",
     "end_upload",
@@ -295,6 +313,7 @@ __all__ = [
     "extend_direct_upload",
     "extend_retention",
     "fail_with_wrong_digest",
+    "figures_of_owners",
     "files_of_blob",
     "files_to_release",
     "find_concatenation",
@@ -314,6 +333,7 @@ __all__ = [
     "has_blob",
     "has_moved",
     "has_owed_step",
+    "has_part",
     "has_type",
     "is_backup_running",
     "is_complete_partial",

@@ -222,9 +222,8 @@ def delete_orphans(target: Store, *, older_than_hours: float = 24.0, dry_run: bo
 
 
 def _is_named(store_name: str, key: str) -> bool:
-    if _is_being_written(store_name, key):
-        return True
-    return any(kind.objects.filter(store=store_name, key=key).exists() for kind in (Blob, Rendition))
+    named = any(kind.objects.filter(store=store_name, key=key).exists() for kind in (Blob, Rendition))
+    return named or _is_being_written(store_name, key) or Blob.objects.filter(store=store_name, key=key).exists()
 
 
 def _is_being_written(store_name: str, key: str) -> bool:
