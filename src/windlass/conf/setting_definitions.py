@@ -217,6 +217,36 @@ class Settings:
     scanner: str = setting(
         "", "Scanner, by the name of its entry point in `windlass.scanners`. Empty: `clamd` if CLAMAV_URL is set."
     )
+    # Embeddings: texts as vectors, for the search by meaning
+    embeddings: Literal["off", "local", "http"] = setting(
+        "off",
+        "Who makes vectors of texts, so that the search finds what is said in other words. local: a model in a "
+        "directory of this machine (extra `search`); http: an endpoint with OpenAI's interface; off: nobody, and the "
+        "search compares words only.",
+    )
+    embeddings_model: str = setting(
+        "",
+        "local: the directory with `model.onnx` and `tokenizer.json`, or the name of an installed package that holds "
+        "them; http: the name of the model.",
+    )
+    embeddings_url: str = setting(
+        "", "http: the base URL of the endpoint, such as `https://api.openai.com/v1`.", check=valid.http_url
+    )
+    embeddings_api_key: str = setting("", "http: the key, sent as a bearer token. Empty: none.", secret=True)
+    embeddings_timeout_seconds: float = setting(
+        30.0,
+        "http: timeout of one request with passages. One with the query of a search has at most 3 seconds.",
+        check=valid.positive,
+    )
+    embeddings_batch: int = setting(
+        32, "Passages that are given to the model in one call.", check=valid.between(1, 1024)
+    )
+    embeddings_query_prefix: str = setting(
+        "", "What the model expects before a query, such as `query: ` for the E5 models (with the space)."
+    )
+    embeddings_passage_prefix: str = setting(
+        "", "What the model expects before a passage, such as `passage: ` for the E5 models."
+    )
     # Circuit breakers
     breaker_failure_threshold: int = setting(
         5, "Consecutive failures of a service after which its circuit breaker opens.", check=valid.positive
@@ -392,6 +422,11 @@ class Settings:
         20.0,
         "How long the media API waits for a file's facts and thumbnail before it answers PROCESSING.",
         check=valid.not_negative,
+    )
+    # Entities in texts
+    graph: Literal["off", "rules"] = setting(
+        "off",
+        "What finds people, companies, days and sums of money in the texts of files: `rules` works without a network.",
     )
     # Retention
     upload_ttl_hours: float = setting(

@@ -33,6 +33,10 @@ class TextIndex(Protocol):
         """Remove what is indexed of the file, within the caller's transaction."""
         ...
 
+    def breaker_names(self) -> Sequence[str]:
+        """The circuit breakers of the models that the settings name."""
+        ...
+
 
 _index: TextIndex | None = None
 

@@ -7,14 +7,18 @@ from uuid import UUID
 
 from django.db.models import Exists, OuterRef
 
+from windlass import conf
 from windlass.database import rows
 from windlass.database.connection import atomic, connection
 from windlass.files.api import FileAsset, PreparedText
 from windlass.knowledge.languages import detect_language
+from windlass.knowledge.model_endpoint import breaker_name
 from windlass.knowledge.models import Passage
 from windlass.knowledge.passages import VERSION, PassageText, split_text
 from windlass.knowledge.text_search import add_words, text_search
 
+#: The endpoint of the model that makes vectors.
+EMBEDDINGS = "embeddings"
 #: Rows of one statement.
 BATCH = 200
 #: Passages that one transaction of a rebuild indexes.
@@ -35,6 +39,9 @@ class PassageIndex:
 
     def remove(self, file_id: UUID) -> None:
         Passage.objects.filter(file_id=file_id).delete()
+
+    def breaker_names(self) -> Sequence[str]:
+        return [breaker_name(EMBEDDINGS)] if conf.get().embeddings == "http" else []
 
 
 def delete_orphaned_passages() -> int:
