@@ -17,7 +17,7 @@ from tests import reasons, services
 Part = TypeVar("Part")
 
 #: Fixtures that start a service. What needs one is no part of the fast tests.
-SERVICES = {"clamd_program", "nginx", "postgres_server", "redis_server", "s3_server", "sftp_server"}
+SERVICES = {"clamd_program", "neo4j_server", "nginx", "postgres_server", "redis_server", "s3_server", "sftp_server"}
 
 # httpx loads the certificate authorities, 40 ms of processor time, for each client that a test makes: once is enough.
 httpx_transport.create_ssl_context = lru_cache(httpx_transport.create_ssl_context)
@@ -101,6 +101,14 @@ def clamd_program() -> str:
 def s3_server() -> Iterator[services.S3Server]:
     """One S3 server for the whole run. No test may stop it."""
     with services.s3(require(services.find_s3(), "versitygw is not built and go is not on PATH")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def neo4j_server() -> Iterator[services.Neo4jServer]:
+    """One Neo4j for the whole run. A test that stops it starts it again."""
+    program = require(services.find_neo4j(), "Neo4j is not in .tools, and java or mvn is not on PATH")
+    with services.neo4j(program) as server:
         yield server
 
 

@@ -95,6 +95,7 @@ from windlass.files.direct_uploads import (
 )
 from windlass.files.entity_graph import (
     EntityGraph,
+    ExtractionFailed,
     ExtractionPostponed,
     PreparedGraph,
     entity_graph,
@@ -233,6 +234,7 @@ __all__ = [
     "ClaimedChunk",
     "Damage",
     "EntityGraph",
+    "ExtractionFailed",
     "ExtractionPostponed",
     "FileActions",
     "FileAsset",

@@ -12,7 +12,7 @@ from windlass.knowledge.passages import VERSION
 
 STAGE, STEP = "derive", "index"
 BATCH = 500
-_REASON = "It was asked to index the text again."
+_REASON = "It was asked to work on the text again."
 
 
 def files_to_index(owner: str | None, *, every: bool) -> QuerySet[FileAsset]:
@@ -27,12 +27,12 @@ def files_to_index(owner: str | None, *, every: bool) -> QuerySet[FileAsset]:
     return files.filter(outdated | ~Q(Exists(passages)))
 
 
-def queue_files(files: QuerySet[FileAsset]) -> Iterator[int]:
-    """Postpone the index step of these files, batch by batch; yields how many are done."""
+def queue_files(files: QuerySet[FileAsset], step: str = STEP) -> Iterator[int]:
+    """Postpone a step of these files, batch by batch; yields how many are done."""
     ids = list(files.order_by("id").values_list("id", flat=True))
     done = 0
     for start in range(0, len(ids), BATCH):
-        done += mark_step_owed(STAGE, STEP, ids[start : start + BATCH], _REASON)
+        done += mark_step_owed(STAGE, step, ids[start : start + BATCH], _REASON)
         yield done
 
 

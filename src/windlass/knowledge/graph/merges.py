@@ -65,6 +65,14 @@ def split(owner: str, entity: UUID) -> int:
         return len(names)
 
 
+def owner_of(entity: UUID) -> str:
+    """The owner of an entity. Raises NotFound."""
+    owner = FileEntity.objects.filter(may_be_of(entity)).values_list("file__owner", flat=True).first()
+    if owner is None:
+        raise NotFound(f"There is no entity {entity}.")
+    return owner
+
+
 def delete_unused_merges() -> int:
     """Delete merges of entities that no file names any more; return how many."""
     named = FileEntity.objects.filter(Q(entity=OuterRef("entity")) | Q(exact=OuterRef("entity")))
