@@ -126,20 +126,12 @@ def test_an_export_that_is_killed_at_any_point_goes_on(graph: Graph, monkeypatch
     gone = graph.add("The Gone Ltd met the Common Inc.")
     export_all()
     gone.delete()
-    for asset in kept:
-        FileGraph.objects.filter(file=asset).update(revision=new_id())
-    points = 0
-    for after in (False, True):
-        for at in range(1, 5):
+    for at in range(1, 4):
+        for after in (False, True):
+            FileGraph.objects.filter(file__in=kept).update(revision=new_id())
             with killed(monkeypatch, at, after=after) as was_killed:
                 export_all()
-            points += was_killed[0]
-            if not was_killed[0]:
-                break
-            GraphExport.objects.filter(file_id=kept[0].id).update(revision=None)
-            export._Lease().take()  # the lease of the killed process lapses
-            export.PeriodicTaskState.objects.filter(name="graph_export").delete()
-    assert points >= 4
+            assert was_killed == [True]
     export_all()
     assert not GraphExport.objects.filter(file_id=gone.id).exists()
     assert "Gone" not in "\n".join(graph.exported())

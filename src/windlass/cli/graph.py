@@ -27,7 +27,7 @@ _Entity = Annotated[uuid.UUID, typer.Argument(metavar="ENTITY", help="The entity
 
 @graph_group.command("entities")
 def entities(
-    query: Annotated[str, typer.Argument(metavar="[NAME]", help="Part of a name.")] = "",
+    query: Annotated[str, typer.Argument(metavar="NAME", help="Part of a name.")] = "",
     kind: Annotated[str | None, typer.Option("--type", help="Only this type, such as person or money.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="Maximum number of entities.")] = 50,
     as_json: JsonOption = False,

@@ -102,16 +102,17 @@ def connected() -> Iterator[Neo4jDatabase]:
     import neo4j
 
     settings = conf.get()
-    driver = neo4j.GraphDatabase.driver(
-        settings.neo4j_url,
-        auth=(settings.neo4j_user, settings.neo4j_password) if settings.neo4j_password else None,
-        connection_timeout=CONNECT_SECONDS,
-        connection_acquisition_timeout=CONNECT_SECONDS * 2,
-        max_transaction_retry_time=RETRY_SECONDS,
-        notifications_min_severity="OFF",
-        user_agent="windlass",
-        telemetry_disabled=True,
-    )
+    with _failures():
+        driver = neo4j.GraphDatabase.driver(
+            settings.neo4j_url,
+            auth=(settings.neo4j_user, settings.neo4j_password) if settings.neo4j_password else None,
+            connection_timeout=CONNECT_SECONDS,
+            connection_acquisition_timeout=CONNECT_SECONDS * 2,
+            max_transaction_retry_time=RETRY_SECONDS,
+            notifications_min_severity="OFF",
+            user_agent="windlass",
+            telemetry_disabled=True,
+        )
     with driver, driver.session(database=settings.neo4j_database or None) as session:
         yield Neo4jDatabase(session)
 
