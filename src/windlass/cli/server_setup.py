@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import fcntl
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,6 +18,8 @@ from windlass.conf import first_run_key
 
 #: Key of the PostgreSQL advisory lock, distinct from those of other programs: "WIND" in ASCII, and one.
 MIGRATION_LOCK = 0x57494E4401
+#: Seconds between two tries to take it.
+MIGRATION_POLL_SECONDS = 0.2
 
 
 def migrate(
@@ -61,7 +64,10 @@ def _migration_lock() -> Iterator[None]:
 
     if connection().vendor == "postgresql":
         with connection().cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_lock(%s)", [MIGRATION_LOCK])  # released with the connection
+            # Released with the connection. A statement that waited for the lock would have a snapshot, and an index
+            # that the holder creates beside running transactions waits for all older snapshots.
+            while not _has_migration_lock(cursor):
+                time.sleep(MIGRATION_POLL_SECONDS)
             try:
                 yield
             finally:
@@ -70,6 +76,11 @@ def _migration_lock() -> Iterator[None]:
         with (conf.get().windlass_home / "migrate.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+def _has_migration_lock(cursor: Any) -> bool:
+    cursor.execute("SELECT pg_try_advisory_lock(%s)", [MIGRATION_LOCK])
+    return bool(cursor.fetchone()[0])
 
 
 def check(as_json: JsonOption = False, home: Home = None) -> None:

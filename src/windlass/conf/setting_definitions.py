@@ -427,6 +427,11 @@ class Settings:
         "How long the media API waits for a file's facts and thumbnail before it answers PROCESSING.",
         check=valid.not_negative,
     )
+    # Entities in texts
+    graph: Literal["off", "rules"] = setting(
+        "off",
+        "What finds people, companies, days and sums of money in the texts of files: `rules` works without a network.",
+    )
     # Retention
     upload_ttl_hours: float = setting(
         24.0, "An unfinished upload expires this long after its last byte.", check=valid.positive

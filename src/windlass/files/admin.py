@@ -27,6 +27,7 @@ from windlass.files.models import (
     FileAsset,
     IdempotencyKey,
     OwnerAccount,
+    PeriodicTaskState,
     Rendition,
     RetainedObject,
     StepRun,
@@ -302,6 +303,13 @@ class BlobAdmin(ReadOnly, RecordAdmin):
     ]
     list_filter = [("damaged_at", admin.EmptyFieldListFilter), "created_at"]
     search_fields = ["key", "owner", "sha256", "store"]
+
+
+@admin.register(PeriodicTaskState)
+class PeriodicTaskStateAdmin(ReadOnly, RecordAdmin):
+    list_display = ["name", "seconds", "updated_at"]
+    id_fields = ()
+    search_fields = ["name"]
 
 
 @admin.register(RetainedObject)

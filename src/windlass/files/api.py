@@ -33,6 +33,7 @@ from windlass.files.backups import (
     named_objects,
     start_backup,
 )
+from windlass.files.blob_check import check_blobs
 from windlass.files.blobs import (
     StoredObject,
     delete_objects,
@@ -84,12 +85,20 @@ from windlass.files.deletion import (
     release_file,
     require_unprotected,
 )
+from windlass.files.detected_types import detected_types
 from windlass.files.direct_uploads import (
     defer_direct_upload_check,
     direct_uploads_to_check,
     extend_direct_upload,
     is_extendable,
     record_stored_bytes,
+)
+from windlass.files.entity_graph import (
+    EntityGraph,
+    ExtractionPostponed,
+    PreparedGraph,
+    entity_graph,
+    use_entity_graph,
 )
 from windlass.files.file_rows import FileRows, find_files_with_rows, get_file_with_rows, get_file_with_steps
 from windlass.files.idempotency_keys import (
@@ -122,6 +131,7 @@ from windlass.files.integrity import (
     require_intact,
     selected_bytes,
 )
+from windlass.files.kept_figures import KeptFigures
 from windlass.files.kinds import KINDS, Kind, is_of_kind, kind_of
 from windlass.files.lease_rows import (
     CHUNK_CLAIMS,
@@ -138,7 +148,15 @@ from windlass.files.lease_rows import (
     reserve_for_lease,
     take_lease,
 )
-from windlass.files.models import BackupRun, Blob, FileAsset, Rendition, StepRun, UploadSession
+from windlass.files.models import (
+    BackupRun,
+    Blob,
+    FileAsset,
+    PeriodicTaskState,
+    Rendition,
+    StepRun,
+    UploadSession,
+)
 from windlass.files.move import (
     Movable,
     MoveConflict,
@@ -153,6 +171,7 @@ from windlass.files.move import (
     remove_expired_objects,
     retain_object,
 )
+from windlass.files.name_index import by_name_index, has_part
 from windlass.files.open_uploads import address_key
 from windlass.files.owner_data import (
     delete_blobs_without_files,
@@ -165,6 +184,7 @@ from windlass.files.profiles import MediaRules, Profile, profile, profiles
 from windlass.files.quota import (
     QuotaTotals,
     Usage,
+    figures_of_owners,
     quota_owners,
     quota_totals,
     quota_usage,
@@ -221,6 +241,8 @@ __all__ = [
     "ClaimLost",
     "ClaimedChunk",
     "Damage",
+    "EntityGraph",
+    "ExtractionPostponed",
     "Fenced",
     "FileActions",
     "FileAsset",
@@ -228,6 +250,7 @@ __all__ = [
     "FileStatus",
     "Finding",
     "IllegalTransition",
+    "KeptFigures",
     "KeyClaim",
     "KeyedRequest",
     "Kind",
@@ -239,6 +262,8 @@ __all__ = [
     "MoveSelection",
     "NamedObject",
     "NewUpload",
+    "PeriodicTaskState",
+    "PreparedGraph",
     "PreparedText",
     "ProcessingRecord",
     "Profile",
@@ -261,8 +286,10 @@ __all__ = [
     "accept_chunk",
     "address_key",
     "blob_batches",
+    "by_name_index",
     "bytes_freed_by",
     "change_store",
+    "check_blobs",
     "chunk_layout",
     "chunk_store_states",
     "claim_chunk",
@@ -287,15 +314,18 @@ __all__ = [
     "delete_renditions_except",
     "describe_damage",
     "describe_upload",
+    "detected_types",
     "direct_uploads_to_check",
     "end_retention",
     "end_upload",
+    "entity_graph",
     "expire_uploads_without_bytes",
     "expired_files",
     "extend_backup",
     "extend_direct_upload",
     "extend_retention",
     "fail_with_wrong_digest",
+    "figures_of_owners",
     "files_of_blob",
     "files_to_release",
     "find_concatenation",
@@ -315,6 +345,7 @@ __all__ = [
     "has_blob",
     "has_moved",
     "has_owed_step",
+    "has_part",
     "has_type",
     "is_backup_running",
     "is_complete_partial",
@@ -399,6 +430,7 @@ __all__ = [
     "unfinished_concatenations",
     "unfinished_uploads",
     "uploads_by_id",
+    "use_entity_graph",
     "use_file_actions",
     "use_text_index",
     "visible_files",

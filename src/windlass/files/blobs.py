@@ -105,7 +105,7 @@ def repair_reference_counts(*, dry_run: bool = False) -> tuple[int, int]:
     wrong = list(counted.exclude(count=F("references"))[:_REPAIR_BATCH]) + list(counted.filter(count=0, references=0))
     freed = 0
     for blob in wrong:
-        unused = blob.count == 0 if dry_run else _repair_reference_count(blob)
+        unused = blob.count == 0 if dry_run else repair_reference_count(blob)
         freed += blob.size if unused else 0
     return len(wrong), freed
 
@@ -182,8 +182,8 @@ def _decrement(blob_id: uuid.UUID) -> list[StoredObject]:
     return [StoredObject(unused.store, unused.key)]
 
 
-def _repair_reference_count(counted: Blob) -> bool:
-    """Whether the blob was deleted."""
+def repair_reference_count(counted: Blob) -> bool:
+    """Count the files of a blob again, and delete it if it has none. Return whether it was deleted."""
     with atomic():
         blob = Blob.objects.select_for_update().filter(id=counted.id).first()
         if blob is None:

@@ -30,6 +30,7 @@ from windlass.processing.contract import (
     About,
     Cancelled,
     DiskFull,
+    ExtractedEntities,
     IndexedText,
     MadeRendition,
     Owed,
@@ -39,6 +40,7 @@ from windlass.processing.contract import (
     StepResult,
     Unavailable,
 )
+from windlass.processing.entity_extraction import extract_entities
 from windlass.processing.job_run import SAVE_INTERVAL, EndedStep, JobRun
 from windlass.processing.plan import PlannedStep
 from windlass.processing.registry import missing
@@ -147,6 +149,9 @@ def _run_here(run: JobRun, step: Step, workspace: StepWorkspace, progress: _Prog
         def index_text() -> IndexedText | None:
             return _index_text(run)
 
+        def extract() -> ExtractedEntities | None:
+            return extract_entities(run, progress)
+
         context = StepContext(
             file,
             run.known_facts(),
@@ -156,6 +161,7 @@ def _run_here(run: JobRun, step: Step, workspace: StepWorkspace, progress: _Prog
             scan=scan,
             index_text=index_text,
             embed_text=lambda: embed_text(run, partial(_fenced, run)),
+            extract_entities=extract,
         )
         if step.about.makes:
             os.ftruncate(workspace.output.fileno(), 0)

@@ -24,6 +24,7 @@ from windlass.http.rest import (
     error_handling,
     files,
     grants,
+    graph,
     media,
     operations,
     problems,
@@ -183,6 +184,7 @@ api = RecordApi(
 api.add_router("", profiles.router)
 api.add_router("", files.router)
 api.add_router("", search.router)
+api.add_router("", graph.router)
 api.add_router("", grants.router)
 api.add_router("/api/v1/media", media.router)
 api.add_router("/api/v1", quota.router)
