@@ -202,7 +202,7 @@ from windlass.files.states import UNFINISHED_UPLOADS, FileStatus, StepState, Upl
 from windlass.files.store_breaker import store_breaker_names
 from windlass.files.text_index import (
     NO_TEXT,
-    Fenced,
+    LeasedTransaction,
     PreparedText,
     TextIndex,
     TextModelAway,
@@ -243,7 +243,6 @@ __all__ = [
     "Damage",
     "EntityGraph",
     "ExtractionPostponed",
-    "Fenced",
     "FileActions",
     "FileAsset",
     "FileRows",
@@ -256,6 +255,7 @@ __all__ = [
     "Kind",
     "Lease",
     "LeaseLost",
+    "LeasedTransaction",
     "MediaRules",
     "Movable",
     "MoveConflict",

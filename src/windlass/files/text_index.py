@@ -21,7 +21,7 @@ class PreparedText:
 NO_TEXT = PreparedText((), "")
 
 #: A transaction that commits only while the caller may still write about the file.
-Fenced = Callable[[], AbstractContextManager[object]]
+LeasedTransaction = Callable[[], AbstractContextManager[object]]
 
 
 class TextModelAway(Exception):
@@ -41,7 +41,7 @@ class TextIndex(Protocol):
         """Split a text rendition; needs no database. ``one_page``: a text without page breaks is one page."""
         ...
 
-    def begin(self, file_id: UUID, prepared: PreparedText, fenced: Fenced) -> None:
+    def begin(self, file_id: UUID, prepared: PreparedText, leased: LeasedTransaction) -> None:
         """Index all but the last part of a long text, in transactions of a bounded size, which replace the same parts
         of what was indexed before. ``replace`` completes it; of a short text, it does all."""
         ...
@@ -54,7 +54,7 @@ class TextIndex(Protocol):
         """Whether ``embed`` may succeed now. Quick."""
         ...
 
-    def embed(self, file_id: UUID, fenced: Fenced) -> int:
+    def embed(self, file_id: UUID, leased: LeasedTransaction) -> int:
         """Make the vectors of the file's passages that lack one of the current model, and delete those of other
         models. Return how many passages the file has. What is done remains done if it is interrupted.
 

@@ -31,7 +31,7 @@ from windlass.knowledge.reindex import (
     waiting_count,
     waiting_for_vectors,
 )
-from windlass.knowledge.search import FoundFile, FoundPassage, search
+from windlass.knowledge.search import FoundFile, FoundPassage, passages_of_file, search
 from windlass.knowledge.snippets import SnippetPart
 from windlass.knowledge.vectors import vectors_available
 
@@ -64,6 +64,7 @@ __all__ = [
     "list_entities",
     "merge",
     "owner_rows",
+    "passages_of_file",
     "query_vectors",
     "queue_embedding",
     "queue_files",

@@ -10,7 +10,7 @@ from django.db.models import Exists, OuterRef
 from windlass import conf
 from windlass.database import rows
 from windlass.database.connection import atomic, connection
-from windlass.files.api import Fenced, FileAsset, PreparedText, TextModelAway, TextModelRefused
+from windlass.files.api import FileAsset, LeasedTransaction, PreparedText, TextModelAway, TextModelRefused
 from windlass.knowledge import embeddings
 from windlass.knowledge.embedding import embed_file
 from windlass.knowledge.embeddings import BadModel
@@ -37,9 +37,9 @@ class PassageIndex:
     def prepare(self, text: str, *, one_page: bool) -> PreparedText:
         return PreparedText(tuple(split_text(text, one_page=one_page)), detect_language(text))
 
-    def begin(self, file_id: UUID, prepared: PreparedText, fenced: Fenced) -> None:
+    def begin(self, file_id: UUID, prepared: PreparedText, leased: LeasedTransaction) -> None:
         for start in range(0, _last_part(prepared), PART):
-            with fenced():
+            with leased():
                 _replace(file_id, prepared.passages[start : start + PART], start, start + PART)
 
     def replace(self, file_id: UUID, prepared: PreparedText) -> None:
@@ -55,11 +55,11 @@ class PassageIndex:
     def can_embed(self) -> bool:
         return embeddings.can_embed() and vectors_available()
 
-    def embed(self, file_id: UUID, fenced: Fenced) -> int:
+    def embed(self, file_id: UUID, leased: LeasedTransaction) -> int:
         if not vectors_available():
             raise TextModelAway("The database cannot store vectors.", AWAY_SECONDS)
         try:
-            return embed_file(file_id, embeddings.current_embedder(), fenced)
+            return embed_file(file_id, embeddings.current_embedder(), leased)
         except ModelAway as error:
             raise TextModelAway(AWAY, error.retry_after) from error
         except (ModelRefused, BadModel) as error:

@@ -83,6 +83,14 @@ def search(
     return _described(best, scores, by_file, terms)
 
 
+def passages_of_file(asset: FileAsset, *, first: int, at_most: int) -> list[Passage]:
+    """The passages of a file in the order of its text, from the one with the ordinal ``first``. None of a file that has
+    not passed its checks."""
+    if not asset.gate_passed:
+        return []
+    return list(Passage.objects.filter(file_id=asset.id, ordinal__gte=first).order_by("ordinal")[:at_most])
+
+
 def fuse(*rankings: Iterable[T]) -> Mapping[T, float]:
     """The score of each one that is in any of the rankings, each of which has the best first."""
     scores: dict[T, float] = {}

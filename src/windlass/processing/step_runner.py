@@ -160,7 +160,7 @@ def _run_here(run: JobRun, step: Step, workspace: StepWorkspace, progress: _Prog
             find_original=find_original,
             scan=scan,
             index_text=index_text,
-            embed_text=lambda: embed_text(run, partial(_fenced, run)),
+            embed_text=lambda: embed_text(run, partial(_leased_transaction, run)),
             extract_entities=extract,
         )
         if step.about.makes:
@@ -180,13 +180,13 @@ def _index_text(run: JobRun) -> IndexedText | None:
     prepared = NO_TEXT
     if text is not None:
         prepared = index.prepare(text, one_page=asset.mime_type == PDF and asset.page_count == 1)
-        index.begin(asset.id, prepared, partial(_fenced, run))
+        index.begin(asset.id, prepared, partial(_leased_transaction, run))
     run.record.set_text(prepared)
     return IndexedText(len(prepared.passages), prepared.language) if prepared.passages else None
 
 
 @contextmanager
-def _fenced(run: JobRun) -> Iterator[None]:
+def _leased_transaction(run: JobRun) -> Iterator[None]:
     """A transaction that writes about the file only while the job's lease lasts. Raises LeaseLost."""
     with recording():
         jobs.renew_lease(run.claim)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from windlass.files.api import Fenced, TextModelAway, TextModelRefused, text_index
+from windlass.files.api import LeasedTransaction, TextModelAway, TextModelRefused, text_index
 from windlass.processing.contract import PermanentError, Unavailable
 from windlass.processing.job_run import JobRun
 
@@ -13,7 +13,7 @@ def is_possible() -> bool:
     return index is not None and index.can_embed()
 
 
-def embed_text(run: JobRun, fenced: Fenced) -> int:
+def embed_text(run: JobRun, leased: LeasedTransaction) -> int:
     """Make the vectors of the passages that are saved. Return how many passages there are.
 
     Raises Unavailable, PermanentError, LeaseLost.
@@ -24,7 +24,7 @@ def embed_text(run: JobRun, fenced: Fenced) -> int:
     if not run.record.is_saved:  # the passages of this run
         run.save()
     try:
-        return index.embed(run.asset.id, fenced)
+        return index.embed(run.asset.id, leased)
     except TextModelAway as error:
         raise Unavailable(str(error), error.retry_after) from error
     except TextModelRefused as error:
