@@ -138,6 +138,22 @@ class TestSearchingInTexts:
         expect(page.locator("#library-texts")).to_be_hidden()
         assert visit.errors == []
 
+    def test_a_file_whose_text_is_gone_leaves_the_texts_at_once(self, page: Page, server: ServerProcess) -> None:
+        files = [upload(server, f"quay {n}.txt", b"The quayside is closed.\n" * (n + 1)) for n in range(3)]
+        for file in files:
+            wait_until_processed(server.url, file["links"]["self"])
+        page.goto(f"{server.url}/?q=quayside")
+        found = page.locator("#library-texts li")
+        expect(found).to_have_count(3)
+        httpx.post(f"{server.url}/files/{files[0]['id']}/release/").raise_for_status()
+        expect(found).to_have_count(2)
+        httpx.delete(f"{server.url}/files/{files[1]['id']}/").raise_for_status()
+        expect(found).to_have_count(1)
+        page.goto(f"{server.url}/?q=quay")
+        item(page, "quay 2.txt").get_by_role("button", name="Actions for quay 2.txt").click()
+        page.get_by_role("menuitem", name="Delete").click()
+        expect(page.locator("#library-texts")).to_be_hidden()
+
     def test_what_is_in_no_text_shows_no_texts(self, page: Page, server: ServerProcess) -> None:
         page.goto(f"{server.url}/?q=zzyzx")
         expect(page.locator("#library-empty")).to_be_visible()
@@ -406,6 +422,13 @@ class TestFilePage:
         expect(first).to_be_visible()
         assert first.evaluate("image => image.decode().then(() => image.naturalWidth)") > 100
         expect(fact(page, "Pages")).to_have_text("3")
+        wide = first.evaluate("image => image.clientWidth")
+        page.get_by_role("region", name="Pages").focus()
+        page.keyboard.press("+")
+        page.keyboard.press("+")
+        assert first.evaluate("image => image.clientWidth") > wide * 1.9
+        page.keyboard.press("0")
+        assert first.evaluate("image => image.clientWidth") == wide
         expect(fact(page, "Title")).to_have_text("The tide tables")
 
     def test_every_page_of_a_pdf_is_fetched_when_it_comes_into_view(self, page: Page, server: ServerProcess) -> None:
@@ -575,6 +598,7 @@ class TestTenThousandFiles:
             page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
             page.wait_for_timeout(150)
         page.evaluate("scrollBy(0, -3000)")
+        expect(page.locator("#library-list li.away")).to_have_count(0)
         left = middle(page)
         page.locator("#library-list li").filter(has_text=left).get_by_role("link").click()
         expect(page.get_by_role("heading", level=1)).to_have_text(left)

@@ -93,6 +93,13 @@ from windlass.files.direct_uploads import (
     is_extendable,
     record_stored_bytes,
 )
+from windlass.files.entity_graph import (
+    EntityGraph,
+    ExtractionPostponed,
+    PreparedGraph,
+    entity_graph,
+    use_entity_graph,
+)
 from windlass.files.file_rows import FileRows, find_files_with_rows, get_file_with_rows, get_file_with_steps
 from windlass.files.idempotency_keys import (
     Answer,
@@ -193,7 +200,16 @@ from windlass.files.restored_records import (
 from windlass.files.retention import restorable_until
 from windlass.files.states import UNFINISHED_UPLOADS, FileStatus, StepState, UploadStatus
 from windlass.files.store_breaker import store_breaker_names
-from windlass.files.text_index import NO_TEXT, PreparedText, TextIndex, text_index, use_text_index
+from windlass.files.text_index import (
+    NO_TEXT,
+    LeasedTransaction,
+    PreparedText,
+    TextIndex,
+    TextModelAway,
+    TextModelRefused,
+    text_index,
+    use_text_index,
+)
 from windlass.files.trash import get_file_or_trashed, put_into_trash, restore_from_trash, trash_totals, trashed_files
 from windlass.files.uploads import (
     NewUpload,
@@ -225,6 +241,8 @@ __all__ = [
     "ClaimLost",
     "ClaimedChunk",
     "Damage",
+    "EntityGraph",
+    "ExtractionPostponed",
     "FileActions",
     "FileAsset",
     "FileRows",
@@ -237,6 +255,7 @@ __all__ = [
     "Kind",
     "Lease",
     "LeaseLost",
+    "LeasedTransaction",
     "MediaRules",
     "Movable",
     "MoveConflict",
@@ -244,6 +263,7 @@ __all__ = [
     "NamedObject",
     "NewUpload",
     "PeriodicTaskState",
+    "PreparedGraph",
     "PreparedText",
     "ProcessingRecord",
     "Profile",
@@ -255,6 +275,8 @@ __all__ = [
     "StepState",
     "StoredObject",
     "TextIndex",
+    "TextModelAway",
+    "TextModelRefused",
     "UploadCompleted",
     "UploadSession",
     "UploadStatus",
@@ -296,6 +318,7 @@ __all__ = [
     "direct_uploads_to_check",
     "end_retention",
     "end_upload",
+    "entity_graph",
     "expire_uploads_without_bytes",
     "expired_files",
     "extend_backup",
@@ -407,6 +430,7 @@ __all__ = [
     "unfinished_concatenations",
     "unfinished_uploads",
     "uploads_by_id",
+    "use_entity_graph",
     "use_file_actions",
     "use_text_index",
     "visible_files",

@@ -23,6 +23,7 @@ from windlass.files import uploads
 from windlass.files.assets import IllegalTransition, change_status
 from windlass.files.backups import is_backup_running
 from windlass.files.blobs import StoredObject, drop_reference, stores_in_use
+from windlass.files.entity_graph import entity_graph
 from windlass.files.models import Blob, FileAsset, Rendition, UploadSession
 from windlass.files.move import is_retained
 from windlass.files.retention import columns_of_released_file
@@ -54,6 +55,9 @@ def release_file(asset: FileAsset) -> list[StoredObject]:
         index = text_index()
         if index is not None:
             index.remove(asset.id)
+        graph = entity_graph()
+        if graph is not None:
+            graph.remove(asset.id)
     return gone
 
 

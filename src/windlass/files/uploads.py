@@ -255,7 +255,8 @@ def _in_batches(sessions: QuerySet[UploadSession], column: str) -> Iterator[Uplo
 
 def _new_session(new: NewUpload, upload_id: uuid.UUID, key: str, state: dict[str, Any]) -> UploadSession:
     moment = now()
-    return UploadSession(
+    return rows.new(
+        UploadSession,
         id=upload_id,
         **{name: getattr(new, name) for name in _COLUMNS},
         profile=new.profile.name,
@@ -277,8 +278,9 @@ def _insert_file(asset: FileAsset) -> None:
 
 def _new_file(session: UploadSession, size: int, sha256: str | None) -> FileAsset:
     """The file record and its blob, which are not in the database yet."""
-    blob = Blob(owner=session.owner, store=session.store, key=session.store_key, size=size, sha256=sha256)
-    return FileAsset(
+    blob = rows.new(Blob, owner=session.owner, store=session.store, key=session.store_key, size=size, sha256=sha256)
+    return rows.new(
+        FileAsset,
         id=new_id(),
         owner=session.owner,
         upload_id=session.id,

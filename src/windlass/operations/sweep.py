@@ -259,11 +259,13 @@ def _figures(_: bool) -> Iterator[Cleaned]:
 
 
 def _passages(_: bool) -> Iterator[Cleaned]:
-    """Of files that a process of a version without passages deleted. None in a project without the app."""
+    """What is stored of the texts of files that processes of an earlier version deleted. None without the app."""
     if apps.is_installed("windlass.knowledge"):
         from windlass.knowledge import api as knowledge
 
         yield Cleaned("passages_deleted", knowledge.delete_orphaned_passages())
+        yield Cleaned("graphs_deleted", knowledge.delete_orphaned_graphs())
+        yield Cleaned("entity_merges_deleted", knowledge.delete_unused_merges())
 
 
 def _duplicates(dry_run: bool) -> Iterator[Cleaned]:
