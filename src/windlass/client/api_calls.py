@@ -55,7 +55,7 @@ class FileFilters(TypedDict, total=False):
 
 class SearchFilters(TypedDict, total=False):
     """The keyword arguments of ``search``, with the meanings of ``FileFilters``. ``limit``: files in the result, at
-    most 100; 20 by default."""
+    most 100; 20 by default. ``mode``: ``hybrid``, ``text`` or ``vector``; without it what the server can do."""
 
     kind: str | None
     mime_type: str | None
@@ -63,6 +63,7 @@ class SearchFilters(TypedDict, total=False):
     from_: date | str | None
     to: date | str | None
     limit: int | None
+    mode: str | None
 
 
 def search_body(query: str, filters: SearchFilters) -> dict[str, object]:

@@ -177,7 +177,8 @@ class FoundFile:
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """The best files, best first. ``owed``: files whose text is not indexed yet."""
+    """The best files, best first. ``mode``: how it was searched: ``text`` in place of ``hybrid`` where the server's
+    model is away, or there is none. ``owed``: files whose text is not indexed yet."""
 
     results: tuple[FoundFile, ...]
     mode: str

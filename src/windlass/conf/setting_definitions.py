@@ -227,7 +227,11 @@ class Settings:
     embeddings_model: str = setting(
         "",
         "local: the directory with `model.onnx` and `tokenizer.json`, or the name of an installed package that holds "
-        "them; http: the name of the model.",
+        "them; http: the name of the model. After a change, run `windlass reembed`.",
+    )
+    embeddings_previous_model: str = setting(
+        "",
+        "The value of EMBEDDINGS_MODEL before, while `windlass reembed` has not ended: its vectors are searched too.",
     )
     embeddings_url: str = setting(
         "", "http: the base URL of the endpoint, such as `https://api.openai.com/v1`.", check=valid.http_url

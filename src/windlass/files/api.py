@@ -200,7 +200,16 @@ from windlass.files.restored_records import (
 from windlass.files.retention import restorable_until
 from windlass.files.states import UNFINISHED_UPLOADS, FileStatus, StepState, UploadStatus
 from windlass.files.store_breaker import store_breaker_names
-from windlass.files.text_index import NO_TEXT, PreparedText, TextIndex, text_index, use_text_index
+from windlass.files.text_index import (
+    NO_TEXT,
+    LeasedTransaction,
+    PreparedText,
+    TextIndex,
+    TextModelAway,
+    TextModelRefused,
+    text_index,
+    use_text_index,
+)
 from windlass.files.trash import get_file_or_trashed, put_into_trash, restore_from_trash, trash_totals, trashed_files
 from windlass.files.uploads import (
     NewUpload,
@@ -246,6 +255,7 @@ __all__ = [
     "Kind",
     "Lease",
     "LeaseLost",
+    "LeasedTransaction",
     "MediaRules",
     "Movable",
     "MoveConflict",
@@ -265,6 +275,8 @@ __all__ = [
     "StepState",
     "StoredObject",
     "TextIndex",
+    "TextModelAway",
+    "TextModelRefused",
     "UploadCompleted",
     "UploadSession",
     "UploadStatus",

@@ -17,6 +17,7 @@ from django.db import DatabaseError
 from django.db.models import Count, F
 
 from windlass import conf
+from windlass.database import rows
 from windlass.database.connection import atomic
 from windlass.files import quota
 from windlass.files.backups import is_backup_running
@@ -125,8 +126,14 @@ def stores_in_use() -> tuple[str, ...]:
 
 def store_of_file(asset: FileAsset) -> str:
     """Return the store for the file's renditions, which is that of its bytes."""
-    name = Blob.objects.filter(files=asset.id).values_list("store", flat=True).first()
+    blob = rows.find(Blob, id=asset.blob_id) if asset.blob_id is not None else None
+    name = blob.store if blob is not None else _store_of_row(asset)
     return name or default_name()
+
+
+def _store_of_row(asset: FileAsset) -> str | None:
+    """The store by the file's row, if its blob was replaced since ``asset`` was read."""
+    return Blob.objects.filter(files=asset.id).values_list("store", flat=True).first()
 
 
 def open_blob(blob: Blob) -> BinaryIO:

@@ -229,13 +229,13 @@ def expired_uploads(idle_hours: float | None = None) -> Iterator[UploadSession]:
     """
     moment = now()
     free = UploadSession.objects.filter(UPLOAD_LEASES.is_free(moment), status__in=UNFINISHED_UPLOADS)
-    living = free.filter(expires_at__gte=moment)
     # One by one, as each condition has an index of its own.
     yield from _in_batches(free.filter(expires_at__lt=moment), "expires_at")
-    yield from _in_batches(living.filter(resumable=False), "id")
+    once = _in_batches(free.filter(resumable=False), "id")
+    yield from (session for session in once if session.expires_at >= moment)
     if idle_hours is not None:
-        idle = living.filter(resumable=True, updated_at__lt=moment - timedelta(hours=idle_hours))
-        yield from _in_batches(idle, "updated_at")
+        idle = free.filter(resumable=True, updated_at__lt=moment - timedelta(hours=idle_hours))
+        yield from (session for session in _in_batches(idle, "updated_at") if session.expires_at >= moment)
 
 
 def uploads_ended_before(ended_before: datetime) -> Iterator[UploadSession]:
@@ -255,7 +255,8 @@ def _in_batches(sessions: QuerySet[UploadSession], column: str) -> Iterator[Uplo
 
 def _new_session(new: NewUpload, upload_id: uuid.UUID, key: str, state: dict[str, Any]) -> UploadSession:
     moment = now()
-    return UploadSession(
+    return rows.new(
+        UploadSession,
         id=upload_id,
         **{name: getattr(new, name) for name in _COLUMNS},
         profile=new.profile.name,
@@ -277,8 +278,9 @@ def _insert_file(asset: FileAsset) -> None:
 
 def _new_file(session: UploadSession, size: int, sha256: str | None) -> FileAsset:
     """The file record and its blob, which are not in the database yet."""
-    blob = Blob(owner=session.owner, store=session.store, key=session.store_key, size=size, sha256=sha256)
-    return FileAsset(
+    blob = rows.new(Blob, owner=session.owner, store=session.store, key=session.store_key, size=size, sha256=sha256)
+    return rows.new(
+        FileAsset,
         id=new_id(),
         owner=session.owner,
         upload_id=session.id,

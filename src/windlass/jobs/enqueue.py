@@ -22,7 +22,8 @@ from windlass.kernel.clock import now
 
 def enqueue(stage: Stage, file_id: uuid.UUID, *, run: int = 1, request_id: str = "") -> Job:
     """Create the job of this stage inside the caller's transaction; an existing one of the same run is returned."""
-    job = Job(
+    job = rows.new(
+        Job,
         file_id=file_id,
         run=run,
         stage=stage,
