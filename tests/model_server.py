@@ -9,7 +9,7 @@ from hashlib import sha256
 
 from tests.webhook_receiver import Answer, Receiver
 
-SIZE = 16
+SIZE = 128
 
 
 def hashed_words(text: str, size: int = SIZE) -> list[float]:

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 
 from windlass.conf.reader import BadSetting
 from windlass.conf.setting_definitions import Settings
 
+#: What the extra `search` installs, as far as it is needed.
+LIBRARIES = {"local": ("numpy", "onnxruntime", "tokenizers"), "http": ("numpy",)}
 #: Where each file of a local model may be, in its directory: as exporters write it.
 MODEL_FILES = {"model.onnx": ("model.onnx", "onnx/model.onnx"), "tokenizer.json": ("tokenizer.json",)}
 
 
 def check_embeddings(settings: Settings) -> None:
     """Raises BadSetting."""
+    if settings.embeddings == "off":
+        return
+    lacking = [name for name in LIBRARIES[settings.embeddings] if importlib.util.find_spec(name) is None]
+    if lacking:
+        raise BadSetting(f"EMBEDDINGS={settings.embeddings} needs the extra `search`: {', '.join(lacking)} is missing")
     if settings.embeddings == "local":
-        local_model_directory(settings)
+        for model in filter(None, (settings.embeddings_previous_model, settings.embeddings_model)):
+            local_model_directory(replace(settings, embeddings_model=model))
+        if not settings.embeddings_model:
+            raise BadSetting("EMBEDDINGS=local needs EMBEDDINGS_MODEL, the directory of the model")
     if settings.embeddings == "http" and not (settings.embeddings_url and settings.embeddings_model):
         raise BadSetting("EMBEDDINGS=http needs EMBEDDINGS_URL, and EMBEDDINGS_MODEL with the name of the model")
 
@@ -23,8 +34,6 @@ def check_embeddings(settings: Settings) -> None:
 def local_model_directory(settings: Settings) -> Path:
     """The directory of EMBEDDINGS_MODEL, with all of its files. Raises BadSetting."""
     name = settings.embeddings_model
-    if not name:
-        raise BadSetting("EMBEDDINGS=local needs EMBEDDINGS_MODEL, the directory of the model")
     directory = _directory(name)
     if directory is None:
         raise BadSetting(f"EMBEDDINGS_MODEL is {name!r}: there is neither such a directory nor such a package")

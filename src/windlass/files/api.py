@@ -95,6 +95,7 @@ from windlass.files.direct_uploads import (
 )
 from windlass.files.entity_graph import (
     EntityGraph,
+    ExtractionFailed,
     ExtractionPostponed,
     PreparedGraph,
     entity_graph,
@@ -200,7 +201,16 @@ from windlass.files.restored_records import (
 from windlass.files.retention import restorable_until
 from windlass.files.states import UNFINISHED_UPLOADS, FileStatus, StepState, UploadStatus
 from windlass.files.store_breaker import store_breaker_names
-from windlass.files.text_index import NO_TEXT, PreparedText, TextIndex, text_index, use_text_index
+from windlass.files.text_index import (
+    NO_TEXT,
+    LeasedTransaction,
+    PreparedText,
+    TextIndex,
+    TextModelAway,
+    TextModelRefused,
+    text_index,
+    use_text_index,
+)
 from windlass.files.trash import get_file_or_trashed, put_into_trash, restore_from_trash, trash_totals, trashed_files
 from windlass.files.uploads import (
     NewUpload,
@@ -233,6 +243,7 @@ __all__ = [
     "ClaimedChunk",
     "Damage",
     "EntityGraph",
+    "ExtractionFailed",
     "ExtractionPostponed",
     "FileActions",
     "FileAsset",
@@ -246,6 +257,7 @@ __all__ = [
     "Kind",
     "Lease",
     "LeaseLost",
+    "LeasedTransaction",
     "MediaRules",
     "Movable",
     "MoveConflict",
@@ -265,6 +277,8 @@ __all__ = [
     "StepState",
     "StoredObject",
     "TextIndex",
+    "TextModelAway",
+    "TextModelRefused",
     "UploadCompleted",
     "UploadSession",
     "UploadStatus",

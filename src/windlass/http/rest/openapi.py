@@ -27,6 +27,7 @@ from windlass.http.rest import (
     graph,
     media,
     operations,
+    passages,
     problems,
     profiles,
     quota,
@@ -185,6 +186,7 @@ api.add_router("", profiles.router)
 api.add_router("", files.router)
 api.add_router("", search.router)
 api.add_router("", graph.router)
+api.add_router("", passages.router)
 api.add_router("", grants.router)
 api.add_router("/api/v1/media", media.router)
 api.add_router("/api/v1", quota.router)
