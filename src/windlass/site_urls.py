@@ -9,6 +9,7 @@ from windlass.web.first_run import first_run
 
 admin.site.site_header = admin.site.site_title = "Windlass"
 admin.site.index_title = "Records"
+admin.site.login_template = "windlass/admin_login.html"
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),

@@ -22,9 +22,6 @@ from tests.process.conftest import ServerProcess
 from tests.process.file_assertions import wait_until_processed
 
 MANY = 10_000
-#: Seconds of the processor that the page's main thread may use in a frame while two screens pass in each frame, on
-#: average: 30 frames a second. Time of the processor depends less than the clock on what else the machine does.
-FRAME_SECONDS = 1 / 30
 PROFILES = """
 [default]
 [keepsafe]
@@ -37,7 +34,7 @@ SCROLL = """async (name) => {
   const last = () => document.querySelector("#library-list li:last-child .item-name")?.textContent;
   let frames = 0;
   for (; last() !== name; frames += 1) {
-    scrollBy(0, 1500);
+    scrollBy(0, 4000);
     await new Promise((done) => requestAnimationFrame(done));
   }
   return [frames, document.querySelectorAll("#library-list li").length];
@@ -137,6 +134,22 @@ class TestSearchingInTexts:
         page.get_by_role("searchbox", name="Search").fill("")
         expect(page.locator("#library-texts")).to_be_hidden()
         assert visit.errors == []
+
+    def test_a_file_whose_text_is_gone_leaves_the_texts_at_once(self, page: Page, server: ServerProcess) -> None:
+        files = [upload(server, f"quay {n}.txt", b"The quayside is closed.\n" * (n + 1)) for n in range(3)]
+        for file in files:
+            wait_until_processed(server.url, file["links"]["self"])
+        page.goto(f"{server.url}/?q=quayside")
+        found = page.locator("#library-texts li")
+        expect(found).to_have_count(3)
+        httpx.post(f"{server.url}/files/{files[0]['id']}/release/").raise_for_status()
+        expect(found).to_have_count(2)
+        httpx.delete(f"{server.url}/files/{files[1]['id']}/").raise_for_status()
+        expect(found).to_have_count(1)
+        page.goto(f"{server.url}/?q=quay")
+        item(page, "quay 2.txt").get_by_role("button", name="Actions for quay 2.txt").click()
+        page.get_by_role("menuitem", name="Delete").click()
+        expect(page.locator("#library-texts")).to_be_hidden()
 
     def test_what_is_in_no_text_shows_no_texts(self, page: Page, server: ServerProcess) -> None:
         page.goto(f"{server.url}/?q=zzyzx")
@@ -406,6 +419,15 @@ class TestFilePage:
         expect(first).to_be_visible()
         assert first.evaluate("image => image.decode().then(() => image.naturalWidth)") > 100
         expect(fact(page, "Pages")).to_have_text("3")
+        wide = first.evaluate("image => image.clientWidth")
+        page.get_by_role("region", name="Pages").focus()
+        page.keyboard.press("+")
+        page.keyboard.press("+")
+        assert first.evaluate("image => image.clientWidth") > wide * 1.9
+        assert page.locator(".pages-view").evaluate("frame => frame.scrollLeft") > 0, "the middle stays in the middle"
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "the frame stays as wide as it was"
+        page.keyboard.press("0")
+        assert first.evaluate("image => image.clientWidth") == wide
         expect(fact(page, "Title")).to_have_text("The tide tables")
 
     def test_every_page_of_a_pdf_is_fetched_when_it_comes_into_view(self, page: Page, server: ServerProcess) -> None:
@@ -555,19 +577,12 @@ class TestAppearance:
 
 @pytest.mark.usefixtures("many")
 class TestTenThousandFiles:
-    def test_scrolling_to_the_end_takes_little_of_each_frame(self, page: Page, server: ServerProcess) -> None:
+    def test_scrolling_to_the_end_keeps_what_is_near_the_screen(self, page: Page, server: ServerProcess) -> None:
+        """``benchmarks.pages`` measures what a frame costs."""
         open_library(page, server, "?q=row+0&sort=name")
-        devtools = page.context.new_cdp_session(page)
-        devtools.send("Performance.enable", {"timeDomain": "threadTicks"})
-
-        def main_thread_seconds() -> float:
-            metrics = devtools.send("Performance.getMetrics")["metrics"]
-            return float(next(each["value"] for each in metrics if each["name"] == "TaskDuration"))
-
-        before = main_thread_seconds()
         frames, elements = page.evaluate(SCROLL, f"row {MANY - 1:05}.txt")
+        assert frames > 100, "every part of the list was on the screen"
         assert elements < 100, "only what is near the screen is in the page"
-        assert (main_thread_seconds() - before) / frames < FRAME_SECONDS
 
     def test_going_back_shows_the_place_that_was_left(self, page: Page, server: ServerProcess) -> None:
         open_library(page, server, "?q=row+0&sort=name")
@@ -575,6 +590,7 @@ class TestTenThousandFiles:
             page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
             page.wait_for_timeout(150)
         page.evaluate("scrollBy(0, -3000)")
+        expect(page.locator("#library-list li.away")).to_have_count(0)
         left = middle(page)
         page.locator("#library-list li").filter(has_text=left).get_by_role("link").click()
         expect(page.get_by_role("heading", level=1)).to_have_text(left)

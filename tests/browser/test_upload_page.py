@@ -10,17 +10,34 @@ import pytest
 from playwright.sync_api import expect
 
 from tests import samples
+from tests.browser.holding_proxy import HoldingProxy
 from tests.browser.pages import PHONE, Visit
-from tests.browser.upload_page import COPIES, MIB, PICKERS, UploadPage, random_file, records, upload_server
+from tests.browser.upload_page import (
+    COPIES,
+    ENOUGH,
+    MIB,
+    PICKERS,
+    UploadPage,
+    proxy,
+    random_file,
+    records,
+    upload_server,
+)
 from tests.process.conftest import ServerProcess
 from tests.process.file_assertions import assert_stored, sha256
 
-__all__ = ["upload_server"]
+__all__ = ["proxy", "upload_server"]
 
 
 @pytest.fixture
 def uploads(visit: Visit, upload_server: ServerProcess) -> UploadPage:
     return UploadPage(visit.page, upload_server.url).open()
+
+
+@pytest.fixture
+def held_uploads(visit: Visit, proxy: HoldingProxy) -> UploadPage:
+    """A page whose uploads stand still on their way."""
+    return UploadPage(visit.page, proxy.url).open()
 
 
 def test_twenty_files_have_twenty_rows_and_are_stored(
@@ -215,15 +232,17 @@ def test_a_file_that_its_content_betrays_says_so(uploads: UploadPage, tmp_path: 
 
 
 def test_a_file_that_changed_on_the_disk_fails_alone(
-    uploads: UploadPage, upload_server: ServerProcess, tmp_path: Path
+    held_uploads: UploadPage, proxy: HoldingProxy, tmp_path: Path
 ) -> None:
-    changed = random_file(tmp_path / "changed.bin", 8 * MIB)
+    uploads = held_uploads
+    changed = random_file(tmp_path / "changed.bin", 16 * MIB)
     other = random_file(tmp_path / "unchanged.bin", 1000)
-    uploads.choose(changed, profile="slow")
-    uploads.expect_sent(changed.name, MIB)
+    uploads.choose(changed)
+    uploads.expect_sent(changed.name, ENOUGH)
     uploads.press(changed.name, "Pause")
     expect(uploads.note(changed.name)).to_contain_text("Paused")
-    random_file(changed, 8 * MIB + 1)
+    random_file(changed, 16 * MIB + 1)
+    proxy.release()
     uploads.press(changed.name, "Resume")
     expect(uploads.row(changed.name)).to_have_attribute("data-state", "failed")
     expect(uploads.note(changed.name)).to_contain_text("This device cannot read the file any more")
@@ -247,12 +266,13 @@ def test_of_very_many_files_the_next_are_listed(uploads: UploadPage, tmp_path: P
 @pytest.mark.parametrize(
     "visit", [{"viewport": PHONE, "color_scheme": "dark", "has_touch": True, "is_mobile": True}], indirect=True
 )
-def test_a_phone_in_the_dark(visit: Visit, uploads: UploadPage, tmp_path: Path) -> None:
+def test_a_phone_in_the_dark(visit: Visit, held_uploads: UploadPage, tmp_path: Path) -> None:
+    uploads = held_uploads
     name = f"{'a very long name of a file ' * 4}.exe"
     uploads.choose(random_file(tmp_path / name, 100), profile="strict")
-    sending = random_file(tmp_path / f"{'another_long_name_without_a_space' * 3}.bin", 12 * MIB)
-    uploads.choose(sending, profile="slow")
-    uploads.expect_sent(sending.name, MIB)
+    sending = random_file(tmp_path / f"{'another_long_name_without_a_space' * 3}.bin", 16 * MIB)
+    uploads.choose(sending)
+    uploads.expect_sent(sending.name, ENOUGH)
     uploads.press(sending.name, "Pause")
     expect(uploads.note(sending.name)).to_contain_text("Paused")
     width = uploads.page.evaluate("document.documentElement.scrollWidth")
@@ -266,19 +286,18 @@ def test_a_phone_in_the_dark(visit: Visit, uploads: UploadPage, tmp_path: Path) 
     assert visit.violations() == []
 
 
-def test_keyboard_only(visit: Visit, upload_server: ServerProcess, tmp_path: Path) -> None:
-    uploads = UploadPage(visit.page, upload_server.url)
+def test_keyboard_only(visit: Visit, proxy: HoldingProxy, tmp_path: Path) -> None:
+    uploads = UploadPage(visit.page, proxy.url)
     uploads.delete_script_api(*PICKERS)
     uploads.open()
     page = uploads.page
-    path = random_file(tmp_path / "by keyboard.bin", 12 * MIB)
-    page.select_option("#upload-profile", "slow")
+    path = random_file(tmp_path / "by keyboard.bin", 16 * MIB)
     page.evaluate("document.activeElement.blur()")
     _tab_to(uploads, "Choose files")
     with page.expect_file_chooser() as choosing:
         page.keyboard.press("Enter")
     choosing.value.set_files(path)
-    uploads.expect_sent(path.name, MIB)
+    uploads.expect_sent(path.name, ENOUGH)
     _tab_to(uploads, f"Pause {path.name}")
     page.keyboard.press("Enter")
     expect(page.locator(":focus")).to_have_accessible_name(f"Resume {path.name}")

@@ -14,6 +14,7 @@ import httpx
 import pytest
 from playwright.sync_api import Locator, Page, Request, Response, expect
 
+from tests.browser.holding_proxy import HoldingProxy
 from tests.process.conftest import ServerProcess
 
 MIB = 1024 * 1024
@@ -46,6 +47,19 @@ def upload_server(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> It
     server.start()
     yield server
     server.kill()
+
+
+#: Bytes that arrive before the proxy holds uploads: with bodies of 1, 2 and 4 MiB, or of 1 MiB, ENOUGH are confirmed.
+ALLOWANCE = 8 * MIB
+ENOUGH = 5 * MIB
+
+
+@pytest.fixture
+def proxy(upload_server: ServerProcess) -> Iterator[HoldingProxy]:
+    """Holds uploads on their way until a test releases them."""
+    holding = HoldingProxy(upload_server.port, ALLOWANCE)
+    yield holding
+    holding.close()
 
 
 @dataclass

@@ -25,11 +25,11 @@ Figures = dict[tuple[str, frozenset[tuple[str, str]]], float]
 @pytest.fixture
 def server(records_home: object) -> Iterator[Any]:
     from windlass import asgi
-    from windlass.operations import metrics
+    from windlass.operations.record_figures import record_figures
 
-    metrics.tables.forget()
+    record_figures.forget()
     yield asgi.application
-    metrics.tables.forget()
+    record_figures.forget()
 
 
 def read(caller: ApiClient) -> Figures:
@@ -47,7 +47,7 @@ def figure(found: Figures, name: str, **labels: str) -> float:
 def test_metrics_count_the_records(server: Any) -> None:
     from windlass.files.api import Blob, FileAsset, FileStatus, StepRun, StepState
     from windlass.jobs.api import Job, Stage
-    from windlass.operations import metrics
+    from windlass.operations.record_figures import record_figures
 
     before = read(ApiClient(server))
     blob = Blob.objects.create(owner="metrics", store="local", key=f"objects/{uuid.uuid4()}", size=5000)
@@ -60,7 +60,7 @@ def test_metrics_count_the_records(server: Any) -> None:
     due = now() - timedelta(days=400)
     job = Job.objects.create(stage=Stage.DERIVE, file_id=asset.id, due_at=due, max_attempts=1)
     try:
-        metrics.tables.forget()
+        record_figures.forget()
         found = read(ApiClient(server))
     finally:
         job.delete()
@@ -227,10 +227,10 @@ def test_promtool_finds_no_fault(server: Any) -> None:
 def test_quotas_are_totals_of_the_owners_that_have_one(server: Any) -> None:
     from windlass.files.api import set_quota_limits
     from windlass.files.models import OwnerAccount
-    from windlass.operations import metrics
+    from windlass.operations.record_figures import record_figures
 
     def totals() -> dict[str, float]:
-        metrics.tables.forget()
+        record_figures.forget()
         found = read(ApiClient(server))
         uses = {use: figure(found, "windlass_quota_owners", use=use) for use in ("limited", "over-80-percent", "full")}
         return uses | {name: figure(found, f"windlass_quota_{name}_bytes") for name in ("taken", "limit")}

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from tests import django_home
 
@@ -185,3 +186,26 @@ def test_another_connection_releases_no_locks() -> None:
 def _connect_once() -> None:
     Event.objects.count()
     connection.close()
+
+
+def test_a_new_instance_is_what_the_constructor_makes(owner: str) -> None:
+    held = blob(owner)
+    values: dict[str, Any] = {"id": uuid.uuid4(), "owner": owner, "size": 7, "blob": held, "metadata": {"a": 1}}
+    made, expected = rows.new(FileAsset, **values), FileAsset(**values)
+    assert values_of(made) == values_of(expected)
+    assert made.blob is held
+    assert made._state.adding
+    assert rows.new(FileAsset).id != rows.new(FileAsset).id
+
+
+def test_the_cursor_is_another_one_after_the_connection_was_closed(owner: str) -> None:
+    rows.insert([blob(owner)])
+    connection.close()
+    assert len(rows.select(Blob, owner=owner)) == 1
+
+
+def test_statements_are_seen_by_a_debugging_cursor(owner: str) -> None:
+    rows.select(Blob, owner=owner)
+    with CaptureQueriesContext(connection) as seen:
+        rows.select(Blob, owner=owner)
+    assert len(seen) == 1

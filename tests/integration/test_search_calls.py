@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 
 from tests.integration.asgi_client import ApiClient, make_file
+from tests.model_server import ModelServer, model_server
 from windlass.files.api import FileAsset, StepRun, StepState
 from windlass.knowledge.indexing import PassageIndex
+from windlass.resilience import circuit_breaker
 
 pytest_plugins = ["tests.integration.record_plane"]
 
@@ -85,7 +88,7 @@ def test_another_owner_and_a_file_in_the_trash_are_not_found(client: ApiClient, 
         ("q=%20%20", "q"),
         (f"q={'a' * 1001}", "1000"),
         ("q=a&mode=vector", "text"),
-        ("q=a&mode=hybrid", "text"),
+        ("q=a&mode=words", "hybrid"),
         ("q=a&limit=101", "100"),
         ("q=a&query=b", "query"),
         ("q=a&from=yesterday", "2026-01-31"),
@@ -102,6 +105,75 @@ def test_a_body_may_have_a_longer_query(client: ApiClient) -> None:
     reply = client("POST", "/search/", json={"q": "a" * 10_001})
     assert reply.status_code == 422
     assert "10000" in reply.json()["detail"]
+
+
+@pytest.fixture
+def model(configure: Callable[..., None]) -> Iterator[ModelServer]:
+    with model_server() as server:
+        configure(
+            AUTH_MODE="required",
+            EMBEDDINGS="http",
+            EMBEDDINGS_URL=server.url,
+            EMBEDDINGS_MODEL="trial",
+            EMBEDDINGS_API_KEY="sk-1",
+        )
+        circuit_breaker.reset()
+        yield server
+    circuit_breaker.reset()
+
+
+def test_without_a_model_hybrid_searches_words(client: ApiClient) -> None:
+    asset = indexed(client.owner, "the harbour at dawn")
+    reply = client("GET", "/search/?q=harbour&mode=hybrid").json()
+    assert reply["mode"] == "text"
+    assert [each["file"]["id"] for each in reply["results"]] == [str(asset.id)]
+
+
+def test_with_a_model_words_and_meaning_are_searched(client: ApiClient, model: ModelServer) -> None:
+    assets = [indexed(client.owner, text) for text in ("the harbour at dawn", "old sails")]
+    for asset in assets:
+        PassageIndex().embed(asset.id, nullcontext)
+    step = {"stage": "derive", "step": "embed", "position": 1, "state": StepState.OWED}
+    StepRun.objects.create(file=assets[0], run=assets[0].run, **step)
+    modes = {mode: client("GET", f"/search/?q=harbour{mode}").json() for mode in ("", "&mode=vector", "&mode=text")}
+    assert [reply["mode"] for reply in modes.values()] == ["hybrid", "vector", "text"]
+    assert [len(reply["results"]) for reply in modes.values()] == [2, 2, 1]
+    assert [reply["owed"] for reply in modes.values()] == [0, 1, 0]
+    assert all(reply["results"][0]["file"]["id"] == str(assets[0].id) for reply in modes.values())
+    assert client("POST", "/search/", json={"q": "harbour"}).json()["mode"] == "hybrid"
+
+
+def test_while_the_model_is_away_only_vectors_are_refused(client: ApiClient, model: ModelServer) -> None:
+    asset = indexed(client.owner, "the harbour at dusk")
+    PassageIndex().embed(asset.id, nullcontext)
+    model.away = True
+    reply = client("GET", "/search/?q=harbour").json()
+    assert (reply["mode"], len(reply["results"])) == ("text", 1)
+    refused = client("GET", "/search/?q=harbour&mode=vector")
+    assert refused.status_code == 503
+    assert int(refused.headers["Retry-After"]) >= 1
+    assert "mode=text" in refused.json()["detail"]
+    model.away = False
+    circuit_breaker.reset()
+    assert client("GET", "/search/?q=harbour").json()["mode"] == "hybrid"
+
+
+def test_passages_are_listed_in_pages(client: ApiClient, user: Callable[..., ApiClient]) -> None:
+    from windlass.asgi import application
+
+    asset = indexed(client.owner, "\f".join(f"{'word ' * 140} of page {number}." for number in range(1, 6)))
+    first = client("GET", f"/files/{asset.id}/passages/?limit=3").json()
+    rest = client("GET", first["next"]).json()
+    found = [*first["results"], *rest["results"]]
+    assert rest["next"] is None
+    assert [each["ordinal"] for each in found] == list(range(5))
+    assert [each["page"] for each in found] == [1, 2, 3, 4, 5]
+    assert found[1]["text"].endswith("of page 2.")
+    assert found[1]["end"] - found[1]["start"] == len(found[1]["text"])
+    assert user(app=application)("GET", f"/files/{asset.id}/passages/").status_code == 404
+    assert client("GET", f"/files/{asset.id}/passages/?limit=0").status_code == 422
+    FileAsset.objects.filter(id=asset.id).update(gate_passed=False)
+    assert client("GET", f"/files/{asset.id}/passages/").json() == {"results": [], "next": None}
 
 
 def test_it_needs_a_credential(client: ApiClient) -> None:

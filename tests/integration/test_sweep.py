@@ -61,7 +61,9 @@ def test_a_failing_task_does_not_stop_the_others(job: Job, monkeypatch: pytest.M
 
 
 def test_housekeeping_deletes_old_jobs(job: Job) -> None:
-    Job.objects.filter(id=job.id).update(state=JobState.DONE, updated_at=now() - timedelta(days=31))
+    Job.objects.filter(id=job.id).update(
+        state=JobState.DONE, due_at=now() - timedelta(days=31), updated_at=now() - timedelta(days=31)
+    )
     report = sweep.housekeeping()
     assert report.counts["jobs_pruned"] >= 1
     assert not Job.objects.filter(id=job.id).exists()

@@ -20,6 +20,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests import samples
 from tests.process.conftest import ServerProcess
 from tests.process.flaky_proxy import FlakyProxy
 from windlass.client import (
@@ -102,6 +103,22 @@ def test_a_file_is_uploaded_processed_and_downloaded(shared_server: ServerProces
         with pytest.raises(NotFound) as gone:
             client.file(file.id)
         assert gone.value.slug == "not-found"
+
+
+def test_a_rendition_has_a_url_of_its_own_that_needs_no_credential(shared_server: ServerProcess) -> None:
+    async def signed_by_the_other(file: File) -> str:
+        async with AsyncClient(shared_server.url) as client:
+            return (await client.signed_url(file.id, 60, rendition="thumbnail")).url
+
+    with Client(shared_server.url) as client:
+        file = client.wait(client.upload(io.BytesIO(samples.jpeg()), filename="a.jpg").id, timeout=60)
+        thumbnail = next(each for each in file.renditions if each.name == "thumbnail")
+        for url in (client.signed_url(file.id, rendition="thumbnail").url, asyncio.run(signed_by_the_other(file))):
+            assert f"/files/{file.id}/renditions/thumbnail/?" in url
+            answer = httpx.get(url)
+            assert (answer.headers["content-type"], len(answer.content)) == (thumbnail.mime_type, thumbnail.size)
+        with pytest.raises(NotFound):
+            client.signed_url(file.id, rendition="no-such-thing")
 
 
 def test_the_asynchronous_client_uploads_and_downloads(shared_server: ServerProcess, tmp_path: Path) -> None:

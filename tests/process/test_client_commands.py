@@ -153,7 +153,8 @@ def test_standard_input_is_uploaded_and_equal_names_are_told_apart(
         assert sent.returncode == 0, sent.stderr
         ids.append(json.loads(sent.stdout)["id"])
     assert windlass(shared_server, "download", *ids, tmp_path / "back").returncode == 0
-    assert {path.name for path in (tmp_path / "back").iterdir()} == {"dump.sql", f"dump-{ids[1][:8]}.sql"}
+    back = {path.name: path.read_text() for path in (tmp_path / "back").iterdir()}
+    assert back == {"dump.sql": "first\n", f"dump-{ids[1][:8]}.sql": "second\n"}
 
 
 def test_standard_input_that_sends_nothing_does_not_delay_the_end(shared_server: ServerProcess) -> None:

@@ -21,8 +21,8 @@ from windlass.client.upload_settings import UploadOptions
 
 MB = 1024 * 1024
 SIZE = 16 * MB
-#: Bytes of one request, and the pause of the client between blocks, so that the upload lasts for the rolling restart.
-CHUNK, PAUSE_SECONDS = 4 * MB, 0.25
+#: Bytes of one request. The client waits in the middle of one until every web process was restarted.
+CHUNK, WAIT_AT = 4 * MB, 6 * MB
 
 
 @pytest.fixture
@@ -81,13 +81,14 @@ def _upload_through_a_rolling_restart(
 ) -> None:
     content = random.Random(1).randbytes(SIZE)
     file = _file(directory / "film.bin", content)
-    begun, restarted = threading.Event(), threading.Event()
+    waiting, restarted = threading.Event(), threading.Event()
     interruptions: list[str] = []
     uploaded: list[str] = []
 
     def progress(done: int, _total: int) -> None:
-        begun.set()
-        restarted.wait(PAUSE_SECONDS if done < SIZE * 3 // 4 else TIMEOUT)
+        if done >= WAIT_AT:
+            waiting.set()
+            restarted.wait(TIMEOUT)
 
     def upload() -> None:
         chosen: UploadOptions = {"on_progress": progress, "on_notice": interruptions.append}
@@ -96,7 +97,7 @@ def _upload_through_a_rolling_restart(
     thread = threading.Thread(target=upload)
     thread.start()
     try:
-        assert begun.wait(TIMEOUT)
+        assert waiting.wait(TIMEOUT)
         for name in webs:
             assert compose_set.stop_replica(name) == 0, compose_set.log(name)
             compose_set.start_replica(name)

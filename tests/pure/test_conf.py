@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from windlass.conf import MB, BadSetting, Settings
+from windlass.conf.embeddings import check_embeddings
 from windlass.conf.private_files import close_home, open_to_others
 from windlass.conf.reader import read
 
@@ -176,3 +177,25 @@ class TestPrivateFiles:
     def test_a_missing_home_is_not_created(self, tmp_path: Path) -> None:
         close_home(settings(WINDLASS_HOME=str(tmp_path / "absent")))
         assert not (tmp_path / "absent").exists()
+
+
+def test_a_local_model_has_all_of_its_files(tmp_path: Path) -> None:
+    with pytest.raises(BadSetting, match="EMBEDDINGS_MODEL"):
+        check_embeddings(Settings(embeddings="local"))
+    with pytest.raises(BadSetting, match="neither such a directory nor such a package"):
+        check_embeddings(Settings(embeddings="local", embeddings_model="no_such_package"))
+    local = Settings(embeddings="local", embeddings_model=str(tmp_path))
+    with pytest.raises(BadSetting, match=r"lacks model\.onnx and tokenizer\.json"):
+        check_embeddings(local)
+    (tmp_path / "onnx").mkdir()
+    (tmp_path / "onnx" / "model.onnx").touch()
+    with pytest.raises(BadSetting, match=r"lacks tokenizer\.json"):
+        check_embeddings(local)
+    (tmp_path / "tokenizer.json").touch()
+    check_embeddings(local)
+
+
+def test_an_endpoint_of_a_model_needs_its_url_and_the_name_of_the_model() -> None:
+    with pytest.raises(BadSetting, match="EMBEDDINGS_URL"):
+        check_embeddings(Settings(embeddings="http", embeddings_model="small"))
+    check_embeddings(Settings(embeddings="http", embeddings_model="small", embeddings_url="http://localhost/v1"))

@@ -83,7 +83,17 @@ def test_the_index_follows_what_makes_a_text() -> None:
 def test_every_step_that_parses_is_isolated() -> None:
     """What is not isolated reads no format: it counts, compares, asks the database, or talks to a service."""
     trusted = {about.name for about in OURS if not about.isolated}
-    assert trusted <= {"size", "checksum", "duplicate", "malware", "type_rules", "media_rules", "index", *RULES}
+    assert trusted <= {
+        "size",
+        "checksum",
+        "duplicate",
+        "malware",
+        "type_rules",
+        "media_rules",
+        "index",
+        "graph",
+        *RULES,
+    }
     assert not [about.name for about in OURS if about.libraries and not about.isolated]
 
 

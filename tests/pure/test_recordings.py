@@ -14,6 +14,7 @@ from tests import rendition_samples, samples
 from windlass.processing.contract import StepContext, Unreadable
 from windlass.processing.steps.recording_facts import AvFacts
 from windlass.processing.toolkit import frame_selection
+from windlass.processing.toolkit.recordings import open_recording
 
 RULE = {"max_duration": 4.0}
 
@@ -96,7 +97,7 @@ def test_a_video_has_a_frame_if_seeking_passes_its_only_keyframe() -> None:
         options=options,
     )
     context = StepContext(io.BytesIO(film), {"mime_type": "video/mp2t", "size": len(film)}, {})
-    with pytest.raises(Unreadable):
-        frame_selection._select(context, 64, seeking=True)
+    with open_recording(context) as container, pytest.raises(Unreadable):
+        frame_selection._select(container, 64, seeking=True)
     image, _ = frame_selection.select_frame(context, 64)
     assert (image.width, image.height) == (64, 48)

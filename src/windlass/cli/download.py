@@ -94,6 +94,8 @@ class DownloadBatch:
     many: bool
     codes: set[ExitCode] = field(default_factory=set)
     names: set[str] = field(default_factory=set)
+    #: Names are chosen in the order of the ids, so that the same command run again resumes the same files.
+    naming: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def exit_code(self) -> ExitCode:
@@ -118,8 +120,9 @@ class DownloadBatch:
 
         label = file_id
         try:
-            file = await self.client.file(file_id)
-            target = await asyncio.to_thread(self._target, file)
+            async with self.naming:
+                file = await self.client.file(file_id)
+                target = await asyncio.to_thread(self._target, file)
             label = target.name
             await self.client.download(file_id, target, lambda done, total: shown.sent(label, done, total))
         except (WindlassError, OSError, TargetExists) as error:

@@ -1,9 +1,9 @@
-"""``windlass search`` and ``windlass reindex``: find files by their texts; index the texts again."""
+"""``windlass search``, ``windlass reindex`` and ``windlass reembed``: find files by their texts; index texts again."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -32,6 +32,10 @@ def search(
         str | None, typer.Option("--to", metavar="DAY", help="Only files of this day (UTC) or earlier.")
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=100, help="Maximum number of files.")] = 10,
+    mode: Annotated[
+        Literal["hybrid", "text", "vector"] | None,
+        typer.Option(help="By words, by meaning, or by both; without it what the server can do."),
+    ] = None,
     as_json: JsonOption = False,
     server: ServerOption = None,
     token: TokenOption = None,
@@ -46,6 +50,7 @@ def search(
             from_=since,
             to=until,
             limit=limit,
+            mode=mode,
         )
         if as_json:
             typer.echo(json_line(result.raw))
@@ -103,5 +108,31 @@ def reindex(
             typer.echo(f"{done} files", err=True)
         typer.echo(json_line({"files": done}) if as_json else f"{done} files will be indexed")
         while wait and (waiting := knowledge.waiting_count(owner)):
+            typer.echo(f"{waiting} files wait", err=True)
+            time.sleep(POLL_SECONDS)
+
+
+def reembed(
+    owner: Annotated[str | None, typer.Option(help="Only the files of this owner, such as user:7.")] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until the workers have made the vectors.")] = False,
+    as_json: JsonOption = False,
+    home: Home = None,
+) -> None:
+    """Make vectors of the passages that have none of the current model (EMBEDDINGS_MODEL), in the background.
+
+    Workers do it at the rate of BACKFILL_PER_MINUTE, after new files. A file's vectors of the model before are deleted
+    once all of its new ones are there, and are searched until then if EMBEDDINGS_PREVIOUS_MODEL names that model. It
+    can be interrupted and called again.
+    """
+    with existing_server(home):
+        from windlass.knowledge import api as knowledge
+
+        if not knowledge.has_embeddings():
+            raise typer.BadParameter("EMBEDDINGS is off: this server has no model for vectors.")
+        done = 0
+        for done in knowledge.queue_embedding(knowledge.files_to_embed(owner)):
+            typer.echo(f"{done} files", err=True)
+        typer.echo(json_line({"files": done}) if as_json else f"{done} files will get vectors")
+        while wait and (waiting := knowledge.waiting_for_vectors(owner)):
             typer.echo(f"{waiting} files wait", err=True)
             time.sleep(POLL_SECONDS)

@@ -3,43 +3,36 @@
 from __future__ import annotations
 
 import fcntl
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from windlass import conf
 from windlass.cli.environment import Home, set_up_django, use_home
 from windlass.cli.errors import CommandError, database_errors
+from windlass.cli.migration_record import record_migrations
 from windlass.cli.output import JsonOption, json_line
-from windlass.conf import first_run_key
 
 #: Key of the PostgreSQL advisory lock, distinct from those of other programs: "WIND" in ASCII, and one.
 MIGRATION_LOCK = 0x57494E4401
+#: Seconds between two tries to take it.
+MIGRATION_POLL_SECONDS = 0.2
 
 
 def migrate(
     home: Home = None, quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False
 ) -> None:
     """Migrate the database to this version. Safe to run from several places at once, and again after a crash."""
-    use_home(home)
+    settings = use_home(home)
     set_up_django()
     from windlass.cli.wait_for_services import wait_for_database
 
     wait_for_database()
     apply_migrations(verbosity=0 if quiet else 1)
-    _end_first_run()
-
-
-def _end_first_run() -> None:
-    """Withdraw the link for the first account where there is an account of staff."""
-    home = conf.get().windlass_home
-    if first_run_key.exists(home):
-        from windlass.accounts import api as accounts
-
-        if accounts.has_staff():
-            first_run_key.withdraw(home)
+    record_migrations(settings)
 
 
 def apply_migrations(*, verbosity: int) -> None:
@@ -61,7 +54,10 @@ def _migration_lock() -> Iterator[None]:
 
     if connection().vendor == "postgresql":
         with connection().cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_lock(%s)", [MIGRATION_LOCK])  # released with the connection
+            # Released with the connection. A statement that waited for the lock would have a snapshot, and an index
+            # that the holder creates beside running transactions waits for all older snapshots.
+            while not _has_migration_lock(cursor):
+                time.sleep(MIGRATION_POLL_SECONDS)
             try:
                 yield
             finally:
@@ -70,6 +66,11 @@ def _migration_lock() -> Iterator[None]:
         with (conf.get().windlass_home / "migrate.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+def _has_migration_lock(cursor: Any) -> bool:
+    cursor.execute("SELECT pg_try_advisory_lock(%s)", [MIGRATION_LOCK])
+    return bool(cursor.fetchone()[0])
 
 
 def check(as_json: JsonOption = False, home: Home = None) -> None:

@@ -23,6 +23,7 @@ from windlass.files import api as files
 from windlass.http.server.connections import raise_file_limit
 from windlass.http.server.uvicorn_protocol import ReceivingProtocol
 from windlass.jobs import api as jobs
+from windlass.kernel.garbage_collection import exempt_what_is_loaded
 from windlass.receiving import lease
 from windlass.storage.contract import StoreError
 from windlass.storage.registry import store
@@ -67,7 +68,8 @@ def _application() -> Any:
 
 
 def warm_up() -> None:
-    """Import slow libraries: boto3 takes half a second, Celery and the record plane a third each.
+    """Import slow libraries: boto3 takes half a second, Celery and the record plane a third each. The garbage
+    collector then leaves them alone.
 
     Runs in a thread once the server answers, so that no upload imports them on the event loop.
     """
@@ -76,6 +78,7 @@ def warm_up() -> None:
             store(name)
     jobs.connect_broker()
     resolve("/files")
+    exempt_what_is_loaded()
 
 
 class _Server(uvicorn.Server):

@@ -55,7 +55,7 @@ class FileFilters(TypedDict, total=False):
 
 class SearchFilters(TypedDict, total=False):
     """The keyword arguments of ``search``, with the meanings of ``FileFilters``. ``limit``: files in the result, at
-    most 100; 20 by default."""
+    most 100; 20 by default. ``mode``: ``hybrid``, ``text`` or ``vector``; without it what the server can do."""
 
     kind: str | None
     mime_type: str | None
@@ -63,6 +63,7 @@ class SearchFilters(TypedDict, total=False):
     from_: date | str | None
     to: date | str | None
     limit: int | None
+    mode: str | None
 
 
 def search_body(query: str, filters: SearchFilters) -> dict[str, object]:
@@ -76,6 +77,20 @@ def list_url(server: Server, filters: FileFilters) -> str:
     given = {name.rstrip("_"): _query_value(value) for name, value in filters.items() if value is not None}
     query = urlencode(given, doseq=True)
     return server.url("files") + (f"?{query}" if query else "")
+
+
+def entities_url(server: Server, q: str, kind: str | None, limit: int | None) -> str:
+    """Return the URL of the first page of entities."""
+    return _with_query(server.url("graph", "entities"), {"q": q or None, "type": kind, "limit": limit})
+
+
+def paths_url(server: Server, start: str, end: str, longest: int | None) -> str:
+    return _with_query(server.url("graph", "paths"), {"from": start, "to": end, "max": longest})
+
+
+def _with_query(url: str, given: Mapping[str, object]) -> str:
+    query = urlencode({name: value for name, value in given.items() if value is not None})
+    return f"{url}?{query}" if query else url
 
 
 def _query_value(value: object) -> object:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from windlass.conf import reader
+from windlass.conf.embeddings import check_embeddings
+from windlass.conf.graph import check_graph
 from windlass.conf.jwt import check_jwt
 from windlass.conf.reader import BadSetting
 from windlass.conf.setting_definitions import Settings
@@ -43,6 +45,8 @@ def load() -> Settings:
     check_stores(settings)
     _check_encryption(settings)
     check_jwt(settings)
+    check_embeddings(settings)
+    check_graph(settings)
     return settings
 
 

@@ -217,6 +217,40 @@ class Settings:
     scanner: str = setting(
         "", "Scanner, by the name of its entry point in `windlass.scanners`. Empty: `clamd` if CLAMAV_URL is set."
     )
+    # Embeddings: texts as vectors, for the search by meaning
+    embeddings: Literal["off", "local", "http"] = setting(
+        "off",
+        "Who makes vectors of texts, so that the search finds what is said in other words. local: a model in a "
+        "directory of this machine (extra `search`); http: an endpoint with OpenAI's interface; off: nobody, and the "
+        "search compares words only.",
+    )
+    embeddings_model: str = setting(
+        "",
+        "local: the directory with `model.onnx` and `tokenizer.json`, or the name of an installed package that holds "
+        "them; http: the name of the model. After a change, run `windlass reembed`.",
+    )
+    embeddings_previous_model: str = setting(
+        "",
+        "The value of EMBEDDINGS_MODEL before, while `windlass reembed` has not ended: its vectors are searched too.",
+    )
+    embeddings_url: str = setting(
+        "", "http: the base URL of the endpoint, such as `https://api.openai.com/v1`.", check=valid.http_url
+    )
+    embeddings_api_key: str = setting("", "http: the key, sent as a bearer token. Empty: none.", secret=True)
+    embeddings_timeout_seconds: float = setting(
+        30.0,
+        "http: timeout of one request with passages. One with the query of a search has at most 3 seconds.",
+        check=valid.positive,
+    )
+    embeddings_batch: int = setting(
+        32, "Passages that are given to the model in one call.", check=valid.between(1, 1024)
+    )
+    embeddings_query_prefix: str = setting(
+        "", "What the model expects before a query, such as `query: ` for the E5 models (with the space)."
+    )
+    embeddings_passage_prefix: str = setting(
+        "", "What the model expects before a passage, such as `passage: ` for the E5 models."
+    )
     # Circuit breakers
     breaker_failure_threshold: int = setting(
         5, "Consecutive failures of a service after which its circuit breaker opens.", check=valid.positive
@@ -393,6 +427,34 @@ class Settings:
         "How long the media API waits for a file's facts and thumbnail before it answers PROCESSING.",
         check=valid.not_negative,
     )
+    # Entities in texts
+    graph: Literal["off", "rules", "http"] = setting(
+        "off",
+        "What finds people, companies, days and sums of money in the texts of files. rules: patterns, without a "
+        "network; http: a language model behind an endpoint with OpenAI's interface; off: nothing.",
+    )
+    graph_url: str = setting(
+        "", "http: the base URL of the endpoint, such as `https://api.openai.com/v1`.", check=valid.http_url
+    )
+    graph_model: str = setting("", "http: the name of the language model.")
+    graph_api_key: str = setting("", "http: the key, sent as a bearer token. Empty: none.", secret=True)
+    graph_timeout_seconds: float = setting(60.0, "http: timeout of one request.", check=valid.positive)
+    graph_tokens_per_file: int = setting(
+        200_000, "http: most tokens of one file; the rest of its text is left out.", check=valid.positive
+    )
+    graph_tokens_per_day: int = setting(
+        5_000_000,
+        "http: most tokens of one day (UTC), over all files; then files wait for the next day. 0: no limit.",
+        check=valid.not_negative,
+    )
+    neo4j_url: str = setting(
+        "",
+        "Neo4j to which the graph of entities is exported (extra `neo4j`), such as `neo4j+s://graph.example.org`. "
+        "Empty: none.",
+    )
+    neo4j_user: str = setting("neo4j", "The user there.")
+    neo4j_password: str = setting("", "The user's password. Empty: no credentials are sent.", secret=True)
+    neo4j_database: str = setting("", "The database there. Empty: the user's home database.")
     # Retention
     upload_ttl_hours: float = setting(
         24.0, "An unfinished upload expires this long after its last byte.", check=valid.positive

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Sequence
 from datetime import timedelta
 
+from windlass.database.batches import delete_in_batches
 from windlass.database.ownership import owned_by
 from windlass.events.audit.actions import AuditAction
 from windlass.events.audit.chain import chain_pending, prune_audit_log, pseudonymize
@@ -185,5 +186,4 @@ def prune(days: float) -> int:
     """Delete events older than ``days`` that every enabled webhook has read; return how many."""
     old = Event.objects.filter(at__lt=now() - timedelta(days=days))
     unread_after = kept_from()
-    deleted, _ = (old if unread_after is None else old.filter(id__lte=unread_after)).delete()
-    return deleted
+    return delete_in_batches(old if unread_after is None else old.filter(id__lte=unread_after), "at")

@@ -55,7 +55,9 @@ class Recorder:
             self.audited.append((len(self.pending), entry))
         cause = str(get_contextvars().get("request_id") or "")
         self.pending.append(
-            Event(type=kind, owner=owner, file_id=file_id, upload_id=upload_id, data=data or {}, request_id=cause)
+            rows.new(
+                Event, type=kind, owner=owner, file_id=file_id, upload_id=upload_id, data=data or {}, request_id=cause
+            )
         )
 
     def forget_after(self, mark: int) -> None:

@@ -33,6 +33,7 @@ from windlass.files.backups import (
     named_objects,
     start_backup,
 )
+from windlass.files.blob_check import check_blobs
 from windlass.files.blobs import (
     StoredObject,
     delete_objects,
@@ -85,12 +86,21 @@ from windlass.files.deletion import (
     release_file,
     require_unprotected,
 )
+from windlass.files.detected_types import detected_types
 from windlass.files.direct_uploads import (
     defer_direct_upload_check,
     direct_uploads_to_check,
     extend_direct_upload,
     is_extendable,
     record_stored_bytes,
+)
+from windlass.files.entity_graph import (
+    EntityGraph,
+    ExtractionFailed,
+    ExtractionPostponed,
+    PreparedGraph,
+    entity_graph,
+    use_entity_graph,
 )
 from windlass.files.file_rows import FileRows, find_files_with_rows, get_file_with_rows, get_file_with_steps
 from windlass.files.idempotency_keys import (
@@ -123,6 +133,7 @@ from windlass.files.integrity import (
     require_intact,
     selected_bytes,
 )
+from windlass.files.kept_figures import KeptFigures
 from windlass.files.kinds import KINDS, Kind, is_of_kind, kind_of
 from windlass.files.lease_rows import (
     CHUNK_CLAIMS,
@@ -140,7 +151,15 @@ from windlass.files.lease_rows import (
     reserve_for_lease,
     take_lease,
 )
-from windlass.files.models import BackupRun, Blob, FileAsset, Rendition, StepRun, UploadSession
+from windlass.files.models import (
+    BackupRun,
+    Blob,
+    FileAsset,
+    PeriodicTaskState,
+    Rendition,
+    StepRun,
+    UploadSession,
+)
 from windlass.files.move import (
     Movable,
     MoveConflict,
@@ -155,6 +174,7 @@ from windlass.files.move import (
     remove_expired_objects,
     retain_object,
 )
+from windlass.files.name_index import by_name_index, has_part
 from windlass.files.open_uploads import address_key
 from windlass.files.owner_data import (
     delete_blobs_without_files,
@@ -167,6 +187,7 @@ from windlass.files.profiles import MediaRules, Profile, profile, profiles
 from windlass.files.quota import (
     QuotaTotals,
     Usage,
+    figures_of_owners,
     quota_owners,
     quota_totals,
     quota_usage,
@@ -182,7 +203,16 @@ from windlass.files.restored_records import (
 from windlass.files.retention import restorable_until
 from windlass.files.states import UNFINISHED_UPLOADS, FileStatus, StepState, UploadStatus
 from windlass.files.store_breaker import store_breaker_names
-from windlass.files.text_index import NO_TEXT, PreparedText, TextIndex, text_index, use_text_index
+from windlass.files.text_index import (
+    NO_TEXT,
+    LeasedTransaction,
+    PreparedText,
+    TextIndex,
+    TextModelAway,
+    TextModelRefused,
+    text_index,
+    use_text_index,
+)
 from windlass.files.trash import get_file_or_trashed, put_into_trash, restore_from_trash, trash_totals, trashed_files
 from windlass.files.uploads import (
     NewUpload,
@@ -214,23 +244,30 @@ __all__ = [
     "ClaimLost",
     "ClaimedChunk",
     "Damage",
+    "EntityGraph",
+    "ExtractionFailed",
+    "ExtractionPostponed",
     "FileActions",
     "FileAsset",
     "FileRows",
     "FileStatus",
     "Finding",
     "IllegalTransition",
+    "KeptFigures",
     "KeyClaim",
     "KeyedRequest",
     "Kind",
     "Lease",
     "LeaseLost",
+    "LeasedTransaction",
     "MediaRules",
     "Movable",
     "MoveConflict",
     "MoveSelection",
     "NamedObject",
     "NewUpload",
+    "PeriodicTaskState",
+    "PreparedGraph",
     "PreparedText",
     "ProcessingRecord",
     "Profile",
@@ -242,6 +279,8 @@ __all__ = [
     "StepState",
     "StoredObject",
     "TextIndex",
+    "TextModelAway",
+    "TextModelRefused",
     "UploadCompleted",
     "UploadSession",
     "UploadStatus",
@@ -251,8 +290,10 @@ __all__ = [
     "accept_chunk",
     "address_key",
     "blob_batches",
+    "by_name_index",
     "bytes_freed_by",
     "change_store",
+    "check_blobs",
     "chunk_layout",
     "chunk_store_states",
     "claim_chunk",
@@ -277,15 +318,18 @@ __all__ = [
     "delete_renditions_except",
     "describe_damage",
     "describe_upload",
+    "detected_types",
     "direct_uploads_to_check",
     "end_retention",
     "end_upload",
+    "entity_graph",
     "expire_uploads_without_bytes",
     "expired_files",
     "extend_backup",
     "extend_direct_upload",
     "extend_retention",
     "fail_with_wrong_digest",
+    "figures_of_owners",
     "files_of_blob",
     "files_to_release",
     "find_concatenation",
@@ -305,6 +349,7 @@ __all__ = [
     "has_blob",
     "has_moved",
     "has_owed_step",
+    "has_part",
     "has_type",
     "is_backup_running",
     "is_chunk_claimed",
@@ -391,6 +436,7 @@ __all__ = [
     "unfinished_concatenations",
     "unfinished_uploads",
     "uploads_by_id",
+    "use_entity_graph",
     "use_file_actions",
     "use_text_index",
     "visible_files",

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.core.checks import CheckMessage, Error, Tags, register
+from django.db.models.signals import post_migrate
 
 from windlass.conf import BadSetting
 from windlass.conf.loading import load
@@ -16,8 +17,10 @@ class FilesConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from windlass.files.name_index import ensure_name_index
         from windlass.files.store_breaker import guard_stores
 
+        post_migrate.connect(ensure_name_index, sender=self)
         register(check_profiles, Tags.compatibility)
         guard_stores()
 

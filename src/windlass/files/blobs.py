@@ -17,6 +17,7 @@ from django.db import DatabaseError
 from django.db.models import Count, F
 
 from windlass import conf
+from windlass.database import rows
 from windlass.database.connection import atomic
 from windlass.files import quota
 from windlass.files.backups import is_backup_running
@@ -105,7 +106,7 @@ def repair_reference_counts(*, dry_run: bool = False) -> tuple[int, int]:
     wrong = list(counted.exclude(count=F("references"))[:_REPAIR_BATCH]) + list(counted.filter(count=0, references=0))
     freed = 0
     for blob in wrong:
-        unused = blob.count == 0 if dry_run else _repair_reference_count(blob)
+        unused = blob.count == 0 if dry_run else repair_reference_count(blob)
         freed += blob.size if unused else 0
     return len(wrong), freed
 
@@ -125,8 +126,14 @@ def stores_in_use() -> tuple[str, ...]:
 
 def store_of_file(asset: FileAsset) -> str:
     """Return the store for the file's renditions, which is that of its bytes."""
-    name = Blob.objects.filter(files=asset.id).values_list("store", flat=True).first()
+    blob = rows.find(Blob, id=asset.blob_id) if asset.blob_id is not None else None
+    name = blob.store if blob is not None else _store_of_row(asset)
     return name or default_name()
+
+
+def _store_of_row(asset: FileAsset) -> str | None:
+    """The store by the file's row, if its blob was replaced since ``asset`` was read."""
+    return Blob.objects.filter(files=asset.id).values_list("store", flat=True).first()
 
 
 def open_blob(blob: Blob) -> BinaryIO:
@@ -182,8 +189,8 @@ def _decrement(blob_id: uuid.UUID) -> list[StoredObject]:
     return [StoredObject(unused.store, unused.key)]
 
 
-def _repair_reference_count(counted: Blob) -> bool:
-    """Whether the blob was deleted."""
+def repair_reference_count(counted: Blob) -> bool:
+    """Count the files of a blob again, and delete it if it has none. Return whether it was deleted."""
     with atomic():
         blob = Blob.objects.select_for_update().filter(id=counted.id).first()
         if blob is None:

@@ -45,15 +45,24 @@ def merge_duplicates(*, dry_run: bool = False) -> int:
 
     Objects without references are left to the search for orphans: a download or a worker may just have read their key.
     """
+    return sum(_merge_with(first, dry_run=dry_run) for first in list(_first_blobs()))
+
+
+def merge_blobs_like(blob: Blob) -> int:
+    """Merge the blobs that have the content of this one; return how many files now share another blob."""
+    first = _first_blob(_content(blob))
+    return 0 if first is None else _merge_with(first)
+
+
+def _merge_with(first: Blob, *, dry_run: bool = False) -> int:
+    if not _exists_now(first):
+        return 0
     merged = 0
-    for first in list(_first_blobs()):
-        if not _exists_now(first):
-            continue
-        others = Blob.objects.filter(**_content(first), references__gte=1).exclude(id=first.id)
-        for asset in FileAsset.objects.select_related("blob").filter(blob__in=others):
-            if not dry_run:
-                _share(asset, first)
-            merged += 1
+    others = Blob.objects.filter(**_content(first), references__gte=1).exclude(id=first.id)
+    for asset in FileAsset.objects.select_related("blob").filter(blob__in=others):
+        if not dry_run:
+            _share(asset, first)
+        merged += 1
     return merged
 
 
@@ -69,9 +78,13 @@ def _first_blobs() -> Iterator[Blob]:
     known = Blob.objects.filter(sha256__isnull=False).values(*_CONTENT)
     several = known.annotate(count=Count("id")).filter(count__gt=1).order_by()
     for same in several.values(*_CONTENT)[:_MERGE_BATCH]:
-        first = Blob.objects.filter(**same, damaged_at=None).order_by("created_at", "id").first()
+        first = _first_blob(same)
         if first is not None:
             yield first
+
+
+def _first_blob(content: dict[str, Any]) -> Blob | None:
+    return Blob.objects.filter(**content, damaged_at=None).order_by("created_at", "id").first()
 
 
 def _content(blob: Blob) -> dict[str, Any]:

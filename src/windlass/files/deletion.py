@@ -23,6 +23,7 @@ from windlass.files import uploads
 from windlass.files.assets import IllegalTransition, change_status
 from windlass.files.backups import is_backup_running
 from windlass.files.blobs import StoredObject, drop_reference, stores_in_use
+from windlass.files.entity_graph import entity_graph
 from windlass.files.models import Blob, FileAsset, Rendition, UploadSession
 from windlass.files.move import is_retained
 from windlass.files.retention import columns_of_released_file
@@ -54,6 +55,9 @@ def release_file(asset: FileAsset) -> list[StoredObject]:
         index = text_index()
         if index is not None:
             index.remove(asset.id)
+        graph = entity_graph()
+        if graph is not None:
+            graph.remove(asset.id)
     return gone
 
 
@@ -218,9 +222,8 @@ def delete_orphans(target: Store, *, older_than_hours: float = 24.0, dry_run: bo
 
 
 def _is_named(store_name: str, key: str) -> bool:
-    if _is_being_written(store_name, key):
-        return True
-    return any(kind.objects.filter(store=store_name, key=key).exists() for kind in (Blob, Rendition))
+    named = any(kind.objects.filter(store=store_name, key=key).exists() for kind in (Blob, Rendition))
+    return named or _is_being_written(store_name, key) or Blob.objects.filter(store=store_name, key=key).exists()
 
 
 def _is_being_written(store_name: str, key: str) -> bool:

@@ -16,6 +16,7 @@ from typing import Any
 from django.db.models import Q
 
 from windlass import conf
+from windlass.database.batches import delete_in_batches
 from windlass.files.lease_rows import KEY_CLAIMS
 from windlass.files.models import IdempotencyKey
 from windlass.kernel.clock import now
@@ -134,8 +135,7 @@ def release_key(claim: KeyClaim) -> None:
 
 def prune_idempotency_keys() -> int:
     """Delete expired keys; return how many."""
-    deleted, _ = IdempotencyKey.objects.filter(_is_over(now())).delete()
-    return deleted
+    return delete_in_batches(IdempotencyKey.objects.filter(_is_over(now())), "expires_at")
 
 
 def _update(claim: KeyClaim, values: dict[str, Any]) -> None:

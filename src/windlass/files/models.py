@@ -85,6 +85,19 @@ class BackupRun(models.Model):
         return f"{self.started_at:%Y-%m-%d %H:%M} to {self.target}"
 
 
+class PeriodicTaskState(models.Model):
+    """What a periodic task keeps between its runs, in whichever process they are: figures that it has counted, or the
+    row at which it goes on. ``seconds``: how long its last run took."""
+
+    name = models.CharField(max_length=64, primary_key=True)
+    value = models.JSONField(default=dict)
+    seconds = models.FloatField(default=0.0)
+    updated_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class PresentFiles(models.Manager["FileAsset"]):
     """Files that are not in the trash."""
 
@@ -165,9 +178,27 @@ class FileAsset(models.Model):
             models.Index(fields=["search_name", "id"], name="file_by_name"),
             models.Index(fields=["owner", "size", "id"], name="file_of_owner_by_size"),
             models.Index(fields=["size", "id"], name="file_by_size"),
-            models.Index(fields=["owner", "checksum"], name="file_by_content"),
-            models.Index(fields=["reference"], name="file_by_reference"),
-            models.Index(fields=["status"], name="file_by_status"),
+            models.Index(fields=["checksum", "owner"], name="file_by_checksum"),
+            # Each filter of the list gives its files in the list's order, so that a page reads a page of rows.
+            models.Index(fields=["owner", "status", "-created_at", "-id"], name="file_of_owner_by_status"),
+            models.Index(fields=["status", "-created_at", "-id"], name="file_by_status_and_time"),
+            models.Index(fields=["owner", "mime_type", "-created_at", "-id"], name="file_of_owner_by_type"),
+            models.Index(fields=["mime_type", "-created_at", "-id"], name="file_by_type"),
+            models.Index(
+                fields=["owner", "reference", "-created_at", "-id"],
+                name="file_of_owner_by_reference",
+                condition=models.Q(reference__isnull=False),
+            ),
+            models.Index(
+                fields=["reference", "-created_at", "-id"],
+                name="file_by_reference_and_time",
+                condition=models.Q(reference__isnull=False),
+            ),
+            models.Index(
+                fields=["owner", "-created_at", "-id"],
+                name="file_of_owner_in_trash",
+                condition=models.Q(trash_until__isnull=False),
+            ),
             models.Index(fields=["expires_at"], name="file_by_end", condition=models.Q(expires_at__isnull=False)),
             models.Index(fields=["release_at"], name="file_by_release", condition=models.Q(release_at__isnull=False)),
             models.Index(fields=["trash_until"], name="file_by_trash", condition=models.Q(trash_until__isnull=False)),
@@ -201,6 +232,7 @@ class Rendition(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["file", "name"], name="one_rendition_per_name")]
+        indexes = [models.Index(fields=["key"], name="rendition_by_key")]
 
     def __str__(self) -> str:
         return f"{self.name} of {self.file_id}"
@@ -293,6 +325,25 @@ class UploadSession(models.Model):
         indexes = [
             models.Index(fields=["lease_holder"], name="upload_by_holder", condition=~models.Q(lease_holder="")),
             models.Index(fields=["status", "expires_at"], name="upload_by_expiry"),
+            models.Index(fields=["status", "id"], name="upload_of_one_request", condition=models.Q(resumable=False)),
+            models.Index(fields=["ended_at", "id"], name="upload_by_end", condition=models.Q(ended_at__isnull=False)),
+            models.Index(
+                fields=["status", "owner", "created_at"],
+                name="upload_made_of_others",
+                condition=models.Q(parts__isnull=False),
+            ),
+            models.Index(
+                fields=["-updated_at", "-id"],
+                name="upload_by_last_write",
+                condition=models.Q(status__in=["active", "assembling"]),
+            ),
+            models.Index(
+                fields=["updated_at"],
+                name="direct_upload_by_last_write",
+                condition=models.Q(status="active", dialect="s3"),
+            ),
+            models.Index(fields=["store_key"], name="upload_by_key"),
+            models.Index(fields=["-created_at", "-id"], name="upload_by_time"),
             models.Index(fields=["owner", "-created_at"], name="upload_of_owner"),
             models.Index(fields=["address_key"], name="upload_by_address", condition=~models.Q(address_key="")),
         ]

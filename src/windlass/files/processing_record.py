@@ -13,6 +13,7 @@ from typing import Any
 from windlass.database import rows
 from windlass.events.api import EventType, Recorder
 from windlass.files.assets import FACT_COLUMNS, IllegalTransition, StepOutcome, outcome_event, steps_of_file
+from windlass.files.entity_graph import PreparedGraph, entity_graph
 from windlass.files.models import Blob, FileAsset, Rendition, StepRun
 from windlass.files.search_facts import searchable_facts
 from windlass.files.states import FILE_TRANSITIONS, FileStatus, StepState
@@ -38,6 +39,8 @@ class ProcessingRecord:
         self._events: list[tuple[EventType, dict[str, Any]]] = []
         self._digest: str | None = None
         self._text: PreparedText | None = None
+        self._graph: PreparedGraph | None = None
+        self._without_graph = False
 
     def add_steps(self, planned: Iterable[tuple[str, str]]) -> None:
         """Add the planned steps, as stage and name, that have no row yet, as pending."""
@@ -90,6 +93,19 @@ class ProcessingRecord:
         """Index this text of the file with the next save, in place of what was indexed before."""
         self._text = text
 
+    def set_graph(self, graph: PreparedGraph) -> None:
+        """Store these entities of the file with the next save, in place of those before."""
+        self._graph, self._without_graph = graph, False
+
+    def remove_graph(self) -> None:
+        """Store no entities of the file any more, with the next save."""
+        self._graph, self._without_graph = None, True
+
+    @property
+    def new_text(self) -> PreparedText | None:
+        """The text that ``save`` will index."""
+        return self._text
+
     @property
     def new_renditions(self) -> Sequence[Rendition]:
         """Rows that ``save`` will write."""
@@ -128,7 +144,8 @@ class ProcessingRecord:
 
     @property
     def is_saved(self) -> bool:
-        return not (self._values or self._changed_steps or self._renditions or self._events or self._text)
+        knowledge = self._text or self._graph or self._without_graph
+        return not (self._values or self._changed_steps or self._renditions or self._events or knowledge)
 
     def save(self, recorder: Recorder) -> None:
         """Write the changes inside the caller's ``events.recording()``; call ``mark_saved`` once it is committed.
@@ -148,6 +165,7 @@ class ProcessingRecord:
         index = text_index()
         if self._text is not None and index is not None:
             index.replace(self.asset.id, self._text)
+        self._save_graph()
         for kind, data in self._events:
             recorder.add(kind, owner=self.asset.owner, file_id=self.asset.id, data=data)
 
@@ -155,7 +173,8 @@ class ProcessingRecord:
         self._saved_status = self.asset.status
         if self._digest is not None and self.asset.blob is not None:
             self.asset.blob.sha256 = self._digest
-        self._digest = self._text = None
+        self._digest = self._text = self._graph = None
+        self._without_graph = False
         for changes in (self._values, self._changed_steps, self._renditions, self._events):
             changes.clear()
 
@@ -167,6 +186,15 @@ class ProcessingRecord:
             rendition.file_id, rendition.run = self.asset.id, self.asset.run
         columns = ("kind", "mime_type", "store", "key", "size", "width", "height", "run")
         rows.insert(list(latest.values()), unique=("file", "name"), replace=columns)
+
+    def _save_graph(self) -> None:
+        graph = entity_graph()
+        if graph is None:
+            return
+        if self._graph is not None:
+            graph.replace(self.asset.id, self._graph)
+        elif self._without_graph:
+            graph.remove(self.asset.id)
 
     def _add_facts(self, facts: Mapping[str, Any]) -> None:
         others = dict(facts)

@@ -64,6 +64,8 @@ class Profile:
 
     ``store``: the name of the store for the files' bytes; never empty in a loaded profile.
 
+    ``graph`` is false in a loaded profile where the setting GRAPH is off.
+
     ``retention_days`` after its creation a file is deleted, and ``release_after_days`` after it the file's bytes. The
     record of a released file is deleted ``delete_released_after_days`` after its release. 0: never. A deleted file can
     be restored for ``trash_hours``; 0: not at all.
@@ -95,6 +97,7 @@ class Profile:
     text: bool = True
     ocr: bool = False
     search: bool = True
+    graph: bool = True
     malware_scan: Literal["auto", "required", "optional", "off"] = "auto"
     media_types: tuple[MediaRules, ...] = ()
     show_location: bool = False
@@ -197,6 +200,7 @@ def _profile(name: str, table: dict[str, Any], settings: conf.Settings) -> Profi
         "trash_hours": settings.trash_hours,
     }
     table = table | {"malware_scan": _malware_scan(name, table.get("malware_scan", "auto"), settings)}
+    table = table | {"graph": settings.graph != "off" and table.get("graph", True)}
     table = table | {"store": _store(name, table.get("store", ""), settings)}
     profile = Profile(**(defaults | table | lists | {"name": name, "media_types": rules}))
     _check_sizes(profile)

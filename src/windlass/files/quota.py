@@ -23,12 +23,17 @@ from windlass.database import rows
 from windlass.database.connection import atomic
 from windlass.events.api import AuditAction, record_action
 from windlass.files import trash
+from windlass.files.kept_figures import KeptFigures
 from windlass.files.models import FileAsset, OwnerAccount, UploadSession
 from windlass.files.states import UNFINISHED_UPLOADS
 from windlass.kernel.problem_types import QuotaExceeded
 
 _COUNTED = ("bytes_used", "bytes_reserved", "files_used", "files_reserved")
 _KINDS = ("bytes", "files")
+#: Files of an owner that are counted at each question.
+MOST_COUNTED = 10_000
+#: Owners whose figures are kept.
+MAX_OWNERS = 100
 
 #: Metadata up to this size (bytes) is part of the record and does not count; larger metadata counts completely.
 FREE_METADATA = 1024
@@ -151,8 +156,10 @@ def release_upload(session: UploadSession) -> None:
 
 
 def quota_usage(owner: str) -> Usage:
+    """The owner's usage. Where no limit has ever applied to an owner with more than MOST_COUNTED files, what is stored
+    is that of ``figures_of_owners``."""
     account = OwnerAccount.objects.filter(owner=owner).first()
-    counted = _counted(owner) if account is None else {name: getattr(account, name) for name in _COUNTED}
+    counted = _uncounted_usage(owner) if account is None else {name: getattr(account, name) for name in _COUNTED}
     most = _defaults()
     for kind in _KINDS:
         own = getattr(account, f"{kind}_limit", None)
@@ -258,14 +265,38 @@ def _open_account(owner: str) -> bool:
     return created
 
 
+def _uncounted_usage(owner: str) -> dict[str, int]:
+    """What an owner without an account has."""
+    files = FileAsset.objects.filter(owner=owner).order_by().values_list("id", flat=True)
+    if files[MOST_COUNTED : MOST_COUNTED + 1]:
+        for name, size, count in figures_of_owners.read()["largest"]:
+            if name == owner:
+                return {"bytes_used": size, "files_used": count, **_reserved(owner)}
+    return _counted(owner)
+
+
+def _count_largest_owners() -> dict[str, Any]:
+    """Bytes and files of the owners who have most bytes, the largest first."""
+    kept = FileAsset.objects.filter(blob__isnull=False).order_by().values("owner")
+    sums = kept.annotate(stored=Sum(F("size") + F("metadata_size")), count=Count("id")).order_by("-stored", "owner")
+    largest = sums.values_list("owner", "stored", "count")[:MAX_OWNERS]
+    return {"largest": [list(row) for row in largest]}
+
+
+#: Kept, because counting reads the whole table of files.
+figures_of_owners = KeptFigures("owners", _count_largest_owners)
+
+
 def _counted(owner: str) -> dict[str, int]:
     counted = Sum(F("size") + F("metadata_size"))
     kept = FileAsset.objects.filter(owner=owner, blob__isnull=False).aggregate(size=counted, count=Count("id"))
+    return {"bytes_used": kept["size"] or 0, "files_used": kept["count"], **_reserved(owner)}
+
+
+def _reserved(owner: str) -> dict[str, int]:
     under_way = UploadSession.objects.filter(owner=owner, status__in=UNFINISHED_UPLOADS)
     files = under_way.filter(Q(concat__isnull=True) | Q(parts__isnull=False))
     return {
-        "bytes_used": kept["size"] or 0,
-        "files_used": kept["count"],
         "bytes_reserved": under_way.aggregate(size=Sum("reserved"))["size"] or 0,
         "files_reserved": files.count(),
     }

@@ -21,12 +21,15 @@ def columns_of_new_file(profile: str) -> dict[str, Any]:
 
 
 def columns_of_released_file(asset: FileAsset) -> dict[str, Any]:
-    """Retention columns of a record whose bytes are released. Its end does not move later."""
+    """Retention columns of a record whose bytes are released. Its end does not move later.
+
+    It has no ``release_at`` any more, so that the sweep does not come across it again.
+    """
     rules = profiles().get(asset.profile)
     if rules is None or not rules.delete_released_after_days:
-        return {}
+        return {"release_at": None}
     end = now() + timedelta(days=rules.delete_released_after_days)
-    return {"expires_at": min(end, asset.expires_at or end)}
+    return {"release_at": None, "expires_at": min(end, asset.expires_at or end)}
 
 
 def restorable_until(asset: FileAsset) -> datetime | None:

@@ -228,28 +228,35 @@ def expired_uploads(idle_hours: float | None = None) -> Iterator[UploadSession]:
     A session that cannot be resumed expires with its request.
     """
     moment = now()
-    over = Q(expires_at__lt=moment) | Q(resumable=False)
+    free = UploadSession.objects.filter(UPLOAD_LEASES.is_free(moment), status__in=UNFINISHED_UPLOADS)
+    # One by one, as each condition has an index of its own.
+    yield from _in_batches(free.filter(expires_at__lt=moment), "expires_at")
+    once = _in_batches(free.filter(resumable=False), "id")
+    yield from (session for session in once if session.expires_at >= moment)
     if idle_hours is not None:
-        over |= Q(updated_at__lt=moment - timedelta(hours=idle_hours))
-    return _in_batches(UploadSession.objects.filter(over, UPLOAD_LEASES.is_free(moment), status__in=UNFINISHED_UPLOADS))
+        idle = free.filter(resumable=True, updated_at__lt=moment - timedelta(hours=idle_hours))
+        yield from (session for session in _in_batches(idle, "updated_at") if session.expires_at >= moment)
 
 
 def uploads_ended_before(ended_before: datetime) -> Iterator[UploadSession]:
-    return _in_batches(UploadSession.objects.filter(ended_at__lt=ended_before))
+    return _in_batches(UploadSession.objects.filter(ended_at__lt=ended_before), "ended_at")
 
 
-def _in_batches(sessions: QuerySet[UploadSession]) -> Iterator[UploadSession]:
-    """Iterate in batches, so that the caller may change the table and take long between two rows."""
-    ordered = sessions.order_by("id")
+def _in_batches(sessions: QuerySet[UploadSession], column: str) -> Iterator[UploadSession]:
+    """Iterate in batches, by this column, so that the caller may change the table and take long between two rows."""
+    ordered = sessions.order_by(column, "id")
     batch = list(ordered[:_BATCH])
     while batch:
         yield from batch
-        batch = list(ordered.filter(id__gt=batch[-1].id)[:_BATCH])
+        last = {column: getattr(batch[-1], column), "id": batch[-1].id}
+        after = Q(**{f"{column}__gt": last[column]}) | Q(**{column: last[column], "id__gt": last["id"]})
+        batch = list(ordered.filter(Q(**{f"{column}__gte": last[column]}), after)[:_BATCH])
 
 
 def _new_session(new: NewUpload, upload_id: uuid.UUID, key: str, state: dict[str, Any]) -> UploadSession:
     moment = now()
-    return UploadSession(
+    return rows.new(
+        UploadSession,
         id=upload_id,
         **{name: getattr(new, name) for name in _COLUMNS},
         profile=new.profile.name,
@@ -271,8 +278,9 @@ def _insert_file(asset: FileAsset) -> None:
 
 def _new_file(session: UploadSession, size: int, sha256: str | None) -> FileAsset:
     """The file record and its blob, which are not in the database yet."""
-    blob = Blob(owner=session.owner, store=session.store, key=session.store_key, size=size, sha256=sha256)
-    return FileAsset(
+    blob = rows.new(Blob, owner=session.owner, store=session.store, key=session.store_key, size=size, sha256=sha256)
+    return rows.new(
+        FileAsset,
         id=new_id(),
         owner=session.owner,
         upload_id=session.id,

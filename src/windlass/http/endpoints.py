@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from windlass.accounts import api as accounts
 from windlass.accounts.api import Access
@@ -106,6 +107,7 @@ class ByteEndpoint:
     def route(self, handler: RequestHandler) -> Route:
         route = Route(self.path, handler)
         route.methods = set(self.methods)  # Starlette would add HEAD to every GET
+        route.app = _answered_by(handler)
         return route
 
 
@@ -140,6 +142,17 @@ class ByteEndpoints:
             return handler
 
         return register
+
+
+def _answered_by(handler: RequestHandler) -> ASGIApp:
+    """The ASGI application of a handler. Starlette's own has two more layers, for exception handlers of its
+    applications, which are not used here."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        response = await handler(Request(scope, receive, send))
+        await response(scope, receive, send)
+
+    return answer
 
 
 def answering(handler: RequestHandler, declared: ByteEndpoint) -> RequestHandler:

@@ -73,7 +73,11 @@ def was_forwarded(scope: Scope) -> bool:
 
 def is_trusted_proxy(text: str) -> bool:
     """Whether TRUSTED_PROXIES has the address in ``text``."""
-    trusted = conf.get().trusted_proxies
+    return _is_in(text, conf.get().trusted_proxies)
+
+
+@lru_cache(maxsize=4096)
+def _is_in(text: str, trusted: tuple[str, ...]) -> bool:
     if "*" in trusted:
         return True
     address = _address(text)

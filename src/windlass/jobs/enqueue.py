@@ -11,6 +11,7 @@ from django.db.models import F
 
 from windlass import conf
 from windlass.database import rows
+from windlass.database.batches import delete_in_batches
 from windlass.database.connection import on_commit
 from windlass.jobs import notify
 from windlass.jobs.models import Attempt, Job
@@ -21,7 +22,8 @@ from windlass.kernel.clock import now
 
 def enqueue(stage: Stage, file_id: uuid.UUID, *, run: int = 1, request_id: str = "") -> Job:
     """Create the job of this stage inside the caller's transaction; an existing one of the same run is returned."""
-    job = Job(
+    job = rows.new(
+        Job,
         file_id=file_id,
         run=run,
         stage=stage,
@@ -100,5 +102,7 @@ def any_open(file_ids: Iterable[uuid.UUID]) -> bool:
 def prune(days: float) -> int:
     """Delete jobs that were done or cancelled more than ``days`` ago; return how many."""
     ended = [JobState.DONE, JobState.CANCELLED]
-    deleted, _ = Job.objects.filter(state__in=ended, updated_at__lt=now() - timedelta(days=days)).delete()
-    return deleted
+    horizon = now() - timedelta(days=days)
+    # What ended before a moment was due before it: the first condition is the one that an index follows.
+    old = (Job.objects.filter(state=state, due_at__lt=horizon, updated_at__lt=horizon) for state in ended)
+    return sum(delete_in_batches(jobs, "due_at") for jobs in old)

@@ -51,6 +51,11 @@ class Job(models.Model):
         indexes = [
             models.Index(fields=["state", "due_at"], name="job_by_due"),
             models.Index(fields=["state", "lease_until"], name="job_by_lease"),
+            models.Index(
+                fields=["stage", "state", "due_at"],
+                name="open_jobs",
+                condition=models.Q(state__in=[JobState.QUEUED.value, JobState.RUNNING.value, JobState.DEAD.value]),
+            ),
             models.Index(fields=["dead_at", "id"], condition=models.Q(state=JobState.DEAD), name="dead_letters"),
             models.Index(fields=["retry_due_at"], condition=models.Q(retries__gt=0), name="retried_jobs"),
             models.Index(

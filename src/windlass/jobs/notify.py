@@ -27,6 +27,9 @@ from windlass.resilience.circuit_breaker import BreakerOpen, breaker
 TASK = "windlass.run_job"
 Notification = tuple[uuid.UUID, Stage]
 
+#: The third part of a task message's body (Celery's protocol 2): nothing follows the task.
+_NO_CALLBACKS = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
+
 #: Notifications that may wait for a slow broker. More are dropped; the sweep sends them again.
 MAX_WAITING = 10_000
 #: The circuit breaker of the broker. While it is open, notifications are dropped.
@@ -125,6 +128,8 @@ class _Connection:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._producer: Any = None
+        #: Bound to the producer's channel: kombu would copy them for each message.
+        self._queues: dict[Stage, Any] = {}
         self._away = False
 
     def connect(self) -> bool:
@@ -136,15 +141,21 @@ class _Connection:
             return self._attempt(lambda: self._publish(notification))
 
     def _publish(self, notification: Notification) -> None:
+        """What ``send_task`` does without its options, signals and representation of the arguments, which cost several
+        times as much as the message."""
         job_id, stage = notification
-        celery_app().send_task(
-            TASK,
-            args=[str(job_id)],
-            task_id=str(new_id()),
-            queue=stage.value,
-            producer=self._open(),
+        task_id = str(new_id())
+        producer = self._open()
+        producer.publish(
+            [[str(job_id)], {}, _NO_CALLBACKS],
+            exchange="",  # a queue's own name is its key there
+            routing_key=stage.value,
+            declare=[self._queues[stage]],
+            headers=_task_headers() | {"id": task_id, "root_id": task_id, "argsrepr": f"['{job_id}']"},
+            correlation_id=task_id,
+            serializer="json",
+            delivery_mode="transient",
             retry=False,
-            ignore_result=True,
         )
 
     def _open(self) -> Any:
@@ -153,6 +164,7 @@ class _Connection:
             connection = app.connection_for_write()
             connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0)
             self._producer = app.amqp.Producer(connection)
+            self._queues = {stage: app.amqp.queues[stage.value](self._producer.channel) for stage in Stage}
         return self._producer
 
     def _attempt(self, work: Any) -> bool:
@@ -205,6 +217,13 @@ class _Notifier:
         while True:
             _connection().send(self._waiting.get())
             self._waiting.task_done()
+
+
+@lru_cache(maxsize=1)
+def _task_headers() -> dict[str, Any]:
+    """The headers of a task message (Celery's protocol 2), without the ids of the task and of the job."""
+    headers: dict[str, Any] = celery_app().amqp.as_task_v2("", TASK, ignore_result=True).headers
+    return headers
 
 
 @lru_cache(maxsize=1)

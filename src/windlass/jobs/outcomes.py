@@ -102,7 +102,8 @@ def _create_jobs(claim: Claim, started: Sequence[StartedStage], *, finished: boo
 
 
 def _job(claim: Claim, started: StartedStage, end: datetime | None) -> Job:
-    return Job(
+    return rows.new(
+        Job,
         file_id=claim.file_id,
         run=claim.run,
         stage=started.stage,

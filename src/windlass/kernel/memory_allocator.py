@@ -26,3 +26,13 @@ def keep_freed_buffers() -> None:
         mallopt(_TRIM_THRESHOLD, 64 * _MIB)
         mallopt(_TOP_PAD, 16 * _MIB)
         mallopt(_ARENA_MAX, 2)
+
+
+def release_freed_memory() -> None:
+    """Return freed memory to the kernel. Does nothing if the C library has no ``malloc_trim``.
+
+    Before a fork: a child that allocates freed memory of its parent copies each page of it, garbage included.
+    """
+    malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if malloc_trim is not None:
+        malloc_trim(0)

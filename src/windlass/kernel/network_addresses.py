@@ -54,6 +54,7 @@ def is_public(text: str) -> bool:
     return not any(address in network for network in _NOT_PUBLIC if network.version == address.version)
 
 
+@lru_cache(maxsize=4096)
 def is_loopback(text: str) -> bool:
     """Whether a textual address is this machine's own, also as a mapped IPv6 address."""
     try:

@@ -25,6 +25,11 @@ class Owners:
             raise TypeError("must be Owners, or a set, list or tuple of the names of owners")
         return cls(frozenset(value))
 
+    @property
+    def only(self) -> str | None:
+        """The owner, if it is one; else None."""
+        return next(iter(self.names)) if len(self.names) == 1 and not self.all_others else None
+
     def __contains__(self, owner: str) -> bool:
         return (owner in self.names) is not self.all_others
 

@@ -64,6 +64,19 @@ step_run_seconds = Histogram(
     "Seconds of one run of a step.",
     {"step": NAMES, "outcome": ("done", "failed", "owed", "refused", "error", "skipped")},
 )
+model_calls = Counter(
+    "windlass_model_calls",
+    "Requests to endpoints of models, each attempt, by how it ended.",
+    {"endpoint": NAMES, "outcome": ("answered", "refused", "failed")},
+)
+model_tokens = Counter(
+    "windlass_model_tokens",
+    "Tokens that endpoints of models have counted, which is what they charge.",
+    {"endpoint": NAMES, "kind": ("prompt", "completion")},
+)
+model_seconds = Histogram(
+    "windlass_model_seconds", "Seconds of one request to an endpoint of a model.", {"endpoint": NAMES}
+)
 sandbox_kills = Counter(
     "windlass_sandbox_kills",
     "Children of the sandbox that were ended, or could not go on, by cause.",

@@ -10,7 +10,9 @@ class KnowledgeConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from windlass.files.api import use_text_index
+        from windlass.files.api import use_entity_graph, use_text_index
+        from windlass.knowledge.graph.storing import StoredGraph
         from windlass.knowledge.indexing import PassageIndex
 
         use_text_index(PassageIndex())
+        use_entity_graph(StoredGraph())

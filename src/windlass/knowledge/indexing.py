@@ -7,14 +7,24 @@ from uuid import UUID
 
 from django.db.models import Exists, OuterRef
 
+from windlass import conf
 from windlass.database import rows
 from windlass.database.connection import atomic, connection
-from windlass.files.api import FileAsset, PreparedText
+from windlass.files.api import FileAsset, LeasedTransaction, PreparedText, TextModelAway, TextModelRefused
+from windlass.knowledge import embeddings
+from windlass.knowledge.embedding import embed_file
+from windlass.knowledge.embeddings import BadModel
 from windlass.knowledge.languages import detect_language
+from windlass.knowledge.model_endpoint import ModelAway, ModelRefused, breaker_name
 from windlass.knowledge.models import Passage
 from windlass.knowledge.passages import VERSION, PassageText, split_text
 from windlass.knowledge.text_search import add_words, text_search
+from windlass.knowledge.vectors import vectors_available
 
+#: Passages that one transaction writes; those of a longer text take several.
+PART = 400
+AWAY = "The model that makes vectors is away; the text is found by its words, and by its meaning when it is back."
+AWAY_SECONDS = 60.0
 #: Rows of one statement.
 BATCH = 200
 #: Passages that one transaction of a rebuild indexes.
@@ -27,14 +37,33 @@ class PassageIndex:
     def prepare(self, text: str, *, one_page: bool) -> PreparedText:
         return PreparedText(tuple(split_text(text, one_page=one_page)), detect_language(text))
 
+    def begin(self, file_id: UUID, prepared: PreparedText, leased: LeasedTransaction) -> None:
+        for start in range(0, _last_part(prepared), PART):
+            with leased():
+                _replace(file_id, prepared.passages[start : start + PART], start, start + PART)
+
     def replace(self, file_id: UUID, prepared: PreparedText) -> None:
-        Passage.objects.filter(file_id=file_id).delete()
-        for batch in _batches([_row(file_id, each) for each in prepared.passages]):
-            rows.insert(batch)
-            add_words(batch)
+        start = _last_part(prepared)
+        _replace(file_id, prepared.passages[start:], start, None)
 
     def remove(self, file_id: UUID) -> None:
         Passage.objects.filter(file_id=file_id).delete()
+
+    def breaker_names(self) -> Sequence[str]:
+        return [breaker_name(embeddings.ENDPOINT)] if conf.get().embeddings == "http" else []
+
+    def can_embed(self) -> bool:
+        return embeddings.can_embed() and vectors_available()
+
+    def embed(self, file_id: UUID, leased: LeasedTransaction) -> int:
+        if not vectors_available():
+            raise TextModelAway("The database cannot store vectors.", AWAY_SECONDS)
+        try:
+            return embed_file(file_id, embeddings.current_embedder(), leased)
+        except ModelAway as error:
+            raise TextModelAway(AWAY, error.retry_after) from error
+        except (ModelRefused, BadModel) as error:
+            raise TextModelRefused("The model cannot make vectors of this text.") from error
 
 
 def delete_orphaned_passages() -> int:
@@ -63,6 +92,20 @@ def rebuild_words() -> Iterator[int]:
             add_words(batch)
         done, after = done + len(batch), batch[-1].id
         yield done
+
+
+def _last_part(prepared: PreparedText) -> int:
+    """Where the last part begins."""
+    return max(0, len(prepared.passages) - 1) // PART * PART
+
+
+def _replace(file_id: UUID, passages: Sequence[PassageText], start: int, end: int | None) -> None:
+    """Replace the passages with these ordinals; ``end``: None for all that follow."""
+    old = Passage.objects.filter(file_id=file_id, ordinal__gte=start)
+    (old if end is None else old.filter(ordinal__lt=end)).delete()
+    for batch in _batches([_row(file_id, each) for each in passages]):
+        rows.insert(batch)
+        add_words(batch)
 
 
 def _row(file_id: UUID, passage: PassageText) -> Passage:

@@ -79,11 +79,13 @@ def detect_language(text: str) -> str:
 
 def _by_script(words: Iterable[str]) -> str:
     """The language whose script most of the text is written in. Kana tells Japanese, however many Han characters."""
+    characters = "".join(words)
+    if characters.isascii():
+        return ""
     counts: Counter[str] = Counter()
-    for word in words:
-        for character in word:
-            script = unicodedata.name(character, "").partition(" ")[0] if character > "\u036f" else ""
-            counts[_SCRIPTS.get(script, "")] += 1
+    for character, number in Counter(characters).items():
+        script = unicodedata.name(character, "").partition(" ")[0] if character > "\u036f" else ""
+        counts[_SCRIPTS.get(script, "")] += number
     counts["zh"], japanese = (0, counts["ja"] + counts["zh"]) if counts["ja"] else (counts["zh"], 0)
     counts["ja"] = japanese
     language, count = max(counts.items(), key=lambda item: (item[1], item[0]))
@@ -92,8 +94,9 @@ def _by_script(words: Iterable[str]) -> str:
 
 def _by_words(words: list[str]) -> str:
     counts: Counter[str] = Counter()
-    for word in words:
-        counts.update(_LANGUAGES_OF.get(word, ()))
+    for word, number in Counter(words).items():
+        for language in _LANGUAGES_OF.get(word, ()):
+            counts[language] += number
     if not counts:
         return ""
     language, hits = max(counts.items(), key=lambda item: (item[1], item[0]))

@@ -1,11 +1,14 @@
-"""The passages of files' texts.
+"""The passages of files' texts, and their vectors.
 
-What the search compares of a passage, its words, is beside it in a form of each database (``text_search``).
+What the search compares of a passage, its words, is beside it in a form of each database (``text_search``), and so are
+the numbers of its vectors (``vectors``).
 """
 
 from __future__ import annotations
 
 from django.db import models
+
+from windlass.kernel.clock import now
 
 
 class Passage(models.Model):
@@ -39,3 +42,154 @@ class Passage(models.Model):
 
     def __str__(self) -> str:
         return f"passage {self.ordinal} of {self.file_id}"
+
+
+class EmbeddingModel(models.Model):
+    """A model that has made vectors. ``key``: its name and version; ``dimensions``: the numbers of each vector."""
+
+    key = models.CharField(max_length=200, unique=True)
+    dimensions = models.PositiveIntegerField()
+    created_at = models.DateTimeField(default=now)
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class PassageVector(models.Model):
+    """The vector of a passage by one model. The database deletes it with its passage.
+
+    ``data``: its numbers (``vector_math``). Null in PostgreSQL, where a column ``embedding`` of pgvector has them,
+    which this model does not know.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    passage = models.ForeignKey(
+        Passage, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
+    )
+    model = models.ForeignKey(EmbeddingModel, on_delete=models.PROTECT, db_index=False, related_name="+")
+    data = models.BinaryField(null=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["passage", "model"], name="one_vector_per_passage_and_model")]
+        indexes = [models.Index(fields=["model", "id"], name="vectors_by_model")]
+
+    def __str__(self) -> str:
+        return f"vector of passage {self.passage_id}"
+
+
+class FileGraph(models.Model):
+    """That a file's text was searched for entities. ``revision`` changes with everything that is stored of them, so
+    that an export can tell what it has; ``extractor`` names what found them, with its version."""
+
+    file = models.OneToOneField(
+        "windlass_files.FileAsset",
+        primary_key=True,
+        on_delete=models.CASCADE,
+        db_constraint=False,
+        related_name="graph",
+    )
+    revision = models.UUIDField()
+    extractor = models.CharField(max_length=200)
+
+    def __str__(self) -> str:
+        return f"graph of {self.file_id}"
+
+
+class FileEntity(models.Model):
+    """An entity as one file names it.
+
+    ``entity`` is the same in all files of an owner that mean the same by its normal form (``graph.normal_forms``), so
+    that an entity is what these rows have in common, and is gone with the last of them. ``exact`` is the same only
+    where the names are equal but for case: a merge can be undone for it alone. ``name`` is as the file has it first.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    file = models.ForeignKey(
+        "windlass_files.FileAsset",
+        on_delete=models.CASCADE,
+        db_constraint=False,
+        db_index=False,
+        related_name="entities",
+    )
+    entity = models.UUIDField(db_index=True)
+    exact = models.UUIDField(db_index=True)
+    type = models.CharField(max_length=32)
+    name = models.CharField(max_length=200)
+    search_name = models.CharField(max_length=400)
+    mentions = models.PositiveIntegerField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["file", "exact"], name="one_row_per_entity_of_a_file")]
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.name} in {self.file_id}"
+
+
+class EntityMention(models.Model):
+    """Where a file names an entity: characters ``start`` to ``end`` of its text, in the passage ``passage`` (ordinal).
+    ``confidence``: 0 to 1."""
+
+    id = models.BigAutoField(primary_key=True)
+    file_entity = models.ForeignKey(FileEntity, on_delete=models.CASCADE, db_constraint=False, related_name="places")
+    passage = models.PositiveIntegerField()
+    start = models.PositiveIntegerField()
+    end = models.PositiveIntegerField()
+    confidence = models.FloatField()
+
+    def __str__(self) -> str:
+        return f"mention at {self.start}"
+
+
+class EntityRelation(models.Model):
+    """What a passage of a file says about two entities."""
+
+    id = models.BigAutoField(primary_key=True)
+    source = models.ForeignKey(FileEntity, on_delete=models.CASCADE, db_constraint=False, related_name="+")
+    target = models.ForeignKey(FileEntity, on_delete=models.CASCADE, db_constraint=False, related_name="+")
+    type = models.CharField(max_length=64)
+    passage = models.PositiveIntegerField()
+    confidence = models.FloatField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["source", "target", "type", "passage"], name="one_relation_of_a_passage")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.type} from {self.source_id} to {self.target_id}"
+
+
+class EntityMerge(models.Model):
+    """That an owner's entity counts as another one. ``entity`` is a ``FileEntity.entity``, or a ``FileEntity.exact``
+    that is taken out of its entity. Deleting the row undoes it."""
+
+    entity = models.UUIDField(primary_key=True)
+    counts_as = models.UUIDField(db_index=True)
+    owner = models.CharField(max_length=255, db_index=True)
+    created_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.entity} counts as {self.counts_as}"
+
+
+class GraphExport(models.Model):
+    """What a graph database has of a file. ``revision`` is null while it is not known whether it has anything.
+
+    No reference to the file: the row outlives it until the other database has deleted its part.
+    """
+
+    file_id = models.UUIDField(primary_key=True)
+    revision = models.UUIDField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"export of {self.file_id}"
+
+
+class GraphModelUse(models.Model):
+    """Tokens that the extraction by a language model has used on a day (UTC)."""
+
+    day = models.DateField(primary_key=True)
+    tokens = models.BigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"{self.tokens} tokens on {self.day}"

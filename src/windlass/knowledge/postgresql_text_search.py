@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from windlass.knowledge.queries import Term
-from windlass.knowledge.words import words_of
+from windlass.knowledge.words import compared_words
 
 PASSAGES = "windlass_knowledge_passage"
 CREATE = (
@@ -49,8 +49,8 @@ class PostgresqlTextSearch:
 def _vector(text: str) -> str:
     """The tsvector's text: ``'word':1,7 'other':2``. Words are letters and digits: nothing needs to be escaped."""
     positions: dict[str, list[str]] = {}
-    for position, word in enumerate(words_of(text), 1):
-        positions.setdefault(word.text, []).append(str(min(position, 16_383)))
+    for position, word in enumerate(compared_words(text), 1):
+        positions.setdefault(word, []).append(str(min(position, 16_383)))
     return " ".join(f"'{word}':{','.join(places[:_MOST_POSITIONS])}" for word, places in positions.items())
 
 

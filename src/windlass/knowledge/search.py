@@ -1,20 +1,29 @@
-"""Search files by their texts, names and facts."""
+"""Search files by their texts, by words and by meaning, and by their names and facts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import and_
+from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
 from django.db.models import Q, QuerySet
 
 from windlass.files.api import FileAsset
+from windlass.kernel.owners import EVERY_OWNER, Owners
+from windlass.knowledge.matches import Match
 from windlass.knowledge.models import Passage
 from windlass.knowledge.queries import Term, parse_query
 from windlass.knowledge.snippets import SnippetPart, snippet_of
-from windlass.knowledge.text_search import Match, find_passages
+from windlass.knowledge.text_search import find_passages
+from windlass.knowledge.vectors import find_nearest
+
+if TYPE_CHECKING:
+    from windlass.knowledge.embeddings import QueryVector
+
+T = TypeVar("T", bound=Hashable)
 
 #: Passages of one file that are shown.
 MOST_PASSAGES = 3
@@ -46,30 +55,59 @@ class FoundFile:
     passages: Sequence[FoundPassage]
 
 
-def search(query: str, files: QuerySet[FileAsset], limit: int) -> list[FoundFile]:
+def search(
+    query: str,
+    files: QuerySet[FileAsset],
+    limit: int,
+    *,
+    owners: Owners = EVERY_OWNER,
+    vectors: Sequence[QueryVector] = (),
+    by_words: bool = True,
+) -> list[FoundFile]:
     """The best of ``files`` for a query, best first. ``files`` are those that the caller may see: nothing else is read.
+
+    ``owners``: all of ``files`` belong to them; it makes the search faster. ``vectors``: the query by meaning, fused
+    with the other rankings. ``by_words``: whether words, names and facts are compared too.
 
     The text of a file that has not passed its checks is not searched in.
     """
     terms = parse_query(query)
-    if not terms:
-        return []
-    matches = find_passages(terms, files.filter(gate_passed=True), limit * PASSAGES_PER_FILE)
-    by_file: dict[UUID, list[Match]] = {}
-    for match in matches:
-        by_file.setdefault(match.file_id, []).append(match)
-    scores = fuse(list(by_file), _files_by_name(terms, files, limit))
+    checked, most = files.filter(gate_passed=True), limit * PASSAGES_PER_FILE
+    rankings = [find_passages(terms, checked, most)] if by_words else []
+    rankings += [find_nearest(each, checked, owners, most) for each in vectors]
+    by_file = _passages_by_file(rankings)
+    of_files = [list(dict.fromkeys(match.file_id for match in ranking)) for ranking in rankings]
+    named = _files_by_name(terms, files, limit) if by_words and terms else []
+    scores = fuse(*of_files, named)
     best = sorted(scores, key=lambda file_id: (-scores[file_id], str(file_id)))[:limit]
     return _described(best, scores, by_file, terms)
 
 
-def fuse(*rankings: Iterable[UUID]) -> Mapping[UUID, float]:
-    """The score of each file that is in any of the rankings, each of which has the best first."""
-    scores: dict[UUID, float] = {}
+def passages_of_file(asset: FileAsset, *, first: int, at_most: int) -> list[Passage]:
+    """The passages of a file in the order of its text, from the one with the ordinal ``first``. None of a file that has
+    not passed its checks."""
+    if not asset.gate_passed:
+        return []
+    return list(Passage.objects.filter(file_id=asset.id, ordinal__gte=first).order_by("ordinal")[:at_most])
+
+
+def fuse(*rankings: Iterable[T]) -> Mapping[T, float]:
+    """The score of each one that is in any of the rankings, each of which has the best first."""
+    scores: dict[T, float] = {}
     for ranking in rankings:
-        for rank, file_id in enumerate(ranking, 1):
-            scores[file_id] = scores.get(file_id, 0.0) + 1 / (FUSION_CONSTANT + rank)
+        for rank, each in enumerate(ranking, 1):
+            scores[each] = scores.get(each, 0.0) + 1 / (FUSION_CONSTANT + rank)
     return scores
+
+
+def _passages_by_file(rankings: Sequence[Sequence[Match]]) -> Mapping[UUID, Sequence[int]]:
+    """The ids of the passages of each file, best first."""
+    file_of = {match.passage_id: match.file_id for ranking in rankings for match in ranking}
+    scores = fuse(*([match.passage_id for match in ranking] for ranking in rankings))
+    by_file: dict[UUID, list[int]] = {}
+    for passage_id in sorted(scores, key=lambda each: (-scores[each], each)):
+        by_file.setdefault(file_of[passage_id], []).append(passage_id)
+    return by_file
 
 
 def _files_by_name(terms: Sequence[Term], files: QuerySet[FileAsset], limit: int) -> list[UUID]:
@@ -80,10 +118,13 @@ def _files_by_name(terms: Sequence[Term], files: QuerySet[FileAsset], limit: int
 
 
 def _described(
-    best: Sequence[UUID], scores: Mapping[UUID, float], by_file: Mapping[UUID, Sequence[Match]], terms: Sequence[Term]
+    best: Sequence[UUID],
+    scores: Mapping[UUID, float],
+    by_file: Mapping[UUID, Sequence[int]],
+    terms: Sequence[Term],
 ) -> list[FoundFile]:
     names = dict(FileAsset.present.filter(id__in=best).values_list("id", "original_filename"))
-    shown = {file_id: [match.passage_id for match in by_file.get(file_id, ())][:MOST_PASSAGES] for file_id in best}
+    shown = {file_id: by_file.get(file_id, ())[:MOST_PASSAGES] for file_id in best}
     rows = Passage.objects.in_bulk([number for numbers in shown.values() for number in numbers])
     return [
         FoundFile(

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from windlass.knowledge.queries import Term
-from windlass.knowledge.words import words_of
+from windlass.knowledge.words import compared_words
 
 PASSAGES = "windlass_knowledge_passage"
 WORDS = "windlass_knowledge_words"
@@ -27,7 +27,7 @@ DROP = (f"DROP TRIGGER IF EXISTS {WORDS}_delete", f"DROP TABLE IF EXISTS {WORDS}
 
 class SqliteTextSearch:
     def add(self, database: BaseDatabaseWrapper, passages: Sequence[tuple[int, str]]) -> None:
-        rows = [(number, " ".join(word.text for word in words_of(text))) for number, text in passages]
+        rows = [(number, " ".join(compared_words(text))) for number, text in passages]
         with database.cursor() as cursor:
             cursor.executemany(f"INSERT INTO {WORDS} (rowid, words) VALUES (%s, %s)", rows)  # noqa: S608  our names
 

@@ -7,8 +7,7 @@ are gone with the row.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from django.core.exceptions import EmptyResultSet
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -16,19 +15,11 @@ from django.db.models import QuerySet
 
 from windlass.database.connection import alias, connection
 from windlass.files.api import FileAsset
+from windlass.knowledge.matches import Match
 from windlass.knowledge.models import Passage
 from windlass.knowledge.postgresql_text_search import PostgresqlTextSearch
 from windlass.knowledge.queries import Term
 from windlass.knowledge.sqlite_text_search import SqliteTextSearch
-
-
-@dataclass(frozen=True, slots=True)
-class Match:
-    """A passage that was found. A greater ``score`` is a better match, within one search of one database."""
-
-    passage_id: int
-    file_id: Any
-    score: float
 
 
 class TextSearch(Protocol):

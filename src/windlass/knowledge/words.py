@@ -44,6 +44,11 @@ def words_of(text: str) -> Iterator[Word]:
             yield Word(compared, match.start(), match.end(), unspaced)
 
 
+def compared_words(text: str) -> list[str]:
+    """The compared forms of the words of the text, in order."""
+    return [compared for word in _pattern().findall(text) if (compared := compared_form(word))]
+
+
 @lru_cache(maxsize=16_384)
 def compared_form(word: str) -> str:
     """The word without case and accents, at most ``LONGEST_WORD`` characters."""

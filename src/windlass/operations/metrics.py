@@ -7,14 +7,12 @@ for it.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import accumulate
 from typing import Any
 
-from django.db.models import Count, Sum, TextChoices
+from django.db.models import TextChoices
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
@@ -26,25 +24,18 @@ from windlass import __version__, conf
 from windlass.events import api as events
 from windlass.executors import in_database
 from windlass.files.api import (
-    Blob,
-    FileAsset,
     FileStatus,
-    Rendition,
-    StepRun,
-    StepState,
-    UploadSession,
     UploadStatus,
     damaged_blobs,
     oldest_verification,
-    quota_totals,
     stores_in_service,
-    trash_totals,
 )
 from windlass.jobs import api as jobs
 from windlass.kernel import instruments
-from windlass.kernel.clock import monotonic, now
+from windlass.kernel.clock import now
 from windlass.kernel.instruments import Gauge, Histogram, Instrument
 from windlass.operations.component_checks import CheckResult, CheckState, check_components
+from windlass.operations.record_figures import record_figures
 from windlass.processing import api as processing
 from windlass.processing.sandbox.capability_level import NAMES
 from windlass.receiving import disk_space
@@ -53,30 +44,6 @@ from windlass.resilience.service_level import ServiceLevel
 
 #: States of jobs that are not done, as ``jobs.QueueStatus`` names them.
 _OPEN_STATES = ("queued", "running", "dead")
-
-#: Figures that read a whole table are computed at most this often (seconds).
-TABLE_SECONDS = 60.0
-
-
-@dataclass(slots=True)
-class Kept:
-    """Caches the metrics that ``work`` returns for ``seconds``. Concurrent callers wait for one computation."""
-
-    work: Callable[[], Sequence[Metric]]
-    seconds: float
-    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
-    _until: float = field(default=0.0, init=False)
-    _found: Sequence[Metric] = field(default=(), init=False)
-
-    def __call__(self) -> Sequence[Metric]:
-        with self._lock:
-            if monotonic() >= self._until:
-                self._found = self.work()
-                self._until = monotonic() + self.seconds
-            return self._found
-
-    def forget(self) -> None:
-        self._until = 0.0
 
 
 class Records(Collector):
@@ -89,7 +56,8 @@ class Records(Collector):
         yield _service_level()
         yield from _work()
         yield from _disks()
-        yield from tables()
+        yield from _objects()
+        yield from _tables()
 
 
 class Instruments(Collector):
@@ -158,8 +126,6 @@ def _work() -> Iterable[Metric]:
     yield _gauge(
         "windlass_webhooks_oldest_age_seconds", "How long the delivery that is due for longest waits.", [], overdue
     )
-    uploads = _counted(UploadSession, UploadStatus)
-    yield _gauge("windlass_uploads", "Upload sessions that are remembered.", ["status"], uploads)
     yield CounterMetricFamily("windlass_events", "Events that were ever recorded.", value=events.last_id())
 
 
@@ -172,59 +138,55 @@ def _disks() -> Iterable[Metric]:
     yield _gauge("windlass_disk_reserve_bytes", "Free bytes below which uploads are refused.", [], {(): reserve})
 
 
-def _quotas() -> Iterable[Metric]:
-    totals = quota_totals()
-    owners = {("limited",): totals.owners, ("over-80-percent",): totals.over_80_percent, ("full",): totals.full}
+def _quotas(totals: Mapping[str, int]) -> Iterable[Metric]:
+    uses = {"limited": "owners", "over-80-percent": "over_80_percent", "full": "full"}
+    owners = {(use,): totals[name] for use, name in uses.items()}
     yield _gauge("windlass_quota_owners", "Owners with a quota, by how much of it is taken.", ["use"], owners)
-    yield _gauge("windlass_quota_taken_bytes", "Bytes that they have stored or reserved.", [], {(): totals.bytes_taken})
-    yield _gauge("windlass_quota_limit_bytes", "Bytes that they may store.", [], {(): totals.bytes_limit})
+    taken, limit = {(): totals["bytes_taken"]}, {(): totals["bytes_limit"]}
+    yield _gauge("windlass_quota_taken_bytes", "Bytes that they have stored or reserved.", [], taken)
+    yield _gauge("windlass_quota_limit_bytes", "Bytes that they may store.", [], limit)
 
 
 def _age(since: datetime | None) -> float:
     return 0.0 if since is None else max(0.0, (now() - since).total_seconds())
 
 
-def _tables() -> Sequence[Metric]:
-    files = _counted(FileAsset, FileStatus)
-    stored = {("file", name): size for name, size in _bytes(Blob)}
-    stored |= {("rendition", name): size for name, size in _bytes(Rendition)}
-    trashed, damaged = trash_totals(), damaged_blobs().count()
-    ended = StepRun.objects.filter(state__in=(StepState.DONE, StepState.FAILED, StepState.OWED))
-    steps = list(ended.order_by().values_list("step", "state").annotate(n=Count("id"), seconds=Sum("seconds")))
-    runs = {(step, state): n for step, state, n, _ in steps}
-    seconds = {(step, state): seconds or 0.0 for step, state, _, seconds in steps}
-    return [
-        _gauge("windlass_files", "Files on record.", ["status"], files),
-        _gauge("windlass_damaged_objects", "Stored files that are not what was received.", [], {(): damaged}),
-        _gauge(
-            "windlass_verified_oldest_age_seconds",
-            "How long the stored file that has waited longest has not been read and compared, or was received ago.",
-            [],
-            {(): _age(oldest_verification())},
-        ),
-        _gauge("windlass_trashed_files", "Files in the trash whose bytes are kept.", [], {(): trashed.files}),
-        _gauge("windlass_trashed_bytes", "Their bytes, each by its own size.", [], {(): trashed.bytes}),
-        _gauge("windlass_stored_bytes", "Bytes of files, and of what was made of them.", ["kind", "store"], stored),
-        _gauge("windlass_step_runs", "How steps ended, of the files on record.", ["step", "state"], runs),
-        _gauge("windlass_step_seconds", "Time that these runs took in all.", ["step", "state"], seconds),
-        *_quotas(),
-    ]
+def _objects() -> Iterable[Metric]:
+    """Queries by index."""
+    damaged = {(): damaged_blobs().count()}
+    yield _gauge("windlass_damaged_objects", "Stored files that are not what was received.", [], damaged)
+    yield _gauge(
+        "windlass_verified_oldest_age_seconds",
+        "How long the stored file that has waited longest has not been read and compared, or was received ago.",
+        [],
+        {(): _age(oldest_verification())},
+    )
 
 
-tables = Kept(_tables, TABLE_SECONDS)
+def _tables() -> Iterable[Metric]:
+    """Figures of whole tables, which are counted apart from the scrapes."""
+    kept = record_figures.read()
+    files, uploads = _statuses(FileStatus, kept["files"]), _statuses(UploadStatus, kept["uploads"])
+    stores = dict.fromkeys(stores_in_service(), 0)
+    stored = {(kind, name): size for kind, sizes in kept["stored"].items() for name, size in (stores | sizes).items()}
+    runs = {(step, state): n for step, state, n, _ in kept["steps"]}
+    seconds = {(step, state): seconds for step, state, _, seconds in kept["steps"]}
+    trash = kept["trash"]
+    yield _gauge("windlass_files", "Files on record.", ["status"], files)
+    yield _gauge("windlass_uploads", "Upload sessions that are remembered.", ["status"], uploads)
+    yield _gauge("windlass_trashed_files", "Files in the trash whose bytes are kept.", [], {(): trash["files"]})
+    yield _gauge("windlass_trashed_bytes", "Their bytes, each by its own size.", [], {(): trash["bytes"]})
+    yield _gauge("windlass_stored_bytes", "Bytes of files, and of what was made of them.", ["kind", "store"], stored)
+    yield _gauge("windlass_step_runs", "How steps ended, of the files on record.", ["step", "state"], runs)
+    yield _gauge("windlass_step_seconds", "Time that these runs took in all.", ["step", "state"], seconds)
+    yield from _quotas(kept["quotas"])
+    age = {(): record_figures.age()}
+    yield _gauge("windlass_figures_age_seconds", "How long ago these figures of whole tables were counted.", [], age)
 
 
-def _counted(model: Any, statuses: Iterable[TextChoices]) -> dict[tuple[str], int]:
-    """Rows by status; statuses without rows are 0."""
-    counted = model.objects.order_by().values_list("status").annotate(n=Count("id"))
-    return {(status.value,): 0 for status in statuses} | {(status,): n for status, n in counted}
-
-
-def _bytes(model: Any) -> Iterable[tuple[str, int]]:
-    """Bytes by store; configured stores without any are 0."""
-    sizes = dict.fromkeys(stores_in_service(), 0)
-    sizes |= dict(model.objects.order_by().values_list("store").annotate(size=Sum("size")))
-    return sizes.items()
+def _statuses(statuses: Iterable[TextChoices], counted: Mapping[str, int]) -> dict[tuple[str], int]:
+    """Statuses without rows are 0."""
+    return {(status.value,): counted.get(status.value, 0) for status in statuses}
 
 
 def _gauge(name: str, doc: str, labels: Sequence[str], figures: Mapping[Any, float]) -> Metric:

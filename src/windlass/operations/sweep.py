@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import Enum, auto
 
 import structlog
 from django.apps import apps
@@ -17,6 +19,8 @@ from windlass.accounts import api as accounts
 from windlass.events import api as events
 from windlass.files import api as files
 from windlass.jobs import api as jobs
+from windlass.kernel.clock import monotonic, now
+from windlass.operations.record_figures import record_figures
 from windlass.processing import api as processing
 from windlass.receiving import concatenation, direct_upload
 
@@ -25,6 +29,10 @@ log = structlog.get_logger(__name__)
 #: Seconds that one sweep may copy for concatenations, and complete direct uploads, before the next one continues.
 CONCATENATION_SECONDS = 5.0
 DIRECT_UPLOAD_SECONDS = 5.0
+#: Seconds that the check of blobs may take in an hour, before the next one continues.
+BLOB_CHECK_SECONDS = 20.0
+#: A heavy task rests this many times as long as it took.
+HEAVY_REST = 100.0
 #: Seconds after which a notification that no worker answered is sent again.
 UNANSWERED_SECONDS = 2.0
 
@@ -63,19 +71,27 @@ class Cleaned:
         return LABELS[self.kind]
 
 
+class Schedule(Enum):
+    SWEEP = auto()
+    HOURLY = auto()
+    BY_HAND = auto()
+
+
 @dataclass(frozen=True, slots=True)
 class CleanupTask:
     """``run`` takes ``dry_run``: change nothing, and return what would be changed.
 
-    ``hourly``: part of the housekeeping, else of the sweep. ``by_hand``: part of ``windlass sweep`` too; only such
-    tasks are called with ``dry_run`` set. ``batched``: one call handles a part only.
+    ``when``: part of the sweep, of the hourly housekeeping, or only of ``windlass sweep``. ``by_hand``: part of that
+    too; only such tasks are called with ``dry_run`` set. ``batched``: one call handles a part only. ``heavy``: reads
+    whole tables or stores, so that the housekeeping runs it for at most a hundredth of the time.
     """
 
     name: str
     run: Callable[[bool], Iterable[Cleaned]]
-    hourly: bool = False
+    when: Schedule = Schedule.SWEEP
     by_hand: bool = False
     batched: bool = False
+    heavy: bool = False
 
 
 @dataclass(slots=True)
@@ -89,11 +105,23 @@ class CleanupReport:
 
 def sweep() -> CleanupReport:
     """Run the urgent tasks, as the scheduler does every SWEEP_SECONDS."""
-    return _run(task for task in TASKS if not task.hourly)
+    return _run(task for task in TASKS if task.when is Schedule.SWEEP)
 
 
 def housekeeping() -> CleanupReport:
-    return _run(task for task in TASKS if task.hourly)
+    return _run(task for task in TASKS if task.when is Schedule.HOURLY and not _rests(task))
+
+
+def _rests(task: CleanupTask) -> bool:
+    """Whether a heavy task ran, in any scheduler, less than HEAVY_REST times its duration ago, and that is more than
+    the hour between two runs."""
+    state = files.PeriodicTaskState.objects.filter(name=_state_name(task)).first() if task.heavy else None
+    rest = timedelta(seconds=0.0 if state is None else HEAVY_REST * state.seconds)
+    return state is not None and rest > timedelta(hours=1) and now() < state.updated_at + rest
+
+
+def _state_name(task: CleanupTask) -> str:
+    return f"task-{task.name}"
 
 
 def clean_up(*, dry_run: bool = False) -> Iterator[Cleaned]:
@@ -109,6 +137,7 @@ def clean_up(*, dry_run: bool = False) -> Iterator[Cleaned]:
 def _run(tasks: Iterable[CleanupTask]) -> CleanupReport:
     report = CleanupReport()
     for task in tasks:
+        began = monotonic()
         try:
             for cleaned in task.run(False):
                 report.counts[cleaned.kind] += cleaned.count
@@ -118,6 +147,10 @@ def _run(tasks: Iterable[CleanupTask]) -> CleanupReport:
         except Exception:  # the boundary of the scheduler: a task that fails must not stop the others
             report.failed += (task.name,)
             log.exception("sweep.failed", task=task.name)
+        else:
+            if task.heavy:
+                state = {"seconds": monotonic() - began, "updated_at": now()}
+                files.PeriodicTaskState.objects.update_or_create(name=_state_name(task), defaults=state)
     counts = {kind: count for kind, count in report.counts.items() if count}
     if counts or report.failed:
         log.debug("sweep.done", counts=counts, bytes_freed=report.bytes_freed, failed=report.failed)
@@ -217,12 +250,26 @@ def _orphans(dry_run: bool) -> Iterator[Cleaned]:
         yield Cleaned("stores_skipped", skipped)
 
 
+def _blobs(_: bool) -> Iterator[Cleaned]:
+    report = files.check_blobs(seconds=BLOB_CHECK_SECONDS)
+    yield Cleaned("references_corrected", report.corrected, report.bytes_freed)
+    yield Cleaned("duplicates_merged", report.merged)
+
+
+def _figures(_: bool) -> Iterator[Cleaned]:
+    """Counted apart from the metrics, so that a scrape never reads whole tables."""
+    counted = [figures.refresh() for figures in (record_figures, files.figures_of_owners)]
+    yield Cleaned("figures_counted", sum(counted))
+
+
 def _passages(_: bool) -> Iterator[Cleaned]:
-    """Of files that a process of a version without passages deleted. None in a project without the app."""
+    """What is stored of the texts of files that processes of an earlier version deleted. None without the app."""
     if apps.is_installed("windlass.knowledge"):
         from windlass.knowledge import api as knowledge
 
         yield Cleaned("passages_deleted", knowledge.delete_orphaned_passages())
+        yield Cleaned("graphs_deleted", knowledge.delete_orphaned_graphs())
+        yield Cleaned("entity_merges_deleted", knowledge.delete_unused_merges())
 
 
 def _duplicates(dry_run: bool) -> Iterator[Cleaned]:
@@ -247,17 +294,19 @@ TASKS = (
     CleanupTask("old_heartbeats", _old_heartbeats),
     CleanupTask("throughput", _throughput),
     CleanupTask("audit_chain", _audit_chain),
+    CleanupTask("figures", _figures),
     CleanupTask("uploads", _uploads, by_hand=True),
     CleanupTask("retention", _retention, by_hand=True, batched=True),
     CleanupTask("retained_objects", _retained_objects, by_hand=True),
     CleanupTask("abandoned_concatenations", _abandoned_concatenations),
-    CleanupTask("old_records", _old_records, hourly=True),
-    CleanupTask("audit_retention", _audit_retention, hourly=True),
-    CleanupTask("deliveries", _deliveries, hourly=True),
-    CleanupTask("dead_letters", _dead_letters, hourly=True, by_hand=True),
-    CleanupTask("references", _references, hourly=True, by_hand=True),
-    CleanupTask("orphans", _orphans, hourly=True, by_hand=True),
-    CleanupTask("passages", _passages, hourly=True),
-    CleanupTask("duplicates", _duplicates, hourly=True, by_hand=True),
-    CleanupTask("quotas", _quotas, hourly=True, by_hand=True),
+    CleanupTask("old_records", _old_records, Schedule.HOURLY),
+    CleanupTask("audit_retention", _audit_retention, Schedule.HOURLY),
+    CleanupTask("deliveries", _deliveries, Schedule.HOURLY),
+    CleanupTask("dead_letters", _dead_letters, Schedule.HOURLY, by_hand=True),
+    CleanupTask("blobs", _blobs, Schedule.HOURLY),
+    CleanupTask("references", _references, Schedule.BY_HAND, by_hand=True),
+    CleanupTask("orphans", _orphans, Schedule.HOURLY, by_hand=True, heavy=True),
+    CleanupTask("passages", _passages, Schedule.HOURLY, heavy=True),
+    CleanupTask("duplicates", _duplicates, Schedule.BY_HAND, by_hand=True),
+    CleanupTask("quotas", _quotas, Schedule.HOURLY, by_hand=True, heavy=True),
 )

@@ -217,6 +217,14 @@ def _no_index() -> IndexedText | None:
     raise PermanentError("A step in the sandbox cannot index texts.")
 
 
+def _no_vectors() -> int:
+    raise PermanentError("A step in the sandbox cannot make vectors of texts.")
+
+
+def _no_graph() -> ExtractedEntities | None:
+    raise PermanentError("A step in the sandbox cannot store entities.")
+
+
 def _no_report(_: int) -> None:
     """Ignore the progress."""
 
@@ -229,14 +237,25 @@ class IndexedText:
     language: str
 
 
+@dataclass(frozen=True, slots=True)
+class ExtractedEntities:
+    """What ``StepContext.extract_entities`` found. ``is_cut``: there was more than is stored of one file."""
+
+    entities: int
+    relations: int
+    is_cut: bool
+
+
 @dataclass(slots=True)
 class StepContext:
     """What a step works with. ``file`` is open for reading at its start and can seek.
 
-    ``report`` takes the step's progress, 0 to 100; it may raise Cancelled. Three functions work outside the sandbox
+    ``report`` takes the step's progress, 0 to 100; it may raise Cancelled. Five functions work outside the sandbox
     only: ``find_original`` returns the id of an earlier file of the same owner with this SHA-256; ``scan`` returns the
     malware scanner's result for this file, and raises Unavailable, TransientError; ``index_text`` lets the search find
-    the text that an earlier step extracted, once the step's result is saved, and returns None if there is no text.
+    the text that an earlier step extracted, once the step's result is saved, and returns None if there is no text;
+    ``extract_entities`` does the same for the graph of entities, and raises Owed; ``embed_text`` makes the vectors of
+    the indexed text, returns of how many passages, and raises Unavailable.
     """
 
     file: BinaryIO
@@ -247,6 +266,8 @@ class StepContext:
     find_original: Callable[[str], str | None] = _no_lookup
     scan: Callable[[], ScanResult] = _no_scan
     index_text: Callable[[], IndexedText | None] = _no_index
+    embed_text: Callable[[], int] = _no_vectors
+    extract_entities: Callable[[], ExtractedEntities | None] = _no_graph
 
     def add_rendition(
         self, name: str, mime_type: str, data: bytes, *, width: int | None = None, height: int | None = None

@@ -15,6 +15,7 @@ from windlass.files.api import (
     Blob,
     delete_objects,
     delete_renditions_except,
+    entity_graph,
     find_duplicate,
     load_file,
     share_blob,
@@ -45,6 +46,8 @@ log = structlog.get_logger(__name__)
 
 #: The step that indexes the text.
 INDEX = "index"
+#: The step that finds entities in it.
+GRAPH = "graph"
 
 EVERY_STAGE = tuple(Stage)
 
@@ -230,9 +233,12 @@ def _delete_stale_renditions(run: JobRun, last: EndedStep | None) -> None:
 
 def _remove_stale_text(run: JobRun) -> None:
     """Remove what an earlier run indexed, if this one has no such step. Within the caller's transaction."""
-    index = text_index()
-    if index is not None and not any(step.name == INDEX for step in run.plan):
+    planned = {step.name for step in run.plan}
+    index, graph = text_index(), entity_graph()
+    if index is not None and INDEX not in planned:
         index.remove(run.asset.id)
+    if graph is not None and GRAPH not in planned:
+        graph.remove(run.asset.id)
 
 
 def _record_failure(run: JobRun, error: Exception) -> str:

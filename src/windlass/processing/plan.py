@@ -8,6 +8,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from windlass import conf
 from windlass.kernel.media_types import is_plain_text, matches
 from windlass.processing.contract import STAGES, About
 from windlass.processing.registry import installed, missing
@@ -63,7 +64,8 @@ def plan_for(profile: Profile, mime_type: str | None, also: tuple[str, ...] = ()
 @lru_cache(maxsize=64)
 def profile_document(profile: Profile) -> Mapping[str, Any]:
     """The profile as steps see it."""
-    return MappingProxyType(profile.document())
+    embeddings = profile.search and conf.get().embeddings != "off"
+    return MappingProxyType(profile.document() | {"embeddings": embeddings})
 
 
 def make_plan(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
-from contextlib import ExitStack, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext
+from functools import partial
 from typing import Any, BinaryIO, cast
 
 import structlog
 
+from windlass.events.api import recording
 from windlass.files.api import (
     NO_TEXT,
     Rendition,
@@ -28,6 +30,7 @@ from windlass.processing.contract import (
     About,
     Cancelled,
     DiskFull,
+    ExtractedEntities,
     IndexedText,
     MadeRendition,
     Owed,
@@ -37,6 +40,7 @@ from windlass.processing.contract import (
     StepResult,
     Unavailable,
 )
+from windlass.processing.entity_extraction import extract_entities
 from windlass.processing.job_run import SAVE_INTERVAL, EndedStep, JobRun
 from windlass.processing.plan import PlannedStep
 from windlass.processing.registry import missing
@@ -47,6 +51,7 @@ from windlass.processing.scanners.contract import ScanResult
 from windlass.processing.step_result import LONGEST_DETAIL, announced, checked_result, checked_text, log_notes, to_json
 from windlass.processing.step_services import guarded_services
 from windlass.processing.step_workspace import StepWorkspace, is_scratch_full, long_step_workspace
+from windlass.processing.text_embedding import embed_text
 from windlass.storage.registry import store
 
 log = structlog.get_logger(__name__)
@@ -144,6 +149,9 @@ def _run_here(run: JobRun, step: Step, workspace: StepWorkspace, progress: _Prog
         def index_text() -> IndexedText | None:
             return _index_text(run)
 
+        def extract() -> ExtractedEntities | None:
+            return extract_entities(run, progress)
+
         context = StepContext(
             file,
             run.known_facts(),
@@ -152,6 +160,8 @@ def _run_here(run: JobRun, step: Step, workspace: StepWorkspace, progress: _Prog
             find_original=find_original,
             scan=scan,
             index_text=index_text,
+            embed_text=lambda: embed_text(run, partial(_leased_transaction, run)),
+            extract_entities=extract,
         )
         if step.about.makes:
             os.ftruncate(workspace.output.fileno(), 0)
@@ -170,8 +180,17 @@ def _index_text(run: JobRun) -> IndexedText | None:
     prepared = NO_TEXT
     if text is not None:
         prepared = index.prepare(text, one_page=asset.mime_type == PDF and asset.page_count == 1)
+        index.begin(asset.id, prepared, partial(_leased_transaction, run))
     run.record.set_text(prepared)
     return IndexedText(len(prepared.passages), prepared.language) if prepared.passages else None
+
+
+@contextmanager
+def _leased_transaction(run: JobRun) -> Iterator[None]:
+    """A transaction that writes about the file only while the job's lease lasts. Raises LeaseLost."""
+    with recording():
+        jobs.renew_lease(run.claim)
+        yield
 
 
 def _reopened(shared: BinaryIO, mode: str) -> BinaryIO:

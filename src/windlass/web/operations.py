@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.views.decorators.csrf import ensure_csrf_cookie
+from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_safe
 
 from windlass.accounts import api as accounts
@@ -16,6 +17,7 @@ from windlass.web.views import render_page
 
 
 @require_safe
+@gzip_page
 @ensure_csrf_cookie
 def operations(request: HttpRequest) -> HttpResponse:
     visitor = _visitor(request)

@@ -8,6 +8,7 @@ from django.shortcuts import resolve_url
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.csrf import ensure_csrf_cookie
+from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_safe
 
 from windlass import conf
@@ -17,6 +18,7 @@ from windlass.web.views import render_page
 
 
 @require_safe
+@gzip_page
 @ensure_csrf_cookie
 def sign_in(request: HttpRequest) -> HttpResponse:
     """Inside another project passwords are asked for on the project's own page (LOGIN_URL)."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
+import re
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import lru_cache
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -12,10 +15,14 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_asy
 from django.conf import settings
 from django.contrib.staticfiles.storage import StaticFilesStorage
 from django.http import HttpRequest, HttpResponse
-from django.middleware.gzip import GZipMiddleware
+from django.utils.cache import patch_vary_headers
 from whitenoise.middleware import WhiteNoiseMiddleware  # type: ignore[import-untyped]
 
 from windlass.kernel import urls
+
+#: A smaller file is as small without compression (bytes).
+LEAST_BYTES = 200
+_ACCEPTS_GZIP = re.compile(r"\bgzip\b")
 
 
 class PrefixedStaticFiles(StaticFilesStorage):
@@ -82,10 +89,24 @@ def _with_strong_tag(meta: dict[str, Any]) -> dict[str, Any]:
 
 
 def _compressed(request: HttpRequest, response: HttpResponse) -> HttpResponse:
-    """Compress a text for a client that takes it so: the pages consist of many small modules."""
+    """Compress a text for a client that takes it so: the pages consist of many small modules.
+
+    Unlike pages, these files are the same for everybody and contain no secret, so the length may be the same each time.
+    """
     is_text = response.get("Content-Type", "").startswith(("text/", "application/javascript", "image/svg+xml"))
-    if not is_text or response.status_code != HTTPStatus.OK:
+    if not is_text or response.status_code != HTTPStatus.OK or len(response.content) < LEAST_BYTES:
         return response
-    compressed = GZipMiddleware(lambda _: response).process_response(request, response)
-    assert isinstance(compressed, HttpResponse)
-    return compressed
+    patch_vary_headers(response, ("Accept-Encoding",))
+    if not _ACCEPTS_GZIP.search(request.META.get("HTTP_ACCEPT_ENCODING", "")):
+        return response
+    response.content = _gzip(response.content)
+    response["Content-Length"] = str(len(response.content))
+    response["Content-Encoding"] = "gzip"
+    response["ETag"] = f"W/{response['ETag']}"
+    return response
+
+
+@lru_cache(maxsize=512)
+def _gzip(content: bytes) -> bytes:
+    """The compressed content, which is remembered: each page consists of dozens of files, and these do not change."""
+    return gzip.compress(content, mtime=0)

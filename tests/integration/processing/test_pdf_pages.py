@@ -52,6 +52,25 @@ def test_each_page_is_a_picture_of_a_million_pixels() -> None:
     assert step(asset, "pdf_pages").detail == "3 pages"
 
 
+def test_a_page_of_text_is_kept_without_loss_and_one_with_a_picture_is_not() -> None:
+    content = b"/Im Do BT 50 50 Td ET"
+    picture = b"<</Type/XObject/Subtype/Image/Width 1/Height 1/ColorSpace/DeviceGray/BitsPerComponent 8/Length 1>>"
+    with_picture = samples.pdf_of(
+        b"<</Type/Catalog/Pages 2 0 R>>",
+        b"<</Type/Pages/Count 1/Kids[3 0 R]>>",
+        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 9 9]/Contents 4 0 R/Resources<</XObject<</Im 5 0 R>>>>>>",
+        b"<</Length %d>>stream\n%s\nendstream" % (len(content), content),
+        picture + b"stream\nA\nendstream",
+    )
+    formats = []
+    for document in (document_samples.text_pdf("words"), with_picture):
+        output = io.BytesIO()
+        facts, wanted = {"mime_type": "application/pdf", "size": len(document)}, profile("default").document()
+        pdf_pages.PdfPages().run(StepContext(io.BytesIO(document), facts, wanted, output=output))
+        formats.append(output.getvalue()[12:16])
+    assert formats == [b"VP8L", b"VP8 "]
+
+
 def test_a_page_shows_its_own_content() -> None:
     import pyvips
 

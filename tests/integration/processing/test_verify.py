@@ -342,10 +342,10 @@ def test_verifying_leaves_the_page_cache_empty(pages: Callable[[Path], int]) -> 
 
 
 def test_damage_is_a_metric(settings: Callable[..., None]) -> None:
-    from windlass.operations.metrics import _tables
+    from windlass.operations.metrics import _objects
 
     asset = processed(content(), "a.bin")
     flip(object_path(asset))
     run_verification()
-    figures = {metric.name: metric.samples[0].value for metric in _tables() if metric.samples}
+    figures = {metric.name: metric.samples[0].value for metric in _objects() if metric.samples}
     assert figures["windlass_damaged_objects"] == 1

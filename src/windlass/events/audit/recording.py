@@ -57,7 +57,8 @@ def entry_of_event(
 
 def _entry(action: AuditAction, **values: Any) -> PendingAuditEntry:
     caller = acting_caller()
-    return PendingAuditEntry(
+    return rows.new(
+        PendingAuditEntry,
         at=now(),
         action=action.value,
         actor=caller.name,

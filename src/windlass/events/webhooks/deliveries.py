@@ -17,6 +17,7 @@ from typing import Any, TypedDict
 from django.db.models import Exists, F, Min, OuterRef, Q, QuerySet
 
 from windlass import conf
+from windlass.database.batches import delete_in_batches
 from windlass.events.documents import document
 from windlass.events.models import Event
 from windlass.events.webhooks.models import Delivery, DeliveryState, WebhookEndpoint
@@ -269,8 +270,7 @@ def reopened_values() -> dict[str, Any]:
 def prune_deliveries(days: float) -> int:
     """Delete deliveries that ended more than ``days`` ago; return how many."""
     ended = Delivery.objects.filter(finished_at__lt=now() - timedelta(days=days))
-    deleted, _ = ended.exclude(state=DeliveryState.PENDING).delete()
-    return deleted
+    return delete_in_batches(ended.exclude(state=DeliveryState.PENDING), "finished_at")
 
 
 def delivery_document(delivery: Delivery) -> dict[str, Any]:

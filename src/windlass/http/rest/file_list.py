@@ -4,14 +4,12 @@ not shift pages."""
 from __future__ import annotations
 
 import re
-import uuid
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
-from django.db.models import Q, QuerySet, TextField
-from django.db.models.functions import Cast, Length
+from django.db.models import Q, QuerySet
 from ninja import Schema
 from pydantic import BeforeValidator, Field, StringConstraints, field_validator
 
@@ -20,23 +18,21 @@ from windlass.files.api import (
     FileRows,
     FileStatus,
     Kind,
+    detected_types,
     find_files_with_rows,
     has_type,
     is_of_kind,
+    kind_of,
     trashed_files,
     visible_files,
 )
 from windlass.http.json_models import within
 from windlass.http.rest.file_order import FileOrder, Sort
+from windlass.http.rest.file_pages import ids_of_page
 from windlass.kernel import filenames
 from windlass.kernel.principals import Principal
 
 MAX_LIMIT = 200
-#: Bytes that the metadata and facts of a page's files may have together. A page has at least one file.
-PAGE_BYTES = 1024 * 1024
-_SIZES: dict[str, Any] = {
-    f"{name}_length": Length(Cast(name, TextField())) for name in ("metadata", "extra_attributes")
-}
 
 _Text = Annotated[str, StringConstraints(max_length=255)]
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
@@ -88,13 +84,7 @@ def selected_files(files: QuerySet[FileAsset], selection: FileSelection) -> Quer
         files = files.filter(is_of_kind(selection.kind))
     if selection.mime_type:
         files = files.filter(has_type(selection.mime_type))
-    if selection.reference is not None:
-        files = files.filter(reference=selection.reference)
-    if selection.from_:
-        files = files.filter(created_at__gte=_beginning(selection.from_))
-    if selection.to:
-        files = files.filter(created_at__lt=_end(selection.to))
-    return files
+    return _in_range(_with_reference(files, selection), selection)
 
 
 class FileQuery(FileSelection):
@@ -118,14 +108,21 @@ class FileQuery(FileSelection):
 
 
 def list_page(query: FileQuery, principal: Principal) -> tuple[Sequence[FileRows], str | None]:
-    """The files of one page, by six queries at most whatever its length, and the query of the next page, None on the
+    """The files of one page, by eight queries at most whatever its length, and the query of the next page, None on the
     last. Raises InvalidField for an ill-formed cursor."""
     order = FileOrder(query.sort)
-    selected = _filtered((trashed_files if query.trashed else visible_files)(principal, query.owner), query)
+    selected = (trashed_files if query.trashed else visible_files)(principal, query.owner)
+    either = _of_types(query, principal)
+    if query.status:
+        if either or len(set(query.status)) == 1:
+            selected = selected.filter(status__in=query.status)
+        else:
+            either = [Q(status=status) for status in sorted(set(query.status))]
+    selected = _in_range(_with_reference(selected, query), query)
     if query.cursor:
         selected = order.after(selected, query.cursor)
-    ordered = order.sorted(selected)
-    ids, more = _ids_of_page(ordered, query.limit)
+    text = filenames.comparable(query.q) if query.q else ""
+    ids, more = ids_of_page(selected, order, query.limit, either=either, text=text)
     found = find_files_with_rows(ids)
     if more and not found:  # all were deleted between the two queries
         return list_page(query, principal)
@@ -134,26 +131,33 @@ def list_page(query: FileQuery, principal: Principal) -> tuple[Sequence[FileRows
     return [each for each in found if (each.asset.trashed_at is not None) is bool(query.trashed)], next_query
 
 
-def _ids_of_page(ordered: QuerySet[FileAsset], limit: int) -> tuple[list[uuid.UUID], bool]:
-    """The files of one page, and whether others follow. A page ends at ``limit`` files, or once metadata and facts
-    reach PAGE_BYTES, which the database counts before any of them is loaded."""
-    ids: list[uuid.UUID] = []
-    total = 0
-    for file_id, *sizes in ordered.annotate(**_SIZES).values_list("id", *_SIZES)[: limit + 1]:
-        total += sum(size or 0 for size in sizes)
-        if len(ids) == limit or (ids and total > PAGE_BYTES):
-            return ids, True
-        ids.append(file_id)
-    return ids, False
+def _of_types(query: FileQuery, principal: Principal) -> list[Q]:
+    """The conditions of the types that were selected, one for each that files have; empty if every type was."""
+    if query.kind is None and not query.mime_type:
+        return []
+    if query.mime_type and query.kind is None and not query.mime_type.endswith("/*"):
+        return [has_type(query.mime_type)]
+    types = [each for each in detected_types(query.owner or principal.owners.only) if _is_selected(query, each)]
+    untyped = [Q(mime_type=None)] if query.kind == "other" and not query.mime_type else []
+    return [*untyped, *(Q(mime_type=each) for each in types)] or [Q(pk__in=[])]
 
 
-def _filtered(files: QuerySet[FileAsset], query: FileQuery) -> QuerySet[FileAsset]:
-    if query.status:
-        files = files.filter(status__in=query.status)
-    files = selected_files(files, query)
-    if query.q:
-        text = filenames.comparable(query.q)
-        files = files.filter(Q(search_name__contains=text) | Q(search_facts__contains=text))
+def _is_selected(selection: FileSelection, mime_type: str) -> bool:
+    """Whether a detected type is of the kind and of the type or group of types that were selected."""
+    wanted = (selection.mime_type or "*").lower()
+    is_type = mime_type.startswith(wanted[:-1]) if wanted.endswith("*") else mime_type == wanted
+    return is_type and selection.kind in (None, kind_of(mime_type))
+
+
+def _with_reference(files: QuerySet[FileAsset], selection: FileSelection) -> QuerySet[FileAsset]:
+    return files if selection.reference is None else files.filter(reference=selection.reference)
+
+
+def _in_range(files: QuerySet[FileAsset], selection: FileSelection) -> QuerySet[FileAsset]:
+    if selection.from_:
+        files = files.filter(created_at__gte=_beginning(selection.from_))
+    if selection.to:
+        files = files.filter(created_at__lt=_end(selection.to))
     return files
 
 

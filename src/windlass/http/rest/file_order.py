@@ -55,30 +55,38 @@ class FileOrder:
     sort: Sort
 
     @property
-    def _column(self) -> str:
+    def column(self) -> str:
         return _COLUMNS[self.sort.removeprefix("-")][0]
 
     @property
-    def _is_descending(self) -> bool:
+    def is_by_time(self) -> bool:
+        return self.column == "created_at"
+
+    @property
+    def is_descending(self) -> bool:
         return self.sort.startswith("-")
 
     def sorted(self, files: QuerySet[FileAsset]) -> QuerySet[FileAsset]:
-        sign = "-" if self._is_descending else ""
-        return files.order_by(f"{sign}{self._column}", f"{sign}id")
+        sign = "-" if self.is_descending else ""
+        return files.order_by(f"{sign}{self.column}", f"{sign}id")
 
     def after(self, files: QuerySet[FileAsset], cursor: str) -> QuerySet[FileAsset]:
         """The files behind the one that the cursor names. Raises InvalidField for a cursor that is not of this
         order."""
         value, file_id = self._decode(cursor)
-        beyond = "lt" if self._is_descending else "gt"
+        beyond = "lt" if self.is_descending else "gt"
         # The first condition is implied by the second; it is the one that an index can follow.
-        begun = files.filter(**{f"{self._column}__{beyond}e": value})
-        return begun.filter(Q(**{f"{self._column}__{beyond}": value}) | Q(**{f"id__{beyond}": file_id}))
+        begun = files.filter(**{f"{self.column}__{beyond}e": value})
+        return begun.filter(Q(**{f"{self.column}__{beyond}": value}) | Q(**{f"id__{beyond}": file_id}))
+
+    def until(self, files: QuerySet[FileAsset], value: Any) -> QuerySet[FileAsset]:
+        """The files that come before those with a later value of the column, and those with this value."""
+        return files.filter(**{f"{self.column}__{'gte' if self.is_descending else 'lte'}": value})
 
     def cursor(self, last: FileAsset) -> str:
         if self.sort == NEWEST_FIRST:
             return cursors.encode(last.created_at, last.id)
-        written = _COLUMNS[self.sort.removeprefix("-")][1](getattr(last, self._column))
+        written = _COLUMNS[self.sort.removeprefix("-")][1](getattr(last, self.column))
         return base64.urlsafe_b64encode(f"{self.sort} {written} {last.id}".encode()).decode().rstrip("=")
 
     def _decode(self, cursor: str) -> tuple[Any, uuid.UUID]:

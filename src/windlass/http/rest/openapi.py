@@ -24,8 +24,10 @@ from windlass.http.rest import (
     error_handling,
     files,
     grants,
+    graph,
     media,
     operations,
+    passages,
     problems,
     profiles,
     quota,
@@ -183,6 +185,8 @@ api = RecordApi(
 api.add_router("", profiles.router)
 api.add_router("", files.router)
 api.add_router("", search.router)
+api.add_router("", graph.router)
+api.add_router("", passages.router)
 api.add_router("", grants.router)
 api.add_router("/api/v1/media", media.router)
 api.add_router("/api/v1", quota.router)

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.response import HttpResponseBase
 from ninja import Query, Router, Schema
 from pydantic import Field
 
@@ -15,6 +16,7 @@ from windlass.events.api import ThroughputWindow
 from windlass.executors import in_database
 from windlass.files import api as files
 from windlass.http.json_models import ReplyModel, within
+from windlass.http.rest.compression import compressed
 from windlass.http.rest.credentials import STAFF
 from windlass.http.rest.quota import QuotaOut
 from windlass.http.rest.webhooks import DeliveryOut
@@ -104,10 +106,11 @@ class FailedDeliveriesOut(ReplyModel):
     response=ThroughputOut,
     summary="Uploads and results of the last hour or day, step by step; for staff only",
 )
-async def read_throughput(request: HttpRequest, query: Query[ThroughputQuery]) -> HttpResponse:
+async def read_throughput(request: HttpRequest, query: Query[ThroughputQuery]) -> HttpResponseBase:
     found = await in_database(events.throughput, query.window)
     points = [ThroughputPoint.of(figures, at=at) for at, figures in found.points.items()]
-    return JsonResponse({"window": query.window, "step_seconds": found.step_seconds, "points": points})
+    document = {"window": query.window, "step_seconds": found.step_seconds, "points": points}
+    return await compressed(request, JsonResponse(document))
 
 
 @router.get("/queues", auth=STAFF, response=QueuesOut, summary="Depth and age of each queue; for staff only")

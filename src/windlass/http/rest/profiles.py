@@ -6,12 +6,14 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.response import HttpResponseBase
 from ninja import Router, Schema
 from pydantic import BaseModel, Field
 
 from windlass import conf
 from windlass.files.api import Profile, profiles
 from windlass.http.json_models import ReplyModel
+from windlass.http.rest.compression import compressed
 from windlass.http.rest.credentials import OWNER
 from windlass.kernel.problem_types import NotFound, all_problems
 from windlass.processing import api as processing
@@ -138,9 +140,9 @@ async def security_config(request: HttpRequest) -> HttpResponse:
 
 
 @_get("/profiles", "list_profiles", ProfileList, "List the profiles: rules for files, and their processing")
-async def list_profiles(request: HttpRequest) -> HttpResponse:
+async def list_profiles(request: HttpRequest) -> HttpResponseBase:
     results = [_document(profile) for _, profile in sorted(profiles().items())]
-    return JsonResponse({"results": results, "next": None})
+    return await compressed(request, JsonResponse({"results": results, "next": None}))
 
 
 @_get("/problems/{slug}", "show_problem", ProblemType, "What a problem type means", auth=None)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import structlog
 from django.apps import apps
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from ninja import Query, Router
 from pydantic import Field, StringConstraints
 
-from windlass.executors import in_database
+from windlass.executors import in_database, in_look_up_thread
 from windlass.files.api import FileRows, find_files_with_rows, visible_files
 from windlass.http.callers import caller
 from windlass.http.file_records import FileRecord, record_of_rows
@@ -18,17 +19,21 @@ from windlass.http.rest.credentials import OWNER, OWNER_READS
 from windlass.http.rest.file_list import FileSelection, selected_files
 from windlass.kernel import urls
 from windlass.kernel.principals import Principal
-from windlass.kernel.problem_types import NotFound
+from windlass.kernel.problem_types import InvalidField, NotFound, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from uuid import UUID
 
-    from windlass.knowledge.api import FoundFile, FoundPassage
+    from windlass.knowledge.api import FoundFile, FoundPassage, QueryVector
+
+log = structlog.get_logger(__name__)
 
 router = Router(tags=["Search"])
 
 MAX_LIMIT = 100
+#: After which a model that refused the query is asked again, if it did not say.
+MODEL_RETRY_SECONDS = 30
 #: Characters of a query in a URL, and in a body.
 LONGEST_QUERY, LONGEST_BODY_QUERY = 1_000, 10_000
 
@@ -39,7 +44,11 @@ _MEANING = "What is searched for: words, and phrases in double quotes. Case and 
 
 
 class SearchSettings(FileSelection):
-    mode: Literal["text"] = Field("text", description="How: by words.")
+    mode: Literal["hybrid", "text", "vector"] | None = Field(
+        None,
+        description="`text`: by words; `vector`: by meaning; `hybrid`: by both. Without it `hybrid`, if this server "
+        "has a model.",
+    )
     limit: _Limit = Field(20, description="Files in the reply.")
 
 
@@ -86,35 +95,83 @@ class FoundOut(ReplyModel):
 
 class SearchOut(ReplyModel):
     results: list[FoundOut] = Field(description="The best files, best first.")
-    mode: Literal["text"]
-    owed: int = Field(description="Files of the caller whose text is not indexed yet.")
+    mode: Literal["hybrid", "text", "vector"] = Field(
+        description="How it was searched: `text` in place of `hybrid` where the model is away, or there is none."
+    )
+    owed: int = Field(
+        description="Files of the caller whose text is not indexed yet; of the mode `vector`: that have no vectors yet."
+    )
 
 
 @router.get(
     "/search", auth=OWNER, response=SearchOut, summary="Search the texts, names and facts of the caller's files"
 )
 async def search_files(request: HttpRequest, query: Query[SearchQuery]) -> HttpResponse:
-    return JsonResponse(await in_database(_found, query, query.q, caller(request)))
+    return await _answer(query, query.q, caller(request))
 
 
 @router.post("/search", auth=OWNER_READS, response=SearchOut, summary="Search with a long query")
 async def search_files_at_length(request: HttpRequest, asked: SearchIn) -> HttpResponse:
-    return JsonResponse(await in_database(_found, asked, asked.q, caller(request)))
+    return await _answer(asked, asked.q, caller(request))
 
 
-def _found(settings: SearchSettings, query: str, principal: Principal) -> dict[str, Any]:
-    """Raises NotFound in a project without the app."""
+async def _answer(settings: SearchSettings, query: str, principal: Principal) -> HttpResponse:
+    """Raises NotFound in a project without the app; InvalidField, Unavailable if only vectors are asked for, and there
+    is no model, or it is away."""
     if not apps.is_installed("windlass.knowledge"):
         raise NotFound("This server has no search: windlass.knowledge is not among its INSTALLED_APPS.")
+    # The model may take seconds to answer: no thread of the database waits for it.
+    vectors = await in_look_up_thread(_query_vectors, settings.mode, query)
+    return JsonResponse(await in_database(_found, settings, query, principal, vectors))
+
+
+def _query_vectors(mode: str | None, query: str) -> Sequence[QueryVector]:
+    """None where only words are compared. Raises InvalidField, Unavailable."""
     from windlass.knowledge import api as knowledge  # its models can be imported only where the app is installed
 
+    if mode == "text" or (mode != "vector" and not knowledge.has_embeddings()):
+        return ()
+    if not knowledge.has_embeddings():
+        raise InvalidField("This server has no model for vectors (EMBEDDINGS is off): search with mode=text.")
+    try:
+        return knowledge.query_vectors(query)
+    except (knowledge.ModelAway, knowledge.ModelRefused) as error:
+        log.warning("search.model_away", error=str(error))
+        if mode != "vector":
+            return ()
+        seconds = getattr(error, "retry_after", MODEL_RETRY_SECONDS)
+        raise Unavailable(
+            "The model that makes vectors does not answer. Send the request again, or search with mode=text.",
+            retry_after=max(1, round(seconds)),
+        ) from error
+
+
+def _found(
+    settings: SearchSettings, query: str, principal: Principal, vectors: Sequence[QueryVector]
+) -> dict[str, Any]:
+    from windlass.knowledge import api as knowledge
+
+    if vectors and not knowledge.vectors_available():
+        if settings.mode == "vector":
+            raise InvalidField("The database of this server cannot search vectors: search with mode=text.")
+        vectors = ()
     visible = visible_files(principal)
-    found = knowledge.search(query, selected_files(visible, settings), settings.limit)
+    by_words = settings.mode != "vector"
+    found = knowledge.search(
+        query,
+        selected_files(visible, settings),
+        settings.limit,
+        owners=principal.owners,
+        vectors=vectors,
+        by_words=by_words,
+    )
     rows = find_files_with_rows([each.file_id for each in found])
     # Without those that were put into the trash between the two queries.
     records = {each.asset.id: each for each in rows if each.asset.trashed_at is None}
     results = [_document(each, records) for each in found if each.file_id in records]
-    return {"results": results, "mode": "text", "owed": knowledge.unindexed_count(visible)}
+    mode = "vector" if not by_words else "hybrid" if vectors else "text"
+    owed = knowledge.unindexed_count(visible) if by_words else knowledge.unembedded_count(visible)
+    return {"results": results, "mode": mode, "owed": owed}
 
 
 def _document(found: FoundFile, records: Mapping[UUID, FileRows]) -> dict[str, Any]:

@@ -19,19 +19,19 @@ def owner_rows(owner: str) -> dict[str, QuerySet[Any]]:
     return {
         **of_files,
         **jobs.rows_of_files(of_files["files"].values("id")),
-        **_passages(of_files["files"].values("id")),
+        **_knowledge(owner, of_files["files"].values("id")),
         **events.owner_rows(owner),
         **accounts.owner_rows(owner),
     }
 
 
-def _passages(file_ids: QuerySet[Any]) -> dict[str, QuerySet[Any]]:
+def _knowledge(owner: str, file_ids: QuerySet[Any]) -> dict[str, QuerySet[Any]]:
     """None in a project without the app, whose models cannot be imported there."""
     if not apps.is_installed("windlass.knowledge"):
         return {}
     from windlass.knowledge import api as knowledge
 
-    return knowledge.rows_of_files(file_ids)
+    return knowledge.owner_rows(owner, file_ids)
 
 
 def row_counts(owner: str) -> dict[str, int]:

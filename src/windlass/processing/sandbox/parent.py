@@ -18,6 +18,7 @@ from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any, NoReturn
 
+from windlass.kernel.memory_allocator import release_freed_memory
 from windlass.processing.contract import Prepared
 from windlass.processing.registry import installed, missing
 from windlass.processing.sandbox import child, linux_calls, lockdown
@@ -163,6 +164,7 @@ def warm_up(unexpected: Collection[str]) -> None:
         if isinstance(step, Prepared):
             _try(f"{step.about.name} cannot be prepared", step.prepare)
     gc.collect()
+    release_freed_memory()
     gc.freeze()  # children share these pages until they write to them
 
 

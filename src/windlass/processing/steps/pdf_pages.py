@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from typing import Any
 
 from windlass.processing.contract import About, MadeRendition, Makes, StepContext, StepResult
-from windlass.processing.formats.documents.pdf import opened, shown_page
+from windlass.processing.formats.documents.pdf import opened, pdfium_api, shown_page
 from windlass.processing.formats.read_limits import MB, Deadline
 from windlass.processing.toolkit.pdf_rendering import render_page
 from windlass.processing.toolkit.pixels import srgb_image
@@ -22,6 +23,8 @@ MOST_PAGES = 200
 PIXELS, LONGEST_SIDE = 1_000_000, 2000
 #: When no further page is begun, and the page that is being rendered is given up: seconds, and bytes of the pictures.
 SECONDS, MOST_BYTES = 15.0, 32 * MB
+#: Objects of a page that are looked at for whether it is a drawing.
+MOST_OBJECTS = 20_000
 
 
 class PdfPages:
@@ -69,7 +72,8 @@ def _pictures(context: StepContext, document: Any, wanted: int) -> Iterator[Made
             continue
         if page is None:
             return
-        picture = write_image(context, f"{NAME}-{index + 1}", srgb_image(*page))
+        image = srgb_image(page.pixels, page.width, page.height)
+        picture = write_image(context, f"{NAME}-{index + 1}", image, is_drawing=page.is_drawing)
         size += picture.length
         yield picture
         context.report(100 * (index + 1) // wanted)
@@ -77,12 +81,31 @@ def _pictures(context: StepContext, document: Any, wanted: int) -> Iterator[Made
             return
 
 
-def _render(document: Any, index: int, deadline: Deadline) -> tuple[bytes, int, int] | None:
-    """Return packed RGB, width and height; None where the time is up."""
+@dataclass(frozen=True, slots=True)
+class _RenderedPage:
+    """``pixels``: packed RGB. ``is_drawing``: there is nothing on it but text and lines."""
+
+    pixels: bytes
+    width: int
+    height: int
+    is_drawing: bool
+
+
+def _render(document: Any, index: int, deadline: Deadline) -> _RenderedPage | None:
+    """Return None where the time is up."""
     with closing(shown_page(document, index)) as page:
         width, height = _size(*page.get_size())
         pixels = render_page(page, width, height, deadline.has_passed)
-    return None if pixels is None else (pixels, width, height)
+        return None if pixels is None else _RenderedPage(pixels, width, height, is_drawing=_is_drawing(page))
+
+
+def _is_drawing(page: Any) -> bool:
+    """Whether the page has no picture, no shading and no form that may contain one. Of a page with very many objects,
+    the first are looked at."""
+    pdfium = pdfium_api()
+    count = min(pdfium.FPDFPage_CountObjects(page), MOST_OBJECTS)
+    kinds = {pdfium.FPDFPageObj_GetType(pdfium.FPDFPage_GetObject(page, number)) for number in range(count)}
+    return kinds <= {pdfium.FPDF_PAGEOBJ_TEXT, pdfium.FPDF_PAGEOBJ_PATH}
 
 
 def _size(width: float, height: float) -> tuple[int, int]:

@@ -122,7 +122,7 @@ class VideoThumbnail(_ThumbnailStep):
             with recordings.open_recording(context) as container:
                 if recordings.main_video_stream(container) is None:
                     return _cover_art(context, container) or _waveform(context, container)
-            image, at = frame_selection.select_frame(context, largest_width(context))
+                image, at = frame_selection.select_frame_of(context, container, largest_width(context))
             return write_result(context, image, what=f"at {at:.1f} s")
 
 

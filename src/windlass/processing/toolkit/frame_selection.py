@@ -29,20 +29,29 @@ DARK, BRIGHT, FLAT = 24, 235, 14
 
 
 def select_frame(context: StepContext, width: int) -> tuple[Any, float]:
-    """Return the first good frame, else the best, as a pyvips image, and its time in seconds. Raises Unreadable.
-
-    Seeking may land behind the only keyframe. If it finds no frame, the recording is decoded from its beginning.
-    """
-    try:
-        return _select(context, width, seeking=True)
-    except Unreadable:
-        return _select(context, width, seeking=False)
-
-
-def _select(context: StepContext, width: int, *, seeking: bool) -> tuple[Any, float]:
+    """Return the first good frame, else the best, as a pyvips image, and its time in seconds. Raises Unreadable."""
     with open_recording(context) as container:
-        frame, formats = _best_frame(container, main_video_stream(container), seeking=seeking)
-        pixels, size = _rgb_pixels(frame, formats, width)
+        return select_frame_of(context, container, width)
+
+
+def select_frame_of(context: StepContext, container: Any, width: int) -> tuple[Any, float]:
+    """The same of a recording that has just been opened.
+
+    Seeking may land behind the only keyframe. If it finds no frame, the recording is opened again and decoded from its
+    beginning.
+    """
+    import av
+
+    try:
+        return _select(container, width, seeking=True)
+    except (av.FFmpegError, Unreadable):
+        with open_recording(context) as reopened:
+            return _select(reopened, width, seeking=False)
+
+
+def _select(container: Any, width: int, *, seeking: bool) -> tuple[Any, float]:
+    frame, formats = _best_frame(container, main_video_stream(container), seeking=seeking)
+    pixels, size = _rgb_pixels(frame, formats, width)
     return srgb_image(pixels, *size).copy_memory(), max(0.0, float(frame.time or 0))
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 def packed_rows(data: bytes, row_bytes: int, row_stride: int, rows: int) -> bytes:
     """Return the rows without the padding at their ends."""
+    if row_bytes == row_stride:
+        return data[: row_bytes * rows]
     return b"".join(data[start : start + row_bytes] for start in range(0, row_stride * rows, row_stride))
 
 

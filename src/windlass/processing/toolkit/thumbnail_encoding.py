@@ -13,6 +13,10 @@ from windlass.processing.toolkit import decode_limits, tone_mapping
 
 #: Quality of the encoders (1 to 100), and libwebp's effort (0 to 6).
 JPEG_QUALITY, WEBP_QUALITY, WEBP_EFFORT = 82, 80, 2
+#: libwebp's settings for drawings, which lossless compression makes smaller than lossy: of these that are fast, the one
+#: with the smallest files.
+_LOSSLESS_WEBP: Mapping[str, Any] = {"lossless": True, "Q": 50, "effort": 0}
+_LOSSY_WEBP: Mapping[str, Any] = {"Q": WEBP_QUALITY, "effort": WEBP_EFFORT}
 
 NAME = "thumbnail"
 #: The rendition that each thumbnail step announces.
@@ -172,12 +176,16 @@ def shrink_to_fit(image: Any, width: int) -> Any:
     return image if max(image.width, image.height) <= width else image.thumbnail_image(width, size="down")
 
 
-def write_image(context: StepContext, name: str, image: Any) -> MadeRendition:
-    """Write in the profile's format, without metadata: it may contain where the picture was taken."""
+def write_image(context: StepContext, name: str, image: Any, *, is_drawing: bool = False) -> MadeRendition:
+    """Write in the profile's format, without metadata: it may contain where the picture was taken.
+
+    ``is_drawing``: the image consists of text and lines.
+    """
     if context.profile["thumbnail_format"] == "jpeg":
         if image.hasalpha():
             image = image.flatten(background=255)
         mime_type, data = "image/jpeg", image.jpegsave_buffer(Q=JPEG_QUALITY, keep="none")
     else:
-        mime_type, data = "image/webp", image.webpsave_buffer(Q=WEBP_QUALITY, effort=WEBP_EFFORT, keep="none")
+        options = _LOSSLESS_WEBP if is_drawing else _LOSSY_WEBP
+        mime_type, data = "image/webp", image.webpsave_buffer(**options, keep="none")
     return context.add_rendition(name, mime_type, data, width=image.width, height=image.height)

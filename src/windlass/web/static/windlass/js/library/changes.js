@@ -11,7 +11,8 @@ const GONE_FROM_TRASH = new Set(["file.deleted", "file.restored"]);
 const RUNNING = new Set(["file.progress", "file.step", "file.stage"]);
 
 /**
- * `library` has collection, isTrash(), changed(record), removed(id), progressed(id, progress), arrived() and connection(state).
+ * `library` has collection, isTrash(), changed(record), removed(id), released(id), progressed(id, progress), arrived() and
+ * connection(state).
  * Returns {close}.
  */
 export function follow(library) {
@@ -49,6 +50,7 @@ export function follow(library) {
       return;
     }
     if (GONE.has(type)) return void library.removed(id);
+    if (type === "file.released") library.released(id);
     if (RUNNING.has(type)) {
       library.progressed(id, { percent: data.progress ?? 0, message: type === "file.progress" ? data.message : "" });
       if (type === "file.stage" && library.collection.has(id)) { stale.add(id); later(); }

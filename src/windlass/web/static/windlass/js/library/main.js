@@ -19,7 +19,7 @@ import { Toolbar } from "./toolbar.js";
 import { addressOf, DEFAULT_SORT, isFiltered, listQuery, readView, withoutFilters } from "./view.js";
 import { Viewport } from "./viewport.js";
 
-const AHEAD = 300; // places before the end at which the next page is fetched
+const AHEAD = 300; // places before the end at which the next page is fetched, once the visitor moves through the list
 const RETRY_SECONDS = 3;
 const AT_TOP = 80; // pixels: who has scrolled less sees new files at once
 
@@ -35,6 +35,7 @@ class Library {
   #progress = new Map(); // id → {percent, message}
   #currentId = null; // the file that Tab reaches
   #saving = 0;
+  #isMoving = false; // whether the visitor has moved through the list: many look at its beginning only
   #texts = new TextMatches(find("#library-texts"));
 
   constructor() {
@@ -55,7 +56,10 @@ class Library {
     find("#library-new").addEventListener("click", () => this.#showNew());
     find("#library-retry").addEventListener("click", () => (this.collection.length ? this.viewport.schedule() : this.#open()));
     addEventListener("popstate", () => this.#goBack());
-    addEventListener("scroll", () => { this.#saving ||= setTimeout(() => this.#savePlace(), 200); }, { passive: true });
+    addEventListener("scroll", () => {
+      this.#isMoving = true;
+      this.#saving ||= setTimeout(() => this.#savePlace(), 200);
+    }, { passive: true });
     addEventListener("pagehide", () => this.#savePlace());
   }
 
@@ -117,7 +121,7 @@ class Library {
     if (!collection) return;
     const changed = await this.#attempt(async () => {
       const filled = await collection.fill(from, to);
-      if (collection.isComplete || to + AHEAD < collection.length || !collection.length) return filled;
+      if (collection.isComplete || to + (this.#isMoving ? AHEAD : 0) < collection.length || !collection.length) return filled;
       await collection.more();
       return true;
     });
@@ -189,9 +193,15 @@ class Library {
   }
 
   removed(id) {
+    this.#texts.remove(id);
     this.#progress.delete(id);
     this.#selection.remove(id);
     if (this.collection.remove(id) >= 0) this.#showState();
+  }
+
+  /** The bytes of a file are deleted, and its text. */
+  released(id) {
+    this.#texts.remove(id);
   }
 
   progressed(id, { percent, message }) {
@@ -277,6 +287,7 @@ class Library {
 
   moveTo(index, { extend }) {
     const from = this.collection.at(this.currentIndex());
+    this.#isMoving = true;
     this.viewport.reveal(index);
     const file = this.collection.at(index);
     if (!file) return;
@@ -339,7 +350,10 @@ class Library {
 
   async #release(files) {
     const records = await actions.release(files);
-    for (const record of records) this.changed(record);
+    for (const record of records) {
+      this.changed(record);
+      this.released(record.id);
+    }
     if (records.length) this.clearSelection();
   }
 
@@ -356,13 +370,16 @@ class Library {
     const hide = () => {
       this.clearSelection();
       places = collection.hide(files);
+      for (const { id } of files) this.#texts.remove(id);
       this.#showState();
       this.#focusNear(index);
     };
     const show = (returned) => {
       const ids = new Set(returned.map(({ id }) => id));
       collection.show(new Map([...places].filter(([file]) => ids.has(file.id))));
-      if (collection === this.collection) this.#showState();
+      if (collection !== this.collection) return;
+      this.#showState();
+      this.#texts.show(this.view);
     };
     await deleteFiles(files, { hide, show, permanent: this.view.trash });
   }

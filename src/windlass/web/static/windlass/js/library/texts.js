@@ -1,7 +1,7 @@
 // What the search finds in the texts of files, above the list of those whose names or facts match.
 
 import { getJson, urlOf } from "../api.js";
-import { announce, h, query } from "../dom.js";
+import { announce, h, query, queryAll } from "../dom.js";
 import { count } from "../format.js";
 import { pageOf } from "../files/paths.js";
 import { textQuery } from "./view.js";
@@ -29,6 +29,13 @@ export class TextMatches {
     if (found.length) announce(`Found in the texts of ${count(found.length, "file")}.`);
   }
 
+  /** Take a file out whose text is gone. */
+  remove(id) {
+    const items = queryAll("li", this.#section);
+    items.find(({ dataset }) => dataset.id === id)?.remove();
+    if (items.every(({ dataset }) => dataset.id === id)) this.#section.hidden = true;
+  }
+
   async #load(parameters, signal) {
     try {
       const { results } = await getJson(urlOf(`/search/?${parameters}`), undefined, signal);
@@ -42,7 +49,7 @@ export class TextMatches {
 
 function item({ file, name, passages: [best] }) {
   const page = best.page && file.page_count !== 1 ? ` · page ${best.page}` : "";
-  return h("li", { class: "text-match" },
+  return h("li", { class: "text-match", dataset: { id: file.id } },
     h("a", { href: pageOf(file.id) }, marked(name)), h("span", { class: "soft small" }, page),
     h("p", { class: "small" }, marked(best.snippet)),
   );

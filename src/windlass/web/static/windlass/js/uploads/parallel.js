@@ -2,37 +2,16 @@
 // of a long or lossy way to the server is slower than the link; then two to four together fill it.
 
 import { Problem } from "../api.js";
+import { findConnections, knownConnections, rememberConnections } from "./connections.js";
 import { RangeTransfer, newKey, newRange } from "./range_transfer.js";
 import { concatenate, readProgress, terminate } from "./tus.js";
 
 const SMALLEST_FILE = 64 * 2 ** 20, SMALLEST_PART = 16 * 2 ** 20; // bytes
 const MOST_PARTS = 16; // each counts as an open upload, and as a call of the rate limit
-const MOST_CONNECTIONS = 4; // browsers allow six to one server; the page needs some
 const LONG_TRANSFER = 10; // seconds that a file must still take to be worth a trial
 /** Requests of each connection that are awaited before rates are compared; the rate is that of the last. */
 const PIECES = 2, LOOK_EVERY = 100; // milliseconds
-const GAIN = 1.15; // another connection is kept if the whole is faster by this factor
 const MOST_JOINS = 3;
-
-const MEMORY = "windlass-upload-connections", MEMORY_HOURS = 24;
-
-/** How many connections were fastest to this server; null where that was not measured within a day. */
-export function knownConnections() {
-  try {
-    const { connections, at } = JSON.parse(localStorage.getItem(MEMORY));
-    return Date.now() - at < MEMORY_HOURS * 3_600_000 ? connections : null;
-  } catch {
-    return null;
-  }
-}
-
-function rememberConnections(connections) {
-  try {
-    localStorage.setItem(MEMORY, JSON.stringify({ connections, at: Date.now() }));
-  } catch {
-    // no storage in this window: it is measured again
-  }
-}
 
 /** Whether a file that is sent alone may gain from parts, by what is known before a byte of it is sent. */
 export const mayGain = (size) => size >= SMALLEST_FILE && knownConnections() !== 1;
@@ -105,21 +84,15 @@ export class PartsTransfer {
   /** Add connections as long as each makes the whole faster, and remember how many that were. */
   async #findConnections(all) {
     const added = [];
-    let before = await this.#measure(all);
-    while (before !== null && this.#waiting.length) {
-      const drop = new AbortController();
-      added.push(this.#connect(all, drop));
-      const number = this.#connections.size;
-      const after = await this.#measure(all);
-      if (after === null) break;
-      const isFaster = after > before * GAIN;
-      if (!isFaster) drop.abort();
-      if (!isFaster || number === MOST_CONNECTIONS) {
-        rememberConnections(isFaster ? number : number - 1);
-        break;
-      }
-      before = after;
-    }
+    const connect = (drop) => {
+      if (!this.#waiting.length) return false;
+      const connection = this.#connect(all, drop);
+      connection.catch(() => {}); // awaited below, unless measuring fails before
+      added.push(connection);
+      return true;
+    };
+    const number = await findConnections({ connect, measure: () => this.#measure(all) });
+    if (number !== null) rememberConnections(number);
     await Promise.all(added);
   }
 

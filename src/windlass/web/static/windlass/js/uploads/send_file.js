@@ -1,6 +1,7 @@
 // Send one file: as one upload, or in parts if it is large and one connection turns out to be slow.
 
-import { PartsTransfer, isWorthParts, knownConnections, mayGain, newParts } from "./parallel.js";
+import { knownConnections } from "./connections.js";
+import { PartsTransfer, isWorthParts, mayGain, newParts } from "./parallel.js";
 import { RangeTransfer, newRange } from "./range_transfer.js";
 import { terminate } from "./tus.js";
 

@@ -1,0 +1,37 @@
+"""What searches texts for entities: the setting GRAPH."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from windlass import conf
+from windlass.knowledge.graph import language_model, rules
+from windlass.knowledge.graph.extraction import FileFacts, join_facts
+from windlass.knowledge.passages import PassageText
+
+#: From the owner, the passages of a file and a function for percents. Raises ExtractionPostponed, ExtractionFailed.
+Extractor = Callable[[str, Sequence[PassageText], Callable[[int], None]], FileFacts]
+#: Passages between two reports of the progress.
+_REPORT_EVERY = 50
+
+
+def configured_extractor() -> Extractor:
+    return language_model.extract_by_model if conf.get().graph == "http" else extract_by_rules
+
+
+def extractor_name() -> str:
+    """``FileGraph.extractor`` of what is extracted now."""
+    return language_model.extractor_name() if conf.get().graph == "http" else rules.NAME
+
+
+def extraction_available() -> bool:
+    return conf.get().graph != "http" or language_model.available()
+
+
+def extract_by_rules(owner: str, passages: Sequence[PassageText], report: Callable[[int], None]) -> FileFacts:
+    found = []
+    for number, passage in enumerate(passages):
+        if number % _REPORT_EVERY == 0:
+            report(100 * number // len(passages))
+        found.append((passage, rules.extract(passage.text, passage.language)))
+    return join_facts(owner, rules.NAME, found)

@@ -1,0 +1,15 @@
+"""What a search in passages finds. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A passage that was found. A greater ``score`` is a better match, within one search of one database."""
+
+    passage_id: int
+    file_id: Any
+    score: float

@@ -1,0 +1,144 @@
+"""``/graph/``: what it answers, to whom, and what it refuses."""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.integration.asgi_client import ApiClient, make_file
+from windlass.files.api import FileAsset
+from windlass.knowledge.graph.storing import StoredGraph
+from windlass.knowledge.indexing import PassageIndex
+
+pytest_plugins = ["tests.integration.record_plane"]
+
+
+@pytest.fixture
+def client(user: Callable[..., ApiClient], configure: Callable[..., None]) -> ApiClient:
+    from windlass.asgi import application
+
+    configure(AUTH_MODE="required")
+    return user(app=application)
+
+
+def file_with_graph(owner: str, text: str, **values: Any) -> FileAsset:
+    asset: FileAsset = make_file(owner, status="READY", gate_passed=True, **values)
+    index, graph = PassageIndex(), StoredGraph()
+    prepared = index.prepare(text, one_page=True)
+    index.replace(asset.id, prepared)
+    found = graph.extract(asset.id, owner, None, lambda _: None)
+    assert found is not None
+    graph.replace(asset.id, found)
+    return asset
+
+
+def names(client: ApiClient, query: str = "") -> list[str]:
+    return [each["name"] for each in client("GET", f"/graph/entities/?{query}").json()["results"]]
+
+
+def test_the_graph_of_a_file_has_places_and_provenance(client: ApiClient) -> None:
+    asset = file_with_graph(client.owner, "The Acme Ltd pays Ada Lovelace <ada@example.org>.")
+    document = client("GET", f"/files/{asset.id}/graph/").json()
+    assert {each["name"]: each["type"] for each in document["entities"]} == {
+        "Acme Ltd": "organization",
+        "Ada Lovelace": "person",
+        "ada@example.org": "email",
+    }
+    (acme,) = [each for each in document["entities"] if each["name"] == "Acme Ltd"]
+    (place,) = acme["mentions"]
+    assert (place["start"], place["end"], place["page"], place["confidence"]) == (4, 12, 1, 0.85)
+    passages = client("GET", "/search/?q=acme").json()["results"][0]["passages"]
+    assert place["passage_id"] == passages[0]["id"]
+    first = document["relations"][0]
+    assert (first["from_name"], first["type"], first["to_name"]) == (
+        "Ada Lovelace",
+        "has_email",
+        "ada@example.org",
+    )
+    assert (first["file_id"], first["passage_id"], first["model"]) == (str(asset.id), place["passage_id"], "rules-1")
+
+
+def test_entities_are_listed_page_by_page_and_described(client: ApiClient) -> None:
+    for number in range(5):
+        file_with_graph(client.owner, f"The Acme{number} Ltd and the Common Inc met on 2024-03-0{number + 1}.")
+    assert names(client, "type=organization") == [*(f"Acme{number} Ltd" for number in range(5)), "Common Inc"]
+    assert names(client, "q=ACME3") == ["Acme3 Ltd"]
+    assert names(client, "type=person") == []
+    seen, url = [], "/graph/entities/?limit=4"
+    while url:
+        page = client("GET", url).json()
+        seen += [each["name"] for each in page["results"]]
+        url = page["next"]
+    assert seen == names(client)
+    assert len(seen) == 11
+    (common,) = client("GET", "/graph/entities/?q=common").json()["results"]
+    assert (common["files"], common["mentions"]) == (5, 5)
+    described = client("GET", common["link"]).json()
+    assert described["names"] == ["Common Inc"]
+    assert len(described["files"]) == 5
+    assert {each["to_type"] for each in described["relations"]} == {"organization", "date"}
+
+
+def test_paths_between_entities(client: ApiClient) -> None:
+    file_with_graph(client.owner, "The Acme Ltd met the Blue Inc in town.")
+    file_with_graph(client.owner, "The Blue Inc met the Cyan GmbH.")
+    ids = {each["name"]: each["id"] for each in client("GET", "/graph/entities/").json()["results"]}
+    query = {"from": ids["Acme Ltd"], "to": ids["Cyan GmbH"]}
+    document = client("GET", "/graph/paths/", params=query).json()
+    assert [[each["type"] for each in path] for path in document["paths"]] == [["mentioned_with", "mentioned_with"]]
+    assert document["complete"] is True
+    assert client("GET", "/graph/paths/", params={**query, "max": "1"}).json()["paths"] == []
+    assert client("GET", "/graph/paths/", params={**query, "max": "7"}).status_code == 422
+    assert client("GET", "/graph/paths/", params={**query, "to": "x"}).status_code == 422
+    assert client("GET", "/graph/paths/", params={**query, "to": str(uuid.uuid4())}).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["?limit=201", "?cursor=%00", "?cursor=YWJj", "?q=" + "a" * 201, "?nome=a"])
+def test_a_wrong_query_is_refused(client: ApiClient, path: str) -> None:
+    assert client("GET", f"/graph/entities/{path}").status_code == 422
+
+
+def test_unknown_entities_are_not_found_and_a_credential_is_needed(client: ApiClient) -> None:
+    from windlass.asgi import application
+
+    assert client("GET", f"/graph/entities/{uuid.uuid4()}/").status_code == 404
+    assert client("GET", "/graph/entities/x/").status_code == 404
+    for path in ("/graph/entities/", "/graph/paths/?from=a&to=b", f"/files/{uuid.uuid4()}/graph/"):
+        assert ApiClient(application)("GET", path).status_code == 401
+
+
+def test_nothing_of_another_owner_is_ever_seen(client: ApiClient, user: Callable[..., ApiClient]) -> None:
+    """Of two owners whose files name the same companies, each sees what its own files say, whatever is asked."""
+    from windlass.asgi import application
+
+    clients, chance = [client, user(app=application)], random.Random(15)
+    files = {each.owner: set[str]() for each in clients}
+    for number in range(8):
+        owner = clients[number % 2].owner
+        text = f"The Shared{number // 4} Ltd met the Own{number} Inc, and Ada Lovelace <a{number % 2}@example.org>."
+        files[owner].add(str(file_with_graph(owner, text).id))
+    ids = {each.owner: [row["id"] for row in each("GET", "/graph/entities/").json()["results"]] for each in clients}
+    assert not set(ids[clients[0].owner]) & set(ids[clients[1].owner])
+    everything = [entity for own in ids.values() for entity in own]
+    for _ in range(60):
+        asker, entity, other = chance.choice(clients), chance.choice(everything), chance.choice(everything)
+        described = asker("GET", f"/graph/entities/{entity}/")
+        assert described.status_code == (200 if entity in ids[asker.owner] else 404)
+        paths = asker("GET", f"/graph/paths/?from={entity}&to={other}")
+        assert paths.status_code == (200 if {entity, other} <= set(ids[asker.owner]) else 404)
+        for said in file_ids(described.json()) | file_ids(paths.json()):
+            assert said in files[asker.owner]
+
+
+def file_ids(document: Any) -> set[str]:
+    """Every ``file_id`` in a JSON document."""
+    if isinstance(document, list):
+        return set().union(*map(file_ids, document))
+    if isinstance(document, dict):
+        own = {document["file_id"]} if "file_id" in document else set()
+        return own.union(*map(file_ids, document.values()))
+    return set()
