@@ -96,13 +96,14 @@ class FileAssetAdmin(ReadOnly, RecordAdmin):
     ordering = ["-created_at", "-id"]
     sortable_by = ["created_at", "human_size"]
     position_field = "created_at"
-    readonly_fields = ["thumbnail", "links", "owner_link", "human_size"]
+    readonly_fields = ["thumbnail", "links", "owner_link", "size_in_bytes"]
     inlines = [StepRunInline, RenditionInline]
     actions = ["reprocess_selected", "release_selected", "delete_selected_files", "restore_selected"]
 
     def get_fieldsets(self, request: HttpRequest, obj: FileAsset | None = None) -> Any:
-        shown = ["thumbnail", "links", "owner_link", "human_size"]
-        others = [field.name for field in FileAsset._meta.fields if field.name not in ("id", "search_name")]
+        shown = ["thumbnail", "links", "owner_link", "size_in_bytes"]
+        hidden = ("id", "search_name", "owner", "size")
+        others = [field.name for field in FileAsset._meta.fields if field.name not in hidden]
         return [(None, {"fields": ["id", *shown, *others]})]
 
     def get_readonly_fields(self, request: HttpRequest, obj: FileAsset | None = None) -> Any:
@@ -124,7 +125,12 @@ class FileAssetAdmin(ReadOnly, RecordAdmin):
     def has_remove_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("windlass_files.delete_fileasset")
 
-    @admin.display(description="")
+    @admin.display(description="size")
+    def size_in_bytes(self, file: FileAsset) -> str:
+        exact = f"{file.size:,} bytes"
+        return exact if file.size < 1024 else f"{self.human_size(file)} ({exact})"
+
+    @admin.display(description="picture")
     def thumbnail(self, file: FileAsset) -> str:
         if not any(rendition.name == "thumbnail" for rendition in file.renditions.all()):
             return ""
