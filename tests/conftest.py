@@ -21,6 +21,7 @@ Part = TypeVar("Part")
 #: Fixtures that start a service. What needs one is no part of the fast tests.
 SERVICES = {
     "clamd_program",
+    "neo4j_server",
     "nginx",
     "pgvector_server",
     "postgres_server",
@@ -105,8 +106,8 @@ def sentence_model() -> Path:
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[str]:
     """One Redis for the whole run."""
-    with services.redis(require(services.find_redis(), "redis-server is not on PATH")) as url:
-        yield url
+    with services.redis(require(services.find_redis(), "redis-server is not on PATH")) as broker:
+        yield broker.url
 
 
 @pytest.fixture
@@ -126,6 +127,14 @@ def clamd_program() -> str:
 def s3_server() -> Iterator[services.S3Server]:
     """One S3 server for the whole run. No test may stop it."""
     with services.s3(require(services.find_s3(), "versitygw is not built and go is not on PATH")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def neo4j_server() -> Iterator[services.Neo4jServer]:
+    """One Neo4j for the whole run. A test that stops it starts it again."""
+    program = require(services.find_neo4j(), "Neo4j is not in .tools, and java or mvn is not on PATH")
+    with services.neo4j(program) as server:
         yield server
 
 

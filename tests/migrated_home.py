@@ -17,7 +17,7 @@ from pathlib import Path
 
 import windlass
 
-DATABASE = "windlass.sqlite3"
+DATABASE, RECORD = "windlass.sqlite3", "migrated.json"
 _CACHE = Path(__file__).parents[1] / ".pytest_cache" / "migrated"
 
 
@@ -26,15 +26,17 @@ def prepare(home: Path) -> None:
     home.mkdir(mode=0o700, exist_ok=True)
     target = home / DATABASE
     if not target.exists():
-        shutil.copyfile(_migrated_database(), target)
+        made = _migrated_database()
+        shutil.copyfile(made, target)
         target.chmod(0o600)
+        shutil.copyfile(made.with_suffix(".json"), home / RECORD)
 
 
 @cache
 def _migrated_database() -> Path:
     """The database of the schema of this source, which all test processes share."""
     made = _CACHE / f"{_schema()}.sqlite3"
-    if not made.exists():
+    if not made.exists() or not made.with_suffix(".json").exists():
         made.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=made.parent) as directory:
             foreign = ("WINDLASS_", "DATABASE_URL", "DJANGO_SETTINGS_MODULE")
@@ -42,6 +44,7 @@ def _migrated_database() -> Path:
             command = [sys.executable, "-m", "windlass", "migrate", "--quiet", "--home", directory]
             subprocess.run(command, env=environment, check=True)
             assert not (Path(directory) / f"{DATABASE}-wal").exists()
+            os.replace(Path(directory) / RECORD, made.with_suffix(".json"))
             os.replace(Path(directory) / DATABASE, made)
     return made
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import getpass
+import hashlib
 import importlib.util
 import os
 import shutil
@@ -25,6 +26,7 @@ from urllib.request import urlopen
 from uuid import uuid4
 
 import boto3
+import psutil
 import psycopg
 import redis as redis_client
 
@@ -90,6 +92,7 @@ class Postgres:
     """A running server; every test takes a database of its own from it."""
 
     port: int
+    program: Program
 
     def url(self, database: str) -> str:
         return f"postgres://windlass@127.0.0.1:{self.port}/{database}"
@@ -105,26 +108,36 @@ class Postgres:
 @contextlib.contextmanager
 def postgres(programs: Path) -> Iterator[Postgres]:
     """PostgreSQL over a new cluster, without fsync: no test here takes the power away from it."""
-    server = Postgres(free_port())
+    port = free_port()
     with _scratch("postgres") as (directory, user):
         data = directory / "data"
         initialise = [programs / "initdb", "--username=windlass", "--auth=trust", "--no-sync", "--no-locale"]
         initialise += ["--encoding=UTF8", "--pgdata", data]
         subprocess.run(initialise, check=True, stdout=subprocess.DEVNULL, cwd=directory, **user)
-        command = [programs / "postgres", "-D", data, "-p", str(server.port), "-c", "listen_addresses=127.0.0.1"]
+        command = [programs / "postgres", "-D", data, "-p", str(port), "-c", "listen_addresses=127.0.0.1"]
         command += ["-c", f"unix_socket_directories={directory}", "-c", "fsync=off", "-c", "max_connections=200"]
 
         def answers() -> None:
             psycopg.connect(server.url("postgres"), connect_timeout=2).close()
 
         # SIGINT is PostgreSQL's fast shutdown; SIGTERM would wait for every client to leave.
-        with _running(command, directory, answers, psycopg.OperationalError, stop=signal.SIGINT, user=user):
+        program = Program(command, directory, answers, psycopg.OperationalError, user, ending=signal.SIGINT)
+        server = Postgres(port, program)
+        with _running(program):
             yield server
 
 
+@dataclass(frozen=True)
+class Broker:
+    """A running broker, and its program."""
+
+    url: str
+    program: Program
+
+
 @contextlib.contextmanager
-def redis(program: str) -> Iterator[str]:
-    """Redis without persistence; gives its URL."""
+def redis(program: str) -> Iterator[Broker]:
+    """Redis without persistence."""
     port = free_port()
     url = f"redis://127.0.0.1:{port}/0"
     with _scratch("redis") as (directory, user):
@@ -134,13 +147,13 @@ def redis(program: str) -> Iterator[str]:
             with redis_client.Redis.from_url(url) as connection:
                 connection.ping()
 
-        with _running(command, directory, answers, redis_client.RedisError, user=user):
-            yield url
+        with _running(Program(command, directory, answers, redis_client.RedisError, user)) as running:
+            yield Broker(url, running)
 
 
 @contextlib.contextmanager
-def rabbitmq(program: str) -> Iterator[str]:
-    """RabbitMQ without plugins, under a node name and a port mapper of its own; gives its URL."""
+def rabbitmq(program: str) -> Iterator[Broker]:
+    """RabbitMQ without plugins, under a node name and a port mapper of its own."""
     port, mapper = free_port(), free_port()
     with _scratch("rabbitmq") as (directory, user):
         plugins = directory / "plugins"
@@ -159,8 +172,8 @@ def rabbitmq(program: str) -> Iterator[str]:
                     raise ConnectionError("it does not speak AMQP yet")
 
         try:
-            with _running([program], directory, answers, OSError, user=user):
-                yield f"amqp://guest:guest@127.0.0.1:{port}//"
+            with _running(Program([program], directory, answers, OSError, user)) as running:
+                yield Broker(f"amqp://guest:guest@127.0.0.1:{port}//", running)
         finally:
             subprocess.run(["epmd", "-kill"], check=False, stdout=subprocess.DEVNULL, **user)
 
@@ -290,6 +303,104 @@ def s3(program: str) -> Iterator[S3Server]:
             server.kill()
 
 
+NEO4J_CONFIGURATION = """
+server.default_listen_address=127.0.0.1
+server.bolt.listen_address=127.0.0.1:{port}
+server.http.enabled=false
+server.https.enabled=false
+server.memory.heap.initial_size=128m
+server.memory.heap.max_size=384m
+server.memory.pagecache.size=64m
+db.tx_log.preallocate=false
+dbms.usage_report.enabled=false
+"""
+
+
+def find_neo4j() -> Path | None:
+    """The directory with the jars of Neo4j's community server in the version that neo4j_server/pom.xml pins, fetched
+    once by Maven."""
+    pom = Path(__file__).parent / "neo4j_server" / "pom.xml"
+    version = pom.read_text().partition("<neo4j>")[2].partition("</neo4j>")[0]
+    jars = TOOLS / f"neo4j-{version}"
+    if shutil.which("java") is None:
+        return None
+    if jars.exists() or shutil.which("mvn") is None:
+        return jars if jars.exists() else None
+    fetched = TOOLS / f"neo4j-{version}.{os.getpid()}"
+    goal = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
+    options = ["-q", "-B", "-f", str(pom), goal, "-DincludeScope=runtime", f"-DoutputDirectory={fetched}"]
+    subprocess.run(["mvn", *options], check=True, stdout=sys.stderr)
+    fetched.rename(jars)
+    return jars
+
+
+@dataclass
+class Neo4jServer:
+    """Neo4j over a directory, which tests may stop and start again."""
+
+    jars: Path
+    directory: Path
+    port: int
+    user: dict[str, Any]
+    process: subprocess.Popen[bytes] | None = None
+
+    NAME, PASSWORD = "neo4j", "no secret at all"
+    START_SECONDS = 90  # of a machine that does other things meanwhile; alone it takes about 8
+
+    @property
+    def url(self) -> str:
+        return f"bolt://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        (self.directory / "conf").mkdir(exist_ok=True)
+        (self.directory / "conf" / "neo4j.conf").write_text(NEO4J_CONFIGURATION.format(port=self.port))
+        command = ["java", "-Xms128m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData"]
+        command += [f"--add-opens=java.base/{name}=ALL-UNNAMED" for name in ("java.nio", "java.io", "sun.nio.ch")]
+        command += ["-cp", f"{self.jars}/*", "org.neo4j.server.CommunityEntryPoint"]
+        command += [f"--home-dir={self.directory}", f"--config-dir={self.directory / 'conf'}"]
+        with (self.directory / "log").open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.directory, **self.user)
+        _wait(self.process, self._answers, OSError, self.directory / "log", self.START_SECONDS)
+
+    def _answers(self) -> None:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=2) as client:
+            client.sendall(b"\x60\x60\xb0\x17" + b"\x00\x00\x04\x05" + bytes(12))  # Bolt's handshake
+            if len(client.recv(4)) != 4:
+                raise ConnectionError("it does not speak Bolt yet")
+
+    def kill(self) -> None:
+        """SIGKILL, as if its machine had lost power; the data stays."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What a server of Windlass needs to export to it."""
+        return {"NEO4J_URL": self.url, "NEO4J_USER": self.NAME, "NEO4J_PASSWORD": self.PASSWORD}
+
+
+@contextlib.contextmanager
+def neo4j(jars: Path) -> Iterator[Neo4jServer]:
+    """Neo4j over a new directory, with the password of its first user set as its own command does."""
+    with _scratch("neo4j") as (directory, _user):
+        accounts = directory / "data" / "dbms" / "auth.ini"
+        accounts.parent.mkdir(parents=True)
+        salt, rounds = os.urandom(32), 1024
+        digest = hashlib.sha256(salt + Neo4jServer.PASSWORD.encode()).digest()
+        for _ in range(rounds - 1):
+            digest = hashlib.sha256(digest).digest()
+        hashed = f"SHA-256,{digest.hex().upper()},{salt.hex().upper()},{rounds}"
+        accounts.write_text(f"{Neo4jServer.NAME}:{hashed}:\n")
+        server = Neo4jServer(jars, directory, free_port(), {})
+        server.start()
+        try:
+            yield server
+        finally:
+            server.kill()
+
+
 NGINX_CONFIGURATION = """
 daemon off;
 pid {directory}/nginx.pid;
@@ -343,7 +454,7 @@ def nginx(program: str, upstream: str, more: str = "", *, blocks: str = "", as_c
         def answers() -> None:
             urlopen(f"{url}/nginx-is-up", timeout=2).close()
 
-        with _running([program, "-e", "stderr", "-c", configuration], directory, answers, OSError, user=user):
+        with _running(Program([program, "-e", "stderr", "-c", configuration], directory, answers, OSError, user)):
             yield url
 
 
@@ -395,7 +506,7 @@ def sftp(program: str) -> Iterator[Sftp]:
         def answers() -> None:
             socket.create_connection(("127.0.0.1", port), timeout=2).close()
 
-        with _running([program, "-D", "-e", "-f", directory / "sshd.conf"], directory, answers, OSError, user={}):
+        with _running(Program([program, "-D", "-e", "-f", directory / "sshd.conf"], directory, answers, OSError, {})):
             yield Sftp(port, directory / "user", directory)
 
 
@@ -495,34 +606,75 @@ def _scratch(name: str) -> Iterator[tuple[Path, dict[str, Any]]]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
+@dataclass
+class Program:
+    """The program of a service, which may be killed and started again.
+
+    ``answers`` raises ``not_yet`` until it is up. ``user``: arguments of Popen. ``ending``: the signal that ends it in
+    an orderly way.
+    """
+
+    command: list[str | Path]
+    directory: Path
+    answers: Callable[[], None]
+    not_yet: type[Exception]
+    user: dict[str, Any]
+    ending: signal.Signals = signal.SIGTERM
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, and return with its first answer."""
+        log = self.directory / "log"
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(
+                self.command, stdout=output, stderr=subprocess.STDOUT, cwd=self.directory, **self.user
+            )
+        _wait(self.process, self.answers, self.not_yet, log)
+
+    def kill(self) -> None:
+        """SIGKILL for it and its children, as if the machine had lost power. Idempotent."""
+        if self.process is None:
+            return
+        victims = [psutil.Process(self.process.pid)]
+        victims += victims[0].children(recursive=True)
+        for victim in victims:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                victim.kill()
+        psutil.wait_procs(victims, START_SECONDS)
+        self.process.wait()
+        self.process = None
+
+    def stop(self) -> None:
+        """End it in an orderly way; kill it if that takes too long. Idempotent."""
+        if self.process is None:
+            return
+        self.process.send_signal(self.ending)
+        try:
+            self.process.wait(timeout=START_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.process = None
+
+
 @contextlib.contextmanager
-def _running(
-    command: list[str | Path],
-    directory: Path,
+def _running(program: Program) -> Iterator[Program]:
+    """A program from its first answer to its orderly end."""
+    try:
+        program.start()
+        yield program
+    finally:
+        program.stop()
+
+
+def _wait(
+    process: subprocess.Popen[bytes],
     answers: Callable[[], None],
     not_yet: type[Exception],
-    *,
-    user: dict[str, Any],
-    stop: signal.Signals = signal.SIGTERM,
-) -> Iterator[None]:
-    """A process from its first answer to its orderly end; `answers` raises `not_yet` until it is up."""
-    log = directory / "log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd=directory, **user)
-    try:
-        _wait(process, answers, not_yet, log)
-        yield
-    finally:
-        process.send_signal(stop)
-        try:
-            process.wait(timeout=START_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _wait(process: subprocess.Popen[bytes], answers: Callable[[], None], not_yet: type[Exception], log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
+    log: Path,
+    seconds: float = START_SECONDS,
+) -> None:
+    deadline = time.monotonic() + seconds
     while True:
         try:
             return answers()

@@ -22,9 +22,6 @@ from tests.process.conftest import ServerProcess
 from tests.process.file_assertions import wait_until_processed
 
 MANY = 10_000
-#: Seconds of the processor that the page's main thread may use in a frame while two screens pass in each frame, on
-#: average: 30 frames a second. Time of the processor depends less than the clock on what else the machine does.
-FRAME_SECONDS = 1 / 30
 PROFILES = """
 [default]
 [keepsafe]
@@ -37,7 +34,7 @@ SCROLL = """async (name) => {
   const last = () => document.querySelector("#library-list li:last-child .item-name")?.textContent;
   let frames = 0;
   for (; last() !== name; frames += 1) {
-    scrollBy(0, 1500);
+    scrollBy(0, 4000);
     await new Promise((done) => requestAnimationFrame(done));
   }
   return [frames, document.querySelectorAll("#library-list li").length];
@@ -427,6 +424,8 @@ class TestFilePage:
         page.keyboard.press("+")
         page.keyboard.press("+")
         assert first.evaluate("image => image.clientWidth") > wide * 1.9
+        assert page.locator(".pages-view").evaluate("frame => frame.scrollLeft") > 0, "the middle stays in the middle"
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "the frame stays as wide as it was"
         page.keyboard.press("0")
         assert first.evaluate("image => image.clientWidth") == wide
         expect(fact(page, "Title")).to_have_text("The tide tables")
@@ -578,19 +577,12 @@ class TestAppearance:
 
 @pytest.mark.usefixtures("many")
 class TestTenThousandFiles:
-    def test_scrolling_to_the_end_takes_little_of_each_frame(self, page: Page, server: ServerProcess) -> None:
+    def test_scrolling_to_the_end_keeps_what_is_near_the_screen(self, page: Page, server: ServerProcess) -> None:
+        """``benchmarks.pages`` measures what a frame costs."""
         open_library(page, server, "?q=row+0&sort=name")
-        devtools = page.context.new_cdp_session(page)
-        devtools.send("Performance.enable", {"timeDomain": "threadTicks"})
-
-        def main_thread_seconds() -> float:
-            metrics = devtools.send("Performance.getMetrics")["metrics"]
-            return float(next(each["value"] for each in metrics if each["name"] == "TaskDuration"))
-
-        before = main_thread_seconds()
         frames, elements = page.evaluate(SCROLL, f"row {MANY - 1:05}.txt")
+        assert frames > 100, "every part of the list was on the screen"
         assert elements < 100, "only what is near the screen is in the page"
-        assert (main_thread_seconds() - before) / frames < FRAME_SECONDS
 
     def test_going_back_shows_the_place_that_was_left(self, page: Page, server: ServerProcess) -> None:
         open_library(page, server, "?q=row+0&sort=name")

@@ -59,8 +59,9 @@ def server(tmp_path_factory: pytest.TempPathFactory, mended: Path) -> Iterator[S
 
 def break_things(server: ServerProcess) -> None:
     with connect(server) as http:
-        files = [http.post("/files/?filename=a.txt", content=b"STUBBORN %d" % n).json()["id"] for n in range(3)]
-        assert {wait_until_processed(http, file)["status"] for file in files} == {"FAILED"}
+        names = ["Minutes.txt", "Readings of May.csv", "Letter to the harbour.txt"]
+        sent = [http.post(f"/files/?filename={name}", content=f"STUBBORN {name}".encode()) for name in names]
+        assert {wait_until_processed(http, reply.json()["id"])["status"] for reply in sent} == {"FAILED"}
         hook = {"url": f"http://127.0.0.1:{unused_port()}/hook", "types": ["file.ready"]}
         webhook = http.post("/api/v1/webhooks/", json=hook).json()["id"]
         http.post(f"/api/v1/webhooks/{webhook}/test")

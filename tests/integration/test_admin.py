@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -151,6 +153,49 @@ def test_a_list_does_not_count_a_large_table(monkeypatch: pytest.MonkeyPatch, st
     page = staff().get(f"{FILES}?owner=counted").content.decode()
     assert "more than 3 file assets" in page
     assert "2 file assets" not in page
+
+
+def test_a_list_goes_on_from_its_last_row(monkeypatch: pytest.MonkeyPatch, staff: Callable[..., Any]) -> None:
+    from windlass.files.admin import FileAssetAdmin
+
+    monkeypatch.setattr(FileAssetAdmin, "list_per_page", 3)
+    names = [f"row-{number}-{uuid.uuid4().hex}.txt" for number in range(5)]
+    for name in names:
+        make_file("positions", original_filename=name)
+    client, address, seen = staff(), f"{FILES}?owner=positions", set()
+    for _ in range(3):
+        page = client.get(address).content.decode()
+        seen |= {name for name in names if name in page}
+        link = re.search(r'href="([^"]+)">Go on from the last row', page)
+        if link is None:
+            break
+        address = FILES + html.unescape(link[1])
+    assert seen == set(names)
+    assert "created_at__lte" in address
+
+
+def test_the_search_finds_old_files_by_parts_and_by_what_is_whole(
+    monkeypatch: pytest.MonkeyPatch, staff: Callable[..., Any]
+) -> None:
+    """A part of a name is found in any file, however many are newer and however many contain another part."""
+    from windlass.database import record_admin
+
+    monkeypatch.setattr(record_admin, "RECENT", 2)
+    word, checksum = uuid.uuid4().hex, uuid.uuid4().hex * 2
+    make_file("searched", original_filename=f"Old {word}.txt", reference=f"ref-{word}", checksum=checksum)
+    for _ in range(5):
+        make_file("searched", original_filename="newer.txt")
+    client = staff()
+
+    def found(text: str) -> bool:
+        return f"Old {word}.txt" in client.get(FILES, {"q": text}).content.decode()
+
+    assert found(word[5:20])
+    assert found(f"old {word}")
+    assert found(f"ref-{word}")
+    assert found(checksum.upper())
+    assert not found(f"ref-{word[:-1]}")
+    assert not found(uuid.uuid4().hex)
 
 
 class TestFiles:

@@ -1,4 +1,4 @@
-"""The tests of the search and of indexing, on PostgreSQL: its tsvector, its GIN index."""
+"""The tests of the search, of indexing and of the graph, on PostgreSQL: its tsvector, its GIN index."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-MODULES = (HERE / "test_text_search.py", HERE / "processing" / "test_index.py")
+MODULES = (HERE / "test_text_search.py", HERE / "processing" / "test_index.py", HERE / "processing" / "test_graph.py")
 
 
 @pytest.mark.slow

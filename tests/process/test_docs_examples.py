@@ -38,6 +38,7 @@ INTEROP = ROOT / "tests" / "interop" / "node_modules"
 
 HOW_TO = DOCS / "how-to"
 CREDENTIALS = HOW_TO / "set-up-credentials.md"
+GRAPH = HOW_TO / "explore-the-graph.md"
 DJANGO = HOW_TO / "use-in-your-django-project.md"
 MODELS = HOW_TO / "add-files-to-your-models.md"
 NGINX = HOW_TO / "put-nginx-in-front.md"
@@ -62,7 +63,7 @@ def has_examples(page: Path) -> bool:
     return any(fence.language in RUN for fence in fences(page))
 
 
-OWN = {BUCKET, CREDENTIALS, DJANGO, ENCRYPTION, MODELS, MOVE, SCANNER, SERVICES, STEP, STORAGE, TRASH, WEBHOOKS}
+OWN = {BUCKET, CREDENTIALS, DJANGO, GRAPH, ENCRYPTION, MODELS, MOVE, SCANNER, SERVICES, STEP, STORAGE, TRASH, WEBHOOKS}
 #: Pages that any server can play; the others need one of their own, and have a test of their own.
 PLAIN = [page for page in markdown_pages.pages() if has_examples(page) and page not in OWN]
 
@@ -89,6 +90,11 @@ def test_blocks_of_each_page_print_what_the_page_shows(
 def test_credentials(make_server: Callable[..., ServerProcess], directory: Path) -> None:
     server = make_server(AUTH_MODE="required")
     run(CREDENTIALS, directory, server.home, {ADDRESS: at(server)})
+
+
+def test_graph(make_server: Callable[..., ServerProcess], directory: Path) -> None:
+    server = make_server(GRAPH="rules")
+    run(GRAPH, directory, server.home, {ADDRESS: at(server)})
 
 
 def test_django_project(directory: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 from tests import services
 from tests.conftest import require
 from tests.process.serving import TIMEOUT, WINDLASS, Running, Serve, environment, free_port, new_home, run, until
+from windlass.conf import first_run_key
 
 
 class Postgres:
@@ -246,8 +247,10 @@ def test_one_command_creates_a_user_with_a_password(migrated: Path) -> None:
     listed = run("user", "list", home=migrated).stdout
     assert "ann" in listed
     assert "staff" in listed
+    first_run_key.create(migrated)
     with Running("web", home=migrated, PORT=str(port := free_port())) as web:
         until(lambda: "web.listening" in web.errors.read_text(), "the web process to say where it listens")
+        assert not first_run_key.exists(migrated)  # nobody needs a link for the first account
         assert f"http://127.0.0.1:{port}/" in web.errors.read_text()
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", follow_redirects=True, timeout=TIMEOUT) as client:
             client.get("/admin/login/")

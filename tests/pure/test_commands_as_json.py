@@ -20,6 +20,7 @@ WITHOUT_JSON = {
     "scheduler": RUNS_UNTIL_STOPPED,
     "migrate": "prints Django's report of the migrations",
     "encryption-key": "prints a key and nothing else",
+    "mcp": "speaks the Model Context Protocol",
     "open": "prints an address and nothing else",
     "user password": PRINTS_NOTHING,
     "user disable": PRINTS_NOTHING,

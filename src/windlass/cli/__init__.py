@@ -15,6 +15,8 @@ from windlass.cli.dead_letters import dead_group
 from windlass.cli.doctor import doctor
 from windlass.cli.download import download
 from windlass.cli.files import files_group, trash_group
+from windlass.cli.graph import graph_group
+from windlass.cli.mcp import mcp
 from windlass.cli.move import move
 from windlass.cli.open_page import open_page
 from windlass.cli.owner import owner_group
@@ -57,7 +59,8 @@ def windlass(
 # In the order in which ``windlass --help`` lists them.
 for command in (
     *(serve, web, worker, scheduler, migrate, check, encryption_key),
-    *(upload, download, search, watch, move, plan, profiles, sweep, reindex, reembed, verify, backup, restore, doctor),
+    *(upload, download, search, mcp, watch, move, plan, profiles, sweep, reindex, reembed, verify, backup, restore),
+    doctor,
 ):
     app.command()(command)
 app.command("open")(open_page)
@@ -65,6 +68,7 @@ app.add_typer(user_group, name="user")
 app.add_typer(token_group, name="token")
 app.add_typer(files_group, name="files")
 app.add_typer(trash_group, name="trash")
+app.add_typer(graph_group, name="graph")
 app.add_typer(quota_group, name="quota")
 app.add_typer(backups_group, name="backups")
 app.add_typer(breaker_group, name="breaker")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import threading
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from windlass.cli.listening_socket import listen, require_loopback_in_open_mode
 from windlass.cli.process_priority import lower_priority
 from windlass.cli.signals import StopRequests, drain_action, exit_at_once
 from windlass.cli.supervisor import ProcessEnd
+from windlass.conf import first_run_key
 from windlass.kernel.ids import new_id
 from windlass.kernel.shared_counts import shared_counts
 
@@ -45,6 +47,7 @@ def web(
     supervisor_pipe: SupervisorPipe = None,
 ) -> None:
     """Run one web process."""
+    gc.disable()  # nothing that imports make is garbage; looking for some takes a tenth of the start
     stop_requests = StopRequests(exit_at_once)
     settings = use_home(home)
     require_loopback_in_open_mode(host, settings)
@@ -63,10 +66,22 @@ def web(
     files.profiles()  # an invalid profile ends the start, not the first upload
     ProcessEnd(supervisor_pipe).wait_for_start()
     wait_for_tables()
+    _end_first_run(settings)
+    gc.freeze()
+    gc.enable()
     try:
         web_server.run(listening_socket, instance or f"web-{new_id().hex[:12]}", stop_requests)
     finally:
         telemetry.stop()
+
+
+def _end_first_run(settings: conf.Settings) -> None:
+    """Withdraw the link for the first account where there is an account of staff."""
+    if first_run_key.exists(settings.windlass_home):
+        from windlass.accounts import api as accounts
+
+        if accounts.has_staff():
+            first_run_key.withdraw(settings.windlass_home)
 
 
 def worker(

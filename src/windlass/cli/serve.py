@@ -14,6 +14,7 @@ from windlass import conf
 from windlass.cli.environment import Home, use_home
 from windlass.cli.errors import CommandError
 from windlass.cli.listening_socket import browser_url, listen, require_loopback_in_open_mode
+from windlass.cli.migration_record import is_migrated
 from windlass.cli.processes import Host, Port, require_sandbox
 from windlass.cli.running_server import publish_address
 from windlass.cli.signals import StopRequests, exit_at_once
@@ -47,7 +48,7 @@ def serve(host: Host = "127.0.0.1", port: Port = 8000, home: Home = None) -> Non
     # The same name at each start of this home: a process frees what an earlier process of its name still held.
     name_suffix = hashlib.sha256(os.fsencode(settings.windlass_home.resolve())).hexdigest()[:12]
     supervisor = Supervisor(
-        preparation=Program("migrate", "migrate", ["migrate", "--quiet"]),
+        preparation=None if is_migrated(settings) else Program("migrate", "migrate", ["migrate", "--quiet"]),
         programs=[
             *_web_programs(settings, host, listener, name_suffix),
             Program("worker", "worker", ["worker", "--instance", f"worker-{name_suffix}"]),
@@ -78,7 +79,7 @@ def _web_programs(settings: conf.Settings, host: str, listener: socket.socket, n
 
 def _first_run_notice(settings: conf.Settings, url: str) -> Callable[[], str]:
     """What to tell once the server is ready: where its first account is made, if it asks for credentials and nobody has
-    an account of staff. ``migrate`` withdraws the key where somebody has."""
+    an account of staff. A web process withdraws the key where somebody has, before it answers."""
     home = settings.windlass_home
     if not settings.credentials_required or not is_standalone():
         first_run_key.withdraw(home)

@@ -13,8 +13,8 @@ import typer
 from windlass import conf
 from windlass.cli.environment import Home, set_up_django, use_home
 from windlass.cli.errors import CommandError, database_errors
+from windlass.cli.migration_record import record_migrations
 from windlass.cli.output import JsonOption, json_line
-from windlass.conf import first_run_key
 
 #: Key of the PostgreSQL advisory lock, distinct from those of other programs: "WIND" in ASCII, and one.
 MIGRATION_LOCK = 0x57494E4401
@@ -26,23 +26,13 @@ def migrate(
     home: Home = None, quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False
 ) -> None:
     """Migrate the database to this version. Safe to run from several places at once, and again after a crash."""
-    use_home(home)
+    settings = use_home(home)
     set_up_django()
     from windlass.cli.wait_for_services import wait_for_database
 
     wait_for_database()
     apply_migrations(verbosity=0 if quiet else 1)
-    _end_first_run()
-
-
-def _end_first_run() -> None:
-    """Withdraw the link for the first account where there is an account of staff."""
-    home = conf.get().windlass_home
-    if first_run_key.exists(home):
-        from windlass.accounts import api as accounts
-
-        if accounts.has_staff():
-            first_run_key.withdraw(home)
+    record_migrations(settings)
 
 
 def apply_migrations(*, verbosity: int) -> None:

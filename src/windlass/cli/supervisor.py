@@ -144,7 +144,7 @@ class Supervisor:
     def __init__(
         self,
         *,
-        preparation: Program,
+        preparation: Program | None,
         programs: Sequence[Program],
         url: str,
         listener: socket.socket,
@@ -152,7 +152,8 @@ class Supervisor:
         stop_requests: StopRequests,
         notice: Callable[[], str] = str,
     ) -> None:
-        """``notice`` returns a text that is printed when the server is ready, or an empty one."""
+        """``preparation`` is None if there is nothing to prepare. ``notice`` returns a text that is printed when the
+        server is ready, or an empty one."""
         self._preparation = preparation
         self._programs = programs
         self._url = url
@@ -172,11 +173,12 @@ class Supervisor:
 
     def _prepare(self) -> int:
         """Run the preparation while early programs start. Return its exit code; 0 after a stop request."""
-        self._preparation.start(self._lock, allow_start=True)
+        if self._preparation is not None:
+            self._preparation.start(self._lock, allow_start=True)
         for program in self._programs:
             if program.starts_early:
-                program.start(self._lock, allow_start=False)
-        while not self._ending.wait(POLL_SECONDS / 5):
+                program.start(self._lock, allow_start=self._preparation is None)
+        while self._preparation is not None and not self._ending.wait(POLL_SECONDS / 5):
             code = self._preparation.collect_exit()
             if code is not None:
                 return code
@@ -236,7 +238,8 @@ class Supervisor:
         """Send SIGTERM to every process and wait. A second stop request is passed on and waits less; a third kills."""
         self._ending.set()
         self._listener.close()  # refuse new connections
-        running = [p for p in (self._preparation, *self._programs) if p.process is not None]
+        programs = [*([self._preparation] if self._preparation is not None else []), *self._programs]
+        running = [program for program in programs if program.process is not None]
         for program in running:
             program.allow_start()  # a program that still waits at its pipe does not act on the signal
         handled = max(self._stop_requests.count, 1)

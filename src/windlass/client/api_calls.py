@@ -79,6 +79,20 @@ def list_url(server: Server, filters: FileFilters) -> str:
     return server.url("files") + (f"?{query}" if query else "")
 
 
+def entities_url(server: Server, q: str, kind: str | None, limit: int | None) -> str:
+    """Return the URL of the first page of entities."""
+    return _with_query(server.url("graph", "entities"), {"q": q or None, "type": kind, "limit": limit})
+
+
+def paths_url(server: Server, start: str, end: str, longest: int | None) -> str:
+    return _with_query(server.url("graph", "paths"), {"from": start, "to": end, "max": longest})
+
+
+def _with_query(url: str, given: Mapping[str, object]) -> str:
+    query = urlencode({name: value for name, value in given.items() if value is not None})
+    return f"{url}?{query}" if query else url
+
+
 def _query_value(value: object) -> object:
     if isinstance(value, bool):
         return str(value).lower()

@@ -39,7 +39,7 @@ from windlass.client.http_exchange import (
     response_of,
     stream_timeout,
 )
-from windlass.client.models import Event, File
+from windlass.client.models import Entity, Event, File
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -97,6 +97,9 @@ class AsyncClient:
     status = _awaited(Calls.status)
     text = _awaited(Calls.text)
     search = _awaited(Calls.search)
+    file_graph = _awaited(Calls.file_graph)
+    entity = _awaited(Calls.entity)
+    paths = _awaited(Calls.paths)
     delete = _awaited(Calls.delete)
     restore = _awaited(Calls.restore)
     release = _awaited(Calls.release)
@@ -106,12 +109,16 @@ class AsyncClient:
     def files(self, **filters: Unpack[FileFilters]) -> AsyncIterator[File]:
         return self._performer.iterate(self._calls.files(**filters))
 
+    def entities(self, q: str = "", *, type: str | None = None, limit: int | None = None) -> AsyncIterator[Entity]:
+        return self._performer.iterate(self._calls.entities(q, type=type, limit=limit))
+
     def events(
         self, file_id: str | None = None, *, upload_id: str | None = None, since: int | None = None
     ) -> AsyncIterator[Event]:
         return self._performer.iterate(self._calls.events(file_id, upload_id=upload_id, since=since))
 
     files.__doc__, events.__doc__ = Calls.files.__doc__, Calls.events.__doc__
+    entities.__doc__ = Calls.entities.__doc__
 
 
 class _AsyncStream(Stream):

@@ -15,12 +15,19 @@ from windlass.client.download import Download
 from windlass.client.effects import Emit, Flow, Response, call, together
 from windlass.client.errors import ChecksumMismatch, WindlassError
 from windlass.client.models import (
+    DescribedEntity,
     File,
+    FileGraph,
+    Paths,
     SearchResult,
     SignedUrl,
     Status,
     UploadOutcome,
+    described_entity_of,
+    entity_page_of,
+    file_graph_of,
     file_of,
+    paths_of,
     search_result_of,
     signed_url_of,
 )
@@ -118,6 +125,31 @@ class Calls:
         """The files whose texts, names or facts match best. ``windlass.client.SearchFilters`` documents the filters."""
         response = yield from self._send("POST", self.server.url("search"), api_calls.search_body(query, filters))
         return api_calls.parse(search_result_of, response)
+
+    def file_graph(self, file_id: str) -> Flow[FileGraph]:
+        """The entities that a file names, and what it says about them."""
+        response = yield from self._send("GET", self.server.url("files", file_id, "graph"))
+        return api_calls.parse(file_graph_of, response)
+
+    def entities(self, q: str = "", *, type: str | None = None, limit: int | None = None) -> Flow[None]:
+        """Every entity that the caller's files name, by name. ``q``: a part of the name. ``type``: such as ``person``.
+        ``limit``: entities that one request returns."""
+        url: str | None = api_calls.entities_url(self.server, q, type, limit)
+        while url:
+            page = api_calls.parse(entity_page_of, (yield from self._send("GET", url)))
+            for entity in page.results:
+                yield Emit(entity)
+            url = self.server.resolve(page.next, url) if page.next else None
+
+    def entity(self, entity_id: str) -> Flow[DescribedEntity]:
+        """An entity with its names, its files and its relations. Raises NotFound."""
+        response = yield from self._send("GET", self.server.url("graph", "entities", entity_id))
+        return api_calls.parse(described_entity_of, response)
+
+    def paths(self, from_: str, to: str, *, longest: int | None = None) -> Flow[Paths]:
+        """The shortest paths between two entities, of at most ``longest`` relations (up to 6; 4 by default)."""
+        response = yield from self._send("GET", api_calls.paths_url(self.server, from_, to, longest))
+        return api_calls.parse(paths_of, response)
 
     def events(
         self, file_id: str | None = None, *, upload_id: str | None = None, since: int | None = None

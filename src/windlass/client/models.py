@@ -187,6 +187,105 @@ class SearchResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Entity:
+    """Something that files name: a person, an organization, a date. ``files`` and ``mentions``: how many."""
+
+    id: str
+    type: str
+    name: str
+    files: int
+    mentions: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """Where a file names an entity: characters ``start`` to ``end`` of its text."""
+
+    passage_id: int | None
+    page: int | None
+    start: int
+    end: int
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class EntityInFile:
+    """An entity as one file names it."""
+
+    id: str
+    type: str
+    name: str
+    mentions: tuple[Mention, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EntityFile:
+    """A file that names an entity, and how often."""
+
+    file_id: str
+    filename: str
+    mentions: int
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """What a passage of a file says about two entities (ids ``from_``, ``to``). ``model``: what found it."""
+
+    from_: str
+    from_name: str
+    from_type: str
+    to: str
+    to_name: str
+    to_type: str
+    type: str
+    file_id: str
+    passage_id: int | None
+    page: int | None
+    confidence: float
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileGraph:
+    """What a file says: the entities that it names, and its relations."""
+
+    entities: tuple[EntityInFile, ...]
+    relations: tuple[Relation, ...]
+    raw: Mapping[str, Any] = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class DescribedEntity:
+    """An entity with all its names, its files and its relations."""
+
+    id: str
+    type: str
+    name: str
+    names: tuple[str, ...]
+    mentions: int
+    files: tuple[EntityFile, ...]
+    relations: tuple[Relation, ...]
+    raw: Mapping[str, Any] = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """The shortest paths between two entities. ``complete``: False if one may have been missed in a large graph."""
+
+    paths: tuple[tuple[Relation, ...], ...]
+    complete: bool
+    raw: Mapping[str, Any] = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class EntityPage:
+    """One page of a list; ``next`` is the URL of the next page."""
+
+    results: tuple[Entity, ...]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """One page of a list; ``next`` is the URL of the next page."""
 
@@ -235,6 +334,32 @@ def _found_file(data: Mapping[str, Any]) -> FoundFile:
 
 def _snippet(parts: Any) -> tuple[SnippetPart, ...]:
     return tuple(_build(SnippetPart, part) for part in parts)
+
+
+def entity_page_of(data: Mapping[str, Any]) -> EntityPage:
+    return EntityPage(tuple(_build(Entity, item) for item in data["results"]), data["next"])
+
+
+def described_entity_of(data: Mapping[str, Any]) -> DescribedEntity:
+    files = tuple(_build(EntityFile, item) for item in data["files"])
+    relations = _relations(data["relations"])
+    return _build(DescribedEntity, data, names=tuple(data["names"]), files=files, relations=relations, raw=data)
+
+
+def file_graph_of(data: Mapping[str, Any]) -> FileGraph:
+    entities = tuple(
+        _build(EntityInFile, item, mentions=tuple(_build(Mention, place) for place in item["mentions"]))
+        for item in data["entities"]
+    )
+    return FileGraph(entities, _relations(data["relations"]), data)
+
+
+def paths_of(data: Mapping[str, Any]) -> Paths:
+    return Paths(tuple(_relations(path) for path in data["paths"]), data["complete"], data)
+
+
+def _relations(items: Any) -> tuple[Relation, ...]:
+    return tuple(_build(Relation, item, from_=item["from"]) for item in items)
 
 
 def page_of(data: Mapping[str, Any]) -> Page:

@@ -39,7 +39,7 @@ from windlass.client.http_exchange import (
     response_of,
     stream_timeout,
 )
-from windlass.client.models import Event, File
+from windlass.client.models import Entity, Event, File
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -100,6 +100,9 @@ class Client:
     status = _blocking(Calls.status)
     text = _blocking(Calls.text)
     search = _blocking(Calls.search)
+    file_graph = _blocking(Calls.file_graph)
+    entity = _blocking(Calls.entity)
+    paths = _blocking(Calls.paths)
     delete = _blocking(Calls.delete)
     restore = _blocking(Calls.restore)
     release = _blocking(Calls.release)
@@ -109,12 +112,16 @@ class Client:
     def files(self, **filters: Unpack[FileFilters]) -> Iterator[File]:
         return self._performer.iterate(self._calls.files(**filters))
 
+    def entities(self, q: str = "", *, type: str | None = None, limit: int | None = None) -> Iterator[Entity]:
+        return self._performer.iterate(self._calls.entities(q, type=type, limit=limit))
+
     def events(
         self, file_id: str | None = None, *, upload_id: str | None = None, since: int | None = None
     ) -> Iterator[Event]:
         return self._performer.iterate(self._calls.events(file_id, upload_id=upload_id, since=since))
 
     files.__doc__, events.__doc__ = Calls.files.__doc__, Calls.events.__doc__
+    entities.__doc__ = Calls.entities.__doc__
 
 
 class _Stopped(Exception):

@@ -6,6 +6,7 @@ from typing import Any
 
 from windlass.conf import reader
 from windlass.conf.embeddings import check_embeddings
+from windlass.conf.graph import check_graph
 from windlass.conf.jwt import check_jwt
 from windlass.conf.reader import BadSetting
 from windlass.conf.setting_definitions import Settings
@@ -45,6 +46,7 @@ def load() -> Settings:
     _check_encryption(settings)
     check_jwt(settings)
     check_embeddings(settings)
+    check_graph(settings)
     return settings
 
 

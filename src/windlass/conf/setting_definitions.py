@@ -428,10 +428,33 @@ class Settings:
         check=valid.not_negative,
     )
     # Entities in texts
-    graph: Literal["off", "rules"] = setting(
+    graph: Literal["off", "rules", "http"] = setting(
         "off",
-        "What finds people, companies, days and sums of money in the texts of files: `rules` works without a network.",
+        "What finds people, companies, days and sums of money in the texts of files. rules: patterns, without a "
+        "network; http: a language model behind an endpoint with OpenAI's interface; off: nothing.",
     )
+    graph_url: str = setting(
+        "", "http: the base URL of the endpoint, such as `https://api.openai.com/v1`.", check=valid.http_url
+    )
+    graph_model: str = setting("", "http: the name of the language model.")
+    graph_api_key: str = setting("", "http: the key, sent as a bearer token. Empty: none.", secret=True)
+    graph_timeout_seconds: float = setting(60.0, "http: timeout of one request.", check=valid.positive)
+    graph_tokens_per_file: int = setting(
+        200_000, "http: most tokens of one file; the rest of its text is left out.", check=valid.positive
+    )
+    graph_tokens_per_day: int = setting(
+        5_000_000,
+        "http: most tokens of one day (UTC), over all files; then files wait for the next day. 0: no limit.",
+        check=valid.not_negative,
+    )
+    neo4j_url: str = setting(
+        "",
+        "Neo4j to which the graph of entities is exported (extra `neo4j`), such as `neo4j+s://graph.example.org`. "
+        "Empty: none.",
+    )
+    neo4j_user: str = setting("neo4j", "The user there.")
+    neo4j_password: str = setting("", "The user's password. Empty: no credentials are sent.", secret=True)
+    neo4j_database: str = setting("", "The database there. Empty: the user's home database.")
     # Retention
     upload_ttl_hours: float = setting(
         24.0, "An unfinished upload expires this long after its last byte.", check=valid.positive

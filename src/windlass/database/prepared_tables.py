@@ -6,6 +6,7 @@ the ORM would have written; for values of known types that is one step.
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import Any, TypeVar
 
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import AutoField, DateField, Field, Model
+from django.db.models import AutoField, DateField, Field, JSONField, Model
 from django.db.models.base import ModelState
 from django.db.models.expressions import Col
 
@@ -97,7 +98,9 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """``columns``: by field name and attribute name. ``inserted``: the columns that an INSERT names. ``generated``: the
+    """``columns``: by field name and attribute name. ``inserted``: the columns that an INSERT names;
+    ``inserted_attributes``: each with its place, attribute and constant default; ``adapted_defaults``: what those
+    defaults are in the database. ``generated``: the
     column that the database fills in, if any. ``listed``: the text of all columns."""
 
     model: type[Model]
@@ -105,6 +108,8 @@ class Table:
     every: tuple[Column, ...]
     columns: Mapping[str, Column]
     inserted: tuple[Column, ...]
+    inserted_attributes: tuple[tuple[int, Column, str, object], ...]
+    adapted_defaults: tuple[Any, ...]
     generated: str | None
     listed: str
     select: str
@@ -152,13 +157,20 @@ class Table:
         return sql if self.generated is None else f"{sql} RETURNING {self.generated}"
 
     def inserted_values(self, database: BaseDatabaseWrapper, instances: Sequence[Model]) -> list[Any]:
-        """The parameters of ``insertion`` of these instances."""
+        """The parameters of ``insertion`` of these instances. Most of a new row is defaults, which are adapted
+        already."""
         values: list[Any] = []
         for instance in instances:
-            attributes = instance.__dict__
-            for column in self.inserted:
-                value = attributes[column.attribute] if column.is_plain else column.field.pre_save(instance, add=True)
-                values.append(column.adapt(database, value))
+            attributes, before = instance.__dict__, len(values)
+            values += self.adapted_defaults
+            for index, column, attribute, default in self.inserted_attributes:
+                if column.is_plain:
+                    value = attributes[attribute]
+                    if value is default:
+                        continue
+                else:
+                    value = column.field.pre_save(instance, add=True)
+                values[before + index] = column.adapt(database, value)
         return values
 
     def instance(self, database: BaseDatabaseWrapper, row: Sequence[Any]) -> Any:
@@ -188,17 +200,39 @@ def table_of(model: type[Model], alias: str) -> Table:
     inserted = tuple(each for each in every if not isinstance(each.field, AutoField))
     generated = next((each.quoted for each in every if isinstance(each.field, AutoField)), None)
     listed, written = (", ".join(each.quoted for each in some) for some in (every, inserted))
+    defaults = [_constant_default(column) for column in inserted]
     return Table(
         model,
         name,
         every,
         columns,
         inserted,
+        tuple(
+            (index, column, column.attribute, default)
+            for index, (column, default) in enumerate(zip(inserted, defaults, strict=True))
+        ),
+        tuple(
+            None if default is _NONE else column.adapt(database, default)
+            for column, default in zip(inserted, defaults, strict=True)
+        ),
         generated,
         listed,
         f"SELECT {listed} FROM {name}",  # noqa: S608  the model's own names, quoted
         f"INSERT INTO {name} ({written})",
     )
+
+
+#: For a column without a constant default.
+_NONE = object()
+
+
+def _constant_default(column: Column) -> Any:
+    field = column.field
+    return _NONE if _makes_default_anew(field) or not column.is_plain else field.get_default()
+
+
+def _makes_default_anew(field: Field[Any, Any]) -> bool:
+    return field.has_default() and callable(field.default)
 
 
 def _column(database: BaseDatabaseWrapper, model: type[Model], field: Field[Any, Any]) -> Column:
@@ -236,6 +270,8 @@ def _adapters(database: BaseDatabaseWrapper, field: Field[Any, Any]) -> Mapping[
         return {}
     if kind.endswith("IntegerField"):
         return {int: None, NoneType: None}
+    if isinstance(field, JSONField):
+        return {dict: partial(_json_text, field)}
     if kind == "BooleanField":
         return {bool: None, NoneType: None}
     if kind == "DateTimeField" and database.timezone is UTC:
@@ -243,8 +279,12 @@ def _adapters(database: BaseDatabaseWrapper, field: Field[Any, Any]) -> Mapping[
     return {}
 
 
+def _json_text(field: JSONField[Any, Any], value: dict[str, Any]) -> str:
+    return json.dumps(value, cls=field.encoder) if value else "{}"
+
+
 def _utc_text(field: Field[Any, Any], database: BaseDatabaseWrapper, value: datetime) -> Any:
-    return str(value.replace(tzinfo=None)) if value.tzinfo is UTC else field.get_db_prep_save(value, database)
+    return str(value)[: -len("+00:00")] if value.tzinfo is UTC else field.get_db_prep_save(value, database)
 
 
 def new(model: type[M], **values: Any) -> M:
@@ -272,8 +312,8 @@ def _defaults(model: type[Model]) -> tuple[frozenset[str], dict[str, Any], list[
     constant: dict[str, Any] = {}
     made_anew: list[tuple[str, Callable[[], Any]]] = []
     for field in model._meta.concrete_fields:
-        if callable(field.default):
-            made_anew.append((field.attname, field.get_default))
+        if _makes_default_anew(field):
+            made_anew.append((field.attname, field.default))
         else:
             constant[field.attname] = field.get_default()
     return frozenset(field.attname for field in model._meta.concrete_fields), constant, made_anew

@@ -6,7 +6,9 @@ A list reads one page of rows, and the names and related rows of that page in a 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import cached_property
+from datetime import datetime
+from functools import cached_property, reduce
+from operator import or_
 from typing import Any
 from urllib.parse import urlencode
 
@@ -23,8 +25,10 @@ from windlass.kernel.ids import parse_id
 from windlass.kernel.principals import USER_PREFIX
 from windlass.kernel.sizes import human_size
 
-#: Rows that a list counts, and so those that its pages lead to. Filters and the search lead to the others.
-MOST_COUNTED = 10_000
+#: Rows that a list counts, and so those that its pages lead to. A link on each page goes on from its last row.
+MOST_COUNTED = 1_000
+#: The newest rows, in which a part of a text is looked for that no index has.
+RECENT = 3_000
 NOTHING = "–"  # noqa: RUF001  the dash of tables
 
 
@@ -46,31 +50,64 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]  # takes no paramet
 
 
 class RecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
-    """``id_fields``: columns that a searched UUID is compared with, by their indexes. ``list_prefetch``: relations that
-    the columns of a list read."""
+    """``id_fields``: columns that a searched UUID is compared with, by their indexes. ``exact_fields``: columns that
+    any other text is compared with, likewise. ``recent_fields``: columns in which it is looked for among the RECENT
+    newest rows. ``list_prefetch``: relations that the columns of a list read. ``position_field``: the column by which
+    the list is sorted, in falling order, and from which it goes on where its pages end; None: its pages are enough.
+    """
 
+    change_list_template = "admin/windlass/change_list.html"
     paginator = BoundedPaginator
     show_full_result_count = False
     list_per_page = 50
     id_fields: Sequence[str] = ("id",)
+    exact_fields: Sequence[str] = ()
+    recent_fields: Sequence[str] = ()
     list_prefetch: Sequence[str] = ()
+    position_field: str | None = None
+
+    def get_search_fields(self, request: HttpRequest) -> Any:
+        return self.search_fields or (*self.exact_fields, *self.recent_fields)
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
         searched = parse_id(search_term.strip())
-        if searched is None or not self.id_fields:
+        if searched is not None and self.id_fields:
+            return queryset.filter(reduce(or_, (Q(**{name: searched}) for name in self.id_fields))), False
+        if self.search_fields or not search_term:
             return super().get_search_results(request, queryset, search_term)
-        condition = Q()
-        for name in self.id_fields:
-            condition |= Q(**{name: searched})
-        return queryset.filter(condition), False
+        return queryset.filter(self.text_condition(queryset, search_term.strip())), False
+
+    def text_condition(self, rows: QuerySet[Any], text: str) -> Q:
+        """The condition of the rows that the search for this text shows, each part of which an index answers."""
+        exact = reduce(or_, (Q(**{name: text}) for name in self.exact_fields), Q())
+        recent = reduce(or_, (Q(**{f"{name}__icontains": text}) for name in self.recent_fields), Q())
+        return exact | (recent & self.is_recent(rows)) if recent else exact
+
+    def is_recent(self, rows: QuerySet[Any]) -> Q:
+        """The condition of the RECENT newest of these rows."""
+        assert self.position_field is not None
+        ordered = rows.order_by(f"-{self.position_field}").values_list(self.position_field, flat=True)
+        end = next(iter(ordered[RECENT : RECENT + 1]), None)
+        return Q() if end is None else Q(**{f"{self.position_field}__gte": end})
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
-        changelist = super().get_changelist_instance(request)
+        changelist: Any = super().get_changelist_instance(request)
         rows = list(changelist.result_list)
         prefetch_related_objects(rows, *self.list_prefetch)
         _name_owners(rows)
         changelist.result_list = rows
+        changelist.older_rows = self._older_rows(changelist, rows)
         return changelist
+
+    def _older_rows(self, changelist: Any, rows: Sequence[Any]) -> str:
+        """The query of the list from the last of these rows on; empty where no page follows or the order is another."""
+        name = self.position_field
+        follows = changelist.result_count > changelist.page_num * changelist.list_per_page
+        if name is None or not follows or changelist.params.get("o"):
+            return ""
+        value = getattr(rows[-1], name)
+        position = value.isoformat() if isinstance(value, datetime) else value
+        return str(changelist.get_query_string({f"{name}__lte": position}, ["p"]))
 
     @admin.display(description="owner", ordering="owner")
     def owner_link(self, row: Any) -> str:

@@ -27,7 +27,10 @@ class EventAdmin(ReadOnly, RecordAdmin):
     list_display = ["id", "type", "owner_link", "file_link", "upload_id", "at", "request_id"]
     list_filter = ["type", "at"]
     id_fields = ("file_id", "upload_id")
-    search_fields = ["owner"]
+    exact_fields = ("owner",)
+    search_help_text = "The id of a file or an upload, or an owner as a whole."
+    sortable_by = ["id"]
+    position_field = "id"
 
 
 @admin.register(AuditEntry)

@@ -4,11 +4,12 @@ files as the API does. Only the quotas of owners have a form.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import Model, QuerySet
+from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.html import format_html
@@ -16,10 +17,11 @@ from django.utils.html import format_html
 from windlass import conf
 from windlass.database.connection import atomic
 from windlass.database.read_only_admin import ReadOnly
-from windlass.database.record_admin import NOTHING, RecordAdmin, address_of
+from windlass.database.record_admin import MOST_COUNTED, NOTHING, RecordAdmin, address_of
 from windlass.events.api import AuditAction, record_action
 from windlass.files.admin_actions import FileAction, file_actions
 from windlass.files.assets import IllegalTransition
+from windlass.files.blobs import stores_in_service
 from windlass.files.deletion import end_upload
 from windlass.files.models import (
     BackupRun,
@@ -34,13 +36,15 @@ from windlass.files.models import (
     UploadChunk,
     UploadSession,
 )
+from windlass.files.name_index import by_name_index, has_part
 from windlass.files.profiles import profiles
 from windlass.files.states import UNFINISHED_UPLOADS, FileStatus, UploadStatus
-from windlass.kernel import urls
+from windlass.kernel import filenames, urls
 from windlass.kernel.problem_types import Problem
 from windlass.kernel.sizes import human_size
 from windlass.storage.contract import StoreError
 
+_CHECKSUM = re.compile("[0-9a-f]{64}")
 #: Names that a page of confirmation lists.
 MOST_LISTED = 20
 
@@ -87,19 +91,33 @@ class FileAssetAdmin(ReadOnly, RecordAdmin):
     list_filter = ["status", ProfileFilter, "created_at", ("trashed_at", admin.EmptyFieldListFilter)]
     list_prefetch = ["renditions"]
     id_fields = ("id", "upload_id")
-    search_fields = ["original_filename", "owner", "reference", "checksum"]
+    exact_fields = ("owner", "reference")
+    search_help_text = "An id, a checksum, an owner or a reference as a whole, or a part of the name."
     ordering = ["-created_at", "-id"]
-    readonly_fields = ["thumbnail", "links", "owner_link", "human_size"]
+    sortable_by = ["created_at", "human_size"]
+    position_field = "created_at"
+    readonly_fields = ["thumbnail", "links", "owner_link", "size_in_bytes"]
     inlines = [StepRunInline, RenditionInline]
     actions = ["reprocess_selected", "release_selected", "delete_selected_files", "restore_selected"]
 
     def get_fieldsets(self, request: HttpRequest, obj: FileAsset | None = None) -> Any:
-        shown = ["thumbnail", "links", "owner_link", "human_size"]
-        others = [field.name for field in FileAsset._meta.fields if field.name not in ("id", "search_name")]
+        shown = ["thumbnail", "links", "owner_link", "size_in_bytes"]
+        hidden = ("id", "search_name", "owner", "size")
+        others = [field.name for field in FileAsset._meta.fields if field.name not in hidden]
         return [(None, {"fields": ["id", *shown, *others]})]
 
     def get_readonly_fields(self, request: HttpRequest, obj: FileAsset | None = None) -> Any:
         return ["id", *self.readonly_fields]
+
+    def text_condition(self, rows: QuerySet[Any], text: str) -> Q:
+        if _CHECKSUM.fullmatch(text.lower()):
+            return Q(checksum=text.lower())
+        part, name = filenames.comparable(text), has_part(filenames.comparable(text))
+        near = self.is_recent(rows)
+        if not near or rows.filter(near, name).order_by()[: self.list_per_page].count() == self.list_per_page:
+            return (name & near) | super().text_condition(rows, text)
+        found = by_name_index(rows.order_by(), part).filter(name).values_list("id", flat=True)
+        return Q(id__in=list(found[: MOST_COUNTED + 1])) | super().text_condition(rows, text)
 
     def has_process_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("windlass_files.change_fileasset")
@@ -107,7 +125,12 @@ class FileAssetAdmin(ReadOnly, RecordAdmin):
     def has_remove_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("windlass_files.delete_fileasset")
 
-    @admin.display(description="")
+    @admin.display(description="size")
+    def size_in_bytes(self, file: FileAsset) -> str:
+        exact = f"{file.size:,} bytes"
+        return exact if file.size < 1024 else f"{self.human_size(file)} ({exact})"
+
+    @admin.display(description="picture")
     def thumbnail(self, file: FileAsset) -> str:
         if not any(rendition.name == "thumbnail" for rendition in file.renditions.all()):
             return ""
@@ -168,8 +191,12 @@ class UploadSessionAdmin(ReadOnly, RecordAdmin):
     ]
     list_filter = ["status", "dialect", ProfileFilter, "created_at"]
     id_fields = ("id", "file_id")
-    search_fields = ["filename", "owner", "reference"]
+    exact_fields = ("owner",)
+    recent_fields = ("filename", "reference")
+    search_help_text = "An id or an owner as a whole, or a part of the name or reference of one of the newest uploads."
     ordering = ["-created_at", "-id"]
+    sortable_by = ["updated_at"]
+    position_field = "created_at"
     actions = ["cancel_selected", "expire_selected"]
 
     def has_cancel_permission(self, request: HttpRequest) -> bool:
@@ -302,7 +329,14 @@ class BlobAdmin(ReadOnly, RecordAdmin):
         "damaged_at",
     ]
     list_filter = [("damaged_at", admin.EmptyFieldListFilter), "created_at"]
-    search_fields = ["key", "owner", "sha256", "store"]
+    exact_fields = ("owner",)
+    search_help_text = "An id, a key, an owner or a checksum as a whole."
+    sortable_by = ["damaged_at"]
+
+    def text_condition(self, rows: QuerySet[Any], text: str) -> Q:
+        if _CHECKSUM.fullmatch(text.lower()):
+            return Q(id__in=FileAsset.objects.filter(checksum=text.lower()).values("blob"))
+        return Q(key=text, store__in=stores_in_service()) | super().text_condition(rows, text)
 
 
 @admin.register(PeriodicTaskState)

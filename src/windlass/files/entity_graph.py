@@ -13,6 +13,10 @@ class ExtractionPostponed(Exception):
     """Entities cannot be extracted now. The message is for the file's owner."""
 
 
+class ExtractionFailed(Exception):
+    """Entities cannot be extracted from this file. The message is for the file's owner."""
+
+
 @dataclass(frozen=True, slots=True)
 class PreparedGraph:
     """What was found in a file, as it will be stored. ``is_cut``: there was more than the bounds allow."""
@@ -30,12 +34,16 @@ class EntityGraph(Protocol):
         """Search a file's text for entities, outside of any transaction. None if it has no text.
 
         ``passages``: as ``TextIndex.prepare`` made them, if they are not stored yet. ``report`` takes percents, and may
-        raise. Raises ExtractionPostponed.
+        raise. Raises ExtractionPostponed, ExtractionFailed.
         """
         ...
 
     def available(self) -> bool:
         """Whether ``extract`` may succeed now. Quick."""
+        ...
+
+    def breaker_names(self) -> Sequence[str]:
+        """The circuit breakers of the services that the settings name."""
         ...
 
     def replace(self, file_id: UUID, prepared: PreparedGraph) -> None:

@@ -178,7 +178,7 @@ class FileAsset(models.Model):
             models.Index(fields=["search_name", "id"], name="file_by_name"),
             models.Index(fields=["owner", "size", "id"], name="file_of_owner_by_size"),
             models.Index(fields=["size", "id"], name="file_by_size"),
-            models.Index(fields=["owner", "checksum"], name="file_by_content"),
+            models.Index(fields=["checksum", "owner"], name="file_by_checksum"),
             # Each filter of the list gives its files in the list's order, so that a page reads a page of rows.
             models.Index(fields=["owner", "status", "-created_at", "-id"], name="file_of_owner_by_status"),
             models.Index(fields=["status", "-created_at", "-id"], name="file_by_status_and_time"),
@@ -343,6 +343,7 @@ class UploadSession(models.Model):
                 condition=models.Q(status="active", dialect="s3"),
             ),
             models.Index(fields=["store_key"], name="upload_by_key"),
+            models.Index(fields=["-created_at", "-id"], name="upload_by_time"),
             models.Index(fields=["owner", "-created_at"], name="upload_of_owner"),
             models.Index(fields=["address_key"], name="upload_by_address", condition=~models.Q(address_key="")),
         ]

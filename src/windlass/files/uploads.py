@@ -229,13 +229,13 @@ def expired_uploads(idle_hours: float | None = None) -> Iterator[UploadSession]:
     """
     moment = now()
     free = UploadSession.objects.filter(UPLOAD_LEASES.is_free(moment), status__in=UNFINISHED_UPLOADS)
-    living = free.filter(expires_at__gte=moment)
     # One by one, as each condition has an index of its own.
     yield from _in_batches(free.filter(expires_at__lt=moment), "expires_at")
-    yield from _in_batches(living.filter(resumable=False), "id")
+    once = _in_batches(free.filter(resumable=False), "id")
+    yield from (session for session in once if session.expires_at >= moment)
     if idle_hours is not None:
-        idle = living.filter(resumable=True, updated_at__lt=moment - timedelta(hours=idle_hours))
-        yield from _in_batches(idle, "updated_at")
+        idle = free.filter(resumable=True, updated_at__lt=moment - timedelta(hours=idle_hours))
+        yield from (session for session in _in_batches(idle, "updated_at") if session.expires_at >= moment)
 
 
 def uploads_ended_before(ended_before: datetime) -> Iterator[UploadSession]:

@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
 from windlass.database.read_only_admin import ReadOnly
 from windlass.database.record_admin import RecordAdmin
 from windlass.jobs.dead_letters import RetryResult, dead_letters, delete_dead_letters, retry_dead_letters
 from windlass.jobs.models import Attempt, Job, ProcessHeartbeat
+from windlass.jobs.states import JobState
 
 
 class AttemptInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]  # takes no parameter at run time
@@ -56,10 +57,16 @@ class JobAdmin(ReadOnly, RecordAdmin):
     ]
     list_filter = ["state", "stage", "dead_at", DeadStepFilter, DeadErrorFilter]
     id_fields = ("id", "file_id")
-    search_fields = ["request_id", "last_error"]
+    recent_fields = ("request_id", "last_error")
+    search_help_text = "The id of a job or a file, or a part of the error or the request of a dead letter."
+    sortable_by = ["dead_at"]
     readonly_fields = ["file_link"]
     inlines = [AttemptInline]
     actions = ["retry_selected", "delete_selected_dead_letters"]
+
+    def is_recent(self, rows: QuerySet[Any]) -> Q:
+        """Errors are looked for in dead letters: jobs that ended well have none, and are many."""
+        return Q(state=JobState.DEAD)
 
     def has_retry_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("windlass_jobs.change_job")

@@ -2,7 +2,9 @@
 
 from windlass.knowledge.embeddings import BadModel, QueryVector, query_vectors
 from windlass.knowledge.embeddings import is_on as has_embeddings
-from windlass.knowledge.graph.merges import delete_unused_merges, merge, split
+from windlass.knowledge.graph.export import ExportReport, export_graph, is_exported
+from windlass.knowledge.graph.merges import delete_unused_merges, merge, owner_of, split
+from windlass.knowledge.graph.neo4j_database import Neo4jAway
 from windlass.knowledge.graph.paths import LONGEST_PATH, FoundPaths, find_paths
 from windlass.knowledge.graph.queries import (
     DescribedEntity,
@@ -16,6 +18,7 @@ from windlass.knowledge.graph.queries import (
     list_entities,
     require_entity,
 )
+from windlass.knowledge.graph.rebuild import queue_extraction
 from windlass.knowledge.graph.storing import delete_orphaned_graphs
 from windlass.knowledge.indexing import delete_orphaned_passages, rebuild_words
 from windlass.knowledge.model_endpoint import ModelAway, ModelRefused
@@ -41,6 +44,7 @@ __all__ = [
     "DescribedEntity",
     "DescribedFileGraph",
     "EntityOfOthers",
+    "ExportReport",
     "FoundEntity",
     "FoundFile",
     "FoundPassage",
@@ -49,6 +53,7 @@ __all__ = [
     "FoundRelation",
     "ModelAway",
     "ModelRefused",
+    "Neo4jAway",
     "Passage",
     "QueryVector",
     "SnippetPart",
@@ -57,16 +62,20 @@ __all__ = [
     "delete_unused_merges",
     "describe_entity",
     "describe_file_graph",
+    "export_graph",
     "files_to_embed",
     "files_to_index",
     "find_paths",
     "has_embeddings",
+    "is_exported",
     "list_entities",
     "merge",
+    "owner_of",
     "owner_rows",
     "passages_of_file",
     "query_vectors",
     "queue_embedding",
+    "queue_extraction",
     "queue_files",
     "rebuild_words",
     "require_entity",

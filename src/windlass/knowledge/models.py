@@ -112,7 +112,7 @@ class FileEntity(models.Model):
         related_name="entities",
     )
     entity = models.UUIDField(db_index=True)
-    exact = models.UUIDField()
+    exact = models.UUIDField(db_index=True)
     type = models.CharField(max_length=32)
     name = models.CharField(max_length=200)
     search_name = models.CharField(max_length=400)

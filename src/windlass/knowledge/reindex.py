@@ -14,7 +14,7 @@ from windlass.knowledge.passages import VERSION
 
 STAGE, STEP, EMBED = "derive", "index", "embed"
 BATCH = 500
-_REASON = "It was asked to index the text again."
+_REASON = "It was asked to work on the text again."
 
 
 def files_to_index(owner: str | None, *, every: bool) -> QuerySet[FileAsset]:
@@ -29,9 +29,10 @@ def files_to_index(owner: str | None, *, every: bool) -> QuerySet[FileAsset]:
     return files.filter(outdated | ~Q(Exists(passages)))
 
 
-def queue_files(files: QuerySet[FileAsset]) -> Iterator[int]:
-    """Postpone the index step of these files, batch by batch; yields how many are done."""
-    return _queue(files, STEP, _REASON)
+def queue_files(files: QuerySet[FileAsset], step: str = STEP) -> Iterator[int]:
+    """Postpone the index step of these files, or another ``step`` that works on the text, batch by batch; yields how
+    many are done."""
+    return _queue(files, step, _REASON)
 
 
 def _queue(files: QuerySet[FileAsset], step: str, reason: str) -> Iterator[int]:

@@ -18,7 +18,8 @@ from django.db import DatabaseError, close_old_connections
 from windlass import conf
 from windlass.jobs import api as jobs
 from windlass.kernel.ids import new_id
-from windlass.operations import level_evaluator, verify
+from windlass.operations import graph_export, level_evaluator, verify
+from windlass.operations.graph_export import GraphExporter
 from windlass.operations.process_heartbeat import beating
 from windlass.operations.sweep import housekeeping, sweep
 from windlass.operations.wal_checkpoint import Checkpointer
@@ -50,6 +51,8 @@ def run(stop: threading.Event, also: Sequence[Callable[[threading.Event], None]]
     evaluating = level_evaluator.run_in_thread(stop)
     delivering = threading.Thread(target=delivery.run, args=(stop,), name="windlass-webhooks", daemon=True)
     delivering.start()
+    exporting = threading.Thread(target=_export, args=(stop,), name="windlass-graph-export", daemon=True)
+    exporting.start()
     others = [threading.Thread(target=task, args=(stop,), name=task.__module__, daemon=True) for task in also]
     for thread in others:
         thread.start()
@@ -60,7 +63,7 @@ def run(stop: threading.Event, also: Sequence[Callable[[threading.Event], None]]
             _run_once(sweep)
             _run_once(checkpointer.run)
             stop.wait(conf.get().sweep_seconds)
-    for thread in (verifying, evaluating, delivering, *others):
+    for thread in (verifying, evaluating, delivering, exporting, *others):
         thread.join(STOP_SECONDS)
 
 
@@ -78,6 +81,14 @@ def _verify(stop: threading.Event) -> None:
     while conf.get().verify_every_days and not stop.is_set():
         report = _run_once(partial(verify.verify_due, stop))
         stop.wait(UNREAD_SECONDS if report is not None and report.unread else VERIFY_SECONDS)
+
+
+def _export(stop: threading.Event) -> None:
+    """Runs in its own thread: a graph database that is away must not delay the sweep."""
+    exporter = GraphExporter()
+    while not stop.is_set():
+        _run_once(partial(exporter.run_due, stop))
+        stop.wait(graph_export.INTERVAL_SECONDS)
 
 
 def _run_once(work: Callable[[], T]) -> T | None:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from windlass import conf
 from windlass.accounts.api import jwks_breaker_names
 from windlass.events import api as events
-from windlass.files.api import store_breaker_names, text_index
+from windlass.files.api import entity_graph, store_breaker_names, text_index
 from windlass.jobs.api import broker_breaker_names
 from windlass.processing.scanners.configured_scanner import BREAKER
 from windlass.processing.step_services import service_breaker_names
@@ -81,8 +81,8 @@ def _names() -> list[str]:
 def _service_names() -> list[str]:
     scanner = [BREAKER] if conf.get().scanner_name else []
     rates = [RATE_LIMITS_BREAKER] if conf.get().rate_limit_redis and conf.get().calls_per_minute else []
-    brokers, index = broker_breaker_names(), text_index()
-    services = {*service_breaker_names(), *(index.breaker_names() if index else ())}
+    brokers, readers = broker_breaker_names(), (text_index(), entity_graph())
+    services = {*service_breaker_names(), *(name for each in readers if each for name in each.breaker_names())}
     return [*scanner, *rates, *store_breaker_names(), *brokers, *jwks_breaker_names(), *sorted(services)]
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from windlass.files.api import ExtractionPostponed, entity_graph
-from windlass.processing.contract import ExtractedEntities, Owed
+from windlass.files.api import ExtractionFailed, ExtractionPostponed, entity_graph
+from windlass.processing.contract import ExtractedEntities, Owed, PermanentError
 from windlass.processing.job_run import JobRun
 
 
 def extract_entities(run: JobRun, report: Callable[[int], None]) -> ExtractedEntities | None:
-    """Raises Owed."""
+    """Raises Owed, PermanentError."""
     graph = entity_graph()
     if graph is None:
         return None
@@ -19,6 +19,8 @@ def extract_entities(run: JobRun, report: Callable[[int], None]) -> ExtractedEnt
         found = graph.extract(asset.id, asset.owner, None if text is None else text.passages, report)
     except ExtractionPostponed as error:
         raise Owed(str(error)) from error
+    except ExtractionFailed as error:
+        raise PermanentError(str(error)) from error
     if found is None:
         run.record.remove_graph()
         return None

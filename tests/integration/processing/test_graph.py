@@ -187,6 +187,18 @@ def test_paths_lead_over_what_files_say() -> None:
     assert knowledge.find_paths(others, ids["Acme Ltd"], ids["Cyan GmbH"], 4).paths == []
 
 
+def test_entities_of_stored_files_are_found_in_the_background(settings: Callable[..., None]) -> None:
+    settings(GRAPH="off")
+    asset = processed(LETTER, "letter.txt")
+    settings(GRAPH="rules")
+    assert list(knowledge.queue_extraction(asset.owner, every=False)) == [1]
+    processing.backfill()
+    asset = work_off(asset)
+    assert len(entities(asset)) == 7
+    assert list(knowledge.queue_extraction(asset.owner, every=False)) == []
+    assert list(knowledge.queue_extraction(asset.owner, every=True)) == [1]
+
+
 def test_a_text_in_no_language_works() -> None:
     noise = io.BytesIO()
     for number in range(400):

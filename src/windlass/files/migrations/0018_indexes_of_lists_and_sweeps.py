@@ -70,7 +70,19 @@ class Migration(migrations.Migration):
             model_name='uploadsession',
             index=models.Index(fields=['store_key'], name='upload_by_key'),
         ),
+        AddIndexOnline(
+            model_name='uploadsession',
+            index=models.Index(fields=['-created_at', '-id'], name='upload_by_time'),
+        ),
+        AddIndexOnline(
+            model_name='fileasset',
+            index=models.Index(fields=['checksum', 'owner'], name='file_by_checksum'),
+        ),
         # What these were for follows the new ones.
+        RemoveIndexOnline(
+            model_name='fileasset',
+            name='file_by_content',
+        ),
         RemoveIndexOnline(
             model_name='fileasset',
             name='file_by_reference',

@@ -12,6 +12,7 @@ from typing import Any
 from django.db.models import F, Q, QuerySet, TextField
 from django.db.models.functions import Cast, Coalesce, Length
 
+from windlass.database.connection import connection
 from windlass.files.api import FileAsset, by_name_index, has_part
 from windlass.http.rest.file_order import FileOrder
 
@@ -62,10 +63,11 @@ def _rows(files: QuerySet[FileAsset], most: int) -> Sequence[_Row]:
 
 def _merged(files: QuerySet[FileAsset], order: FileOrder, most: int, either: Sequence[Q]) -> Iterable[_Row]:
     """The files of each condition come from an index in the order of the list, and the database merges them."""
-    first, *others = (
-        files.filter(condition).annotate(**_SIZES).order_by().values_list("id", *_SIZES, order.column)
-        for condition in either
-    )
+    branches = [files.filter(condition).annotate(**_SIZES).order_by() for condition in either]
+    if connection().features.supports_slicing_ordering_in_compound:
+        # Else PostgreSQL may sort all files of all branches. SQLite limits each branch itself.
+        branches = [order.sorted(branch)[:most] for branch in branches]
+    first, *others = (branch.values_list("id", *_SIZES, order.column) for branch in branches)
     merged: Iterable[Any] = order.sorted(first.union(*others, all=True))[:most]
     return (tuple(row[:-1]) for row in merged)
 

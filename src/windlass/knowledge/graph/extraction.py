@@ -89,13 +89,13 @@ class FileFacts:
 
 def join_facts(owner: str, extractor: str, found: Iterable[tuple[PassageText, PassageFacts]]) -> FileFacts:
     """Join what was found in the passages of a file. A place that two passages share counts once."""
-    joining = _Joining(owner)
+    builder = _FileFactsBuilder(owner)
     for passage, facts in found:
-        joining.add(passage, facts)
-    return FileFacts(extractor, list(joining.entities.values()), list(joining.relations.values()), joining.is_cut)
+        builder.add(passage, facts)
+    return FileFacts(extractor, list(builder.entities.values()), list(builder.relations.values()), builder.is_cut)
 
 
-class _Joining:
+class _FileFactsBuilder:
     def __init__(self, owner: str) -> None:
         self.entities: dict[UUID, EntityOfFile] = {}
         self.relations: dict[tuple[UUID, UUID, str, int], RelationOfFile] = {}

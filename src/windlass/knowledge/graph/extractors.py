@@ -4,22 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from windlass.knowledge.graph import rules
+from windlass import conf
+from windlass.knowledge.graph import language_model, rules
 from windlass.knowledge.graph.extraction import FileFacts, join_facts
 from windlass.knowledge.passages import PassageText
 
-#: From the owner, the passages of a file and a function for percents. Raises ExtractionPostponed.
+#: From the owner, the passages of a file and a function for percents. Raises ExtractionPostponed, ExtractionFailed.
 Extractor = Callable[[str, Sequence[PassageText], Callable[[int], None]], FileFacts]
 #: Passages between two reports of the progress.
 _REPORT_EVERY = 50
 
 
 def configured_extractor() -> Extractor:
-    return extract_by_rules
+    return language_model.extract_by_model if conf.get().graph == "http" else extract_by_rules
+
+
+def extractor_name() -> str:
+    """``FileGraph.extractor`` of what is extracted now."""
+    return language_model.extractor_name() if conf.get().graph == "http" else rules.NAME
 
 
 def extraction_available() -> bool:
-    return True
+    return conf.get().graph != "http" or language_model.available()
 
 
 def extract_by_rules(owner: str, passages: Sequence[PassageText], report: Callable[[int], None]) -> FileFacts:

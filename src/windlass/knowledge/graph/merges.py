@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -13,6 +14,8 @@ from windlass.kernel.clock import now
 from windlass.kernel.problem_types import Conflict, NotFound
 from windlass.knowledge.models import EntityMerge, FileEntity, FileGraph
 
+#: Rows of entities that one call looks at: a statement takes so many values.
+MOST_ROWS = 30_000
 #: Merges that one call deletes.
 BATCH = 1_000
 
@@ -25,10 +28,17 @@ def with_counted_entity(rows: QuerySet[FileEntity]) -> QuerySet[Any]:
     return rows.annotate(counted=Coalesce(own, common, F("entity")))
 
 
-def may_be_of(*entities: UUID) -> Q:
-    """Those of these entities, and perhaps others, by columns that have an index: filter by ``counted`` too."""
-    merged = EntityMerge.objects.filter(counts_as__in=entities).values("entity")
-    return Q(entity__in=entities) | Q(entity__in=merged) | Q(exact__in=merged)
+def row_ids_of(entities: Collection[UUID], at_most: int = MOST_ROWS) -> list[int]:
+    """Ids of the rows of these entities, of every file: the caller leaves out those of files that nobody may see.
+
+    A query of its own, because SQLite would look for them in all rows of the files.
+    """
+    merged = list(EntityMerge.objects.filter(counts_as__in=entities).values_list("entity", flat=True))
+    of_entities = Q(entity__in=[*entities, *merged])
+    if merged:
+        of_entities |= Q(exact__in=merged)
+    rows = with_counted_entity(FileEntity.objects.filter(of_entities)).filter(counted__in=entities)
+    return list(rows.values_list("id", flat=True)[:at_most])
 
 
 def merge(owner: str, entity: UUID, into: UUID) -> None:
@@ -44,7 +54,7 @@ def merge(owner: str, entity: UUID, into: UUID) -> None:
             raise Conflict(f"Entities of different types cannot be merged: {', '.join(sorted(types))}.")
         EntityMerge.objects.filter(counts_as=entity).update(counts_as=into)
         EntityMerge.objects.create(entity=entity, counts_as=into, owner=owner, created_at=now())
-        _change_revisions(may_be_of(into))
+        _change_revisions(into)
 
 
 def split(owner: str, entity: UUID) -> int:
@@ -52,7 +62,7 @@ def split(owner: str, entity: UUID) -> int:
     entities of their own, if no merge was undone. Raises NotFound, and Conflict if there is nothing to split."""
     with atomic():
         _type_of(owner, entity)
-        _change_revisions(may_be_of(entity))
+        _change_revisions(entity)
         undone = EntityMerge.objects.filter(counts_as=entity, owner=owner).delete()[0]
         if undone:
             return undone
@@ -65,6 +75,15 @@ def split(owner: str, entity: UUID) -> int:
         return len(names)
 
 
+def owner_of(entity: UUID) -> str:
+    """The owner of an entity. Raises NotFound."""
+    rows = FileEntity.objects.filter(id__in=row_ids_of([entity], 1))
+    owner = rows.values_list("file__owner", flat=True).first()
+    if owner is None:
+        raise NotFound(f"There is no entity {entity}.")
+    return owner
+
+
 def delete_unused_merges() -> int:
     """Delete merges of entities that no file names any more; return how many."""
     named = FileEntity.objects.filter(Q(entity=OuterRef("entity")) | Q(exact=OuterRef("entity")))
@@ -74,14 +93,14 @@ def delete_unused_merges() -> int:
 
 def _type_of(owner: str, entity: UUID) -> str:
     """Raises NotFound."""
-    rows = with_counted_entity(FileEntity.objects.filter(may_be_of(entity), file__owner=owner))
-    found = rows.filter(counted=entity).values_list("type", flat=True).first()
+    rows = FileEntity.objects.filter(id__in=row_ids_of([entity]), file__owner=owner)
+    found = rows.values_list("type", flat=True).first()
     if found is None:
         raise NotFound(f"{owner} has no entity {entity}.")
     return str(found)
 
 
-def _change_revisions(of_entity: Q) -> None:
-    """The graphs of these files are different from now on."""
-    files = FileEntity.objects.filter(of_entity).values("file_id")
+def _change_revisions(entity: UUID) -> None:
+    """The graphs of the files of this entity are different from now on."""
+    files = FileEntity.objects.filter(id__in=row_ids_of([entity])).values("file_id")
     FileGraph.objects.filter(file_id__in=files).update(revision=uuid4())

@@ -10,7 +10,7 @@ from uuid import UUID
 from django.db.models import QuerySet
 
 from windlass.files.api import FileAsset
-from windlass.knowledge.graph.merges import may_be_of
+from windlass.knowledge.graph.merges import row_ids_of
 from windlass.knowledge.graph.queries import FoundRelation, found_relations, readable
 from windlass.knowledge.models import EntityRelation
 
@@ -73,8 +73,7 @@ def find_paths(files: QuerySet[FileAsset], start: UUID, end: UUID, longest: int)
 def _edges_from(files: QuerySet[FileAsset], entities: Collection[UUID]) -> list[_Edge]:
     """The relations of these entities, the surest first."""
     visible = readable(files)
-    of_entities = visible.filter(may_be_of(*entities)).filter(counted__in=entities)
-    near = dict(of_entities.values_list("id", "counted")[:MOST_ROWS])
+    near = {row.id: row.counted for row in _in_batches(visible.only("id"), "id", row_ids_of(entities, MOST_ROWS))}
     found = {row[0]: row for ends in ("source", "target") for row in _relations_of(ends, list(near))}
     far = {number for row in found.values() for number in row[1:3]} - set(near)
     counted = near | {row.id: row.counted for row in _in_batches(visible.only("id"), "id", sorted(far))}

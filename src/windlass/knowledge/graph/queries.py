@@ -12,7 +12,7 @@ from django.db.models import Count, F, Min, Q, QuerySet, Sum
 from windlass.files.api import FileAsset
 from windlass.kernel.filenames import comparable
 from windlass.kernel.problem_types import NotFound
-from windlass.knowledge.graph.merges import may_be_of, with_counted_entity
+from windlass.knowledge.graph.merges import row_ids_of, with_counted_entity
 from windlass.knowledge.models import EntityMention, EntityRelation, FileEntity, Passage
 
 #: Files, names and relations of one entity that are shown, and mentions and relations of one file.
@@ -126,7 +126,7 @@ def list_entities(
 
 def describe_entity(files: QuerySet[FileAsset], entity: UUID) -> DescribedEntity:
     """Raises NotFound."""
-    rows = readable(files).filter(may_be_of(entity)).filter(counted=entity)
+    rows = readable(files).filter(id__in=row_ids_of([entity]))
     groups = list(_grouped(rows)[:1])
     if not groups:
         raise NotFound(f"There is no entity {entity}.")
@@ -143,7 +143,7 @@ def describe_entity(files: QuerySet[FileAsset], entity: UUID) -> DescribedEntity
 
 def require_entity(files: QuerySet[FileAsset], entity: UUID) -> None:
     """Raises NotFound unless one of ``files`` names this entity."""
-    if not readable(files).filter(may_be_of(entity)).filter(counted=entity).exists():
+    if not readable(files).filter(id__in=row_ids_of([entity])).exists():
         raise NotFound(f"There is no entity {entity}.")
 
 

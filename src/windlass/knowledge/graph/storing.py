@@ -10,6 +10,7 @@ from django.db.models import Exists, OuterRef
 from windlass.database.connection import atomic
 from windlass.files.api import FileAsset, PreparedGraph
 from windlass.kernel.filenames import comparable
+from windlass.knowledge.graph import language_model, neo4j_database
 from windlass.knowledge.graph.extraction import EntityOfFile, FileFacts
 from windlass.knowledge.graph.extractors import configured_extractor, extraction_available
 from windlass.knowledge.models import EntityMention, EntityRelation, FileEntity, FileGraph, Passage
@@ -33,6 +34,9 @@ class StoredGraph:
 
     def available(self) -> bool:
         return extraction_available()
+
+    def breaker_names(self) -> Sequence[str]:
+        return [*language_model.breaker_names(), *neo4j_database.breaker_names()]
 
     def replace(self, file_id: UUID, prepared: PreparedGraph) -> None:
         facts: FileFacts = prepared.facts

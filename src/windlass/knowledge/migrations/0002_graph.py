@@ -48,7 +48,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
                 ('entity', models.UUIDField(db_index=True)),
-                ('exact', models.UUIDField()),
+                ('exact', models.UUIDField(db_index=True)),
                 ('type', models.CharField(max_length=32)),
                 ('name', models.CharField(max_length=200)),
                 ('search_name', models.CharField(max_length=400)),

@@ -13,7 +13,7 @@ class Graph:
         name="graph",
         stage="derive",
         title="Finding entities",
-        order=95,
+        order=96,
         isolated=False,
         weight=2,
         wanted_by="graph",

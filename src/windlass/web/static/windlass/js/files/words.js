@@ -22,6 +22,8 @@ const STEP_TITLES = {
   document_thumbnail: "Looking for the preview",
   duplicate: "Looking for the same content",
   email_facts: "Reading the message's facts",
+  embed: "Indexing for the search by meaning",
+  graph: "Finding entities",
   image_facts: "Reading the picture's facts",
   index: "Indexing for the search",
   malware: "Scanning for malware",

@@ -1,0 +1,164 @@
+"""Export the graph to Neo4j, file by file, and delete there what is gone here.
+
+What is to be done is found by comparing: each file's graph has a revision, and ``GraphExport`` records which one Neo4j
+has. So nothing has to announce a change, and an export that is killed, or finds Neo4j away, goes on where it stopped.
+Before the first write of a file its row says that something may be there; after the last deletion the row is deleted.
+One process exports at a time (``_Lease``), so that an old state never replaces a newer one.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
+
+from windlass import conf
+from windlass.files.api import PeriodicTaskState
+from windlass.kernel.clock import now
+from windlass.knowledge.graph.merges import with_counted_entity
+from windlass.knowledge.graph.neo4j_database import Neo4jDatabase, connected
+from windlass.knowledge.models import EntityMention, EntityRelation, FileEntity, FileGraph, GraphExport
+
+#: Files that one query finds.
+BATCH = 100
+#: The right to export lapses after so many seconds without a file: longer than one may take.
+LEASE_SECONDS = 180.0
+_LEASE = "graph_export"
+
+
+@dataclass(slots=True)
+class ExportReport:
+    """How many files were written and deleted. ``is_busy``: another process exports."""
+
+    written: int = 0
+    deleted: int = 0
+    is_busy: bool = False
+
+
+def is_exported() -> bool:
+    """Whether the settings name a Neo4j."""
+    return bool(conf.get().neo4j_url)
+
+
+def export_graph(stop: threading.Event, *, rebuild: bool = False) -> ExportReport:
+    """Write every changed file, and delete every file that is gone, until nothing is left to do or ``stop`` is set.
+
+    ``rebuild``: first delete everything of Windlass in Neo4j. Connects only if there is something to do. Raises
+    Neo4jAway: what was not done is left for the next call.
+    """
+    report, lease = ExportReport(), _Lease()
+    if not rebuild and not (_changed().exists() or _gone().exists()):
+        return report
+    if not lease.take():
+        report.is_busy = True
+        return report
+    try:
+        with connected() as database:
+            database.create_schema()
+            if rebuild:
+                GraphExport.objects.update(revision=None)
+                database.delete_everything()
+            _export(database, report, lease, stop)
+    finally:
+        lease.release()
+    return report
+
+
+def _export(database: Neo4jDatabase, report: ExportReport, lease: _Lease, stop: threading.Event) -> None:
+    while not stop.is_set():
+        gone = list(_gone().values_list("file_id", flat=True)[:BATCH])
+        changed = list(_changed().values_list("file_id", flat=True)[:BATCH])
+        if not gone and not changed:
+            return
+        for file_id in gone:
+            if stop.is_set() or not lease.take():
+                return
+            database.delete_file(file_id)
+            GraphExport.objects.filter(file_id=file_id).delete()
+            report.deleted += 1
+        for file_id in changed:
+            if stop.is_set() or not lease.take():
+                return
+            report.written += _write(database, file_id)
+
+
+def _write(database: Neo4jDatabase, file_id: UUID) -> bool:
+    """Export one file; return whether it was there and did not change meanwhile."""
+    GraphExport.objects.update_or_create(file_id=file_id, defaults={"revision": None})
+    of_file = {"name": F("file__original_filename"), "owner": F("file__owner")}
+    graph: Any = _current().filter(file_id=file_id).annotate(**of_file).first()
+    if graph is None:
+        return False
+    entities = {row.id: row for row in with_counted_entity(FileEntity.objects.filter(file_id=file_id))}
+    mentions, relations = list(_mentions(file_id, entities)), list(_relations(file_id, entities))
+    if not _current().filter(file_id=file_id, revision=graph.revision).exists():
+        return False
+    values = {"name": graph.name, "owner": graph.owner, "extractor": graph.extractor}
+    database.replace_file(file_id, values, mentions, relations)
+    GraphExport.objects.filter(file_id=file_id).update(revision=graph.revision)
+    return True
+
+
+def _mentions(file_id: UUID, entities: Mapping[int, Any]) -> Iterator[dict[str, Any]]:
+    """One row for each name that the file gives an entity."""
+    passages: dict[int, set[int]] = {}
+    rows = EntityMention.objects.filter(file_entity__file_id=file_id)
+    for number, passage in rows.values_list("file_entity_id", "passage"):
+        passages.setdefault(number, set()).add(passage)
+    for number, row in entities.items():
+        places = sorted(passages.get(number, ()))
+        of_entity = {"entity": str(row.counted), "type": row.type, "name": row.name}
+        yield {**of_entity, "count": row.mentions, "passages": places}
+
+
+def _relations(file_id: UUID, entities: Mapping[int, Any]) -> Iterator[dict[str, Any]]:
+    for row in EntityRelation.objects.filter(source__file_id=file_id):
+        source, target = entities.get(row.source_id), entities.get(row.target_id)
+        if source is None or target is None:
+            continue
+        yield {
+            "id": f"{file_id} {source.exact} {target.exact} {row.type} {row.passage}",
+            "source": str(source.counted),
+            "target": str(target.counted),
+            "type": row.type,
+            "passage": row.passage,
+            "confidence": row.confidence,
+        }
+
+
+def _current() -> QuerySet[FileGraph]:
+    """The graphs of files that a search would find too."""
+    return FileGraph.objects.filter(file__gate_passed=True, file__trashed_at=None)
+
+
+def _changed() -> QuerySet[FileGraph]:
+    exported = GraphExport.objects.filter(file_id=OuterRef("file_id"), revision=OuterRef("revision"))
+    return _current().filter(~Exists(exported))
+
+
+def _gone() -> QuerySet[GraphExport]:
+    return GraphExport.objects.filter(~Exists(_current().filter(file_id=OuterRef("file_id"))))
+
+
+class _Lease:
+    """The right to export, of one process at a time."""
+
+    def __init__(self) -> None:
+        self._holder = str(uuid4())
+
+    def take(self) -> bool:
+        """Take or renew it; False if another process has it."""
+        mine = {"value": {"holder": self._holder}, "updated_at": now()}
+        lapsed = Q(updated_at__lt=now() - timedelta(seconds=LEASE_SECONDS)) | Q(value={}) | Q(value=mine["value"])
+        if PeriodicTaskState.objects.filter(lapsed, name=_LEASE).update(**mine):
+            return True
+        return PeriodicTaskState.objects.get_or_create(name=_LEASE, defaults=mine)[1]
+
+    def release(self) -> None:
+        mine = PeriodicTaskState.objects.filter(name=_LEASE, value={"holder": self._holder})
+        mine.update(value={}, updated_at=now())

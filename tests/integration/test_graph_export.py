@@ -1,0 +1,221 @@
+"""The export to a real Neo4j: whatever is killed, in the end it has what the database says, and nothing else."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import neo4j
+import pytest
+
+from tests import services
+from tests.integration.test_graph_calls import file_with_graph
+from windlass.conf import BadSetting, Settings
+from windlass.conf.graph import check_graph
+from windlass.files.api import FileAsset
+from windlass.kernel.ids import new_id
+from windlass.knowledge import api as knowledge
+from windlass.knowledge.graph import export
+from windlass.knowledge.graph.neo4j_database import Neo4jDatabase
+from windlass.knowledge.models import FileGraph, GraphExport
+from windlass.resilience import circuit_breaker
+
+pytest_plugins = ["tests.integration.record_plane"]
+
+_NODES = "MATCH (n) WHERE n.owner = $owner RETURN labels(n)[0], properties(n)"
+_BETWEEN = "MATCH (a)-[r]->(b) WHERE a.owner = $owner RETURN a.id, type(r), properties(r), b.id"
+
+
+class Graph:
+    """The graph of one owner, here and in Neo4j."""
+
+    def __init__(self, server: services.Neo4jServer) -> None:
+        self.server = server
+        self.owner = f"user:{new_id()}"
+        self.driver = neo4j.GraphDatabase.driver(server.url, auth=(server.NAME, server.PASSWORD))
+
+    def add(self, text: str) -> FileAsset:
+        return file_with_graph(self.owner, text)
+
+    def exported(self) -> list[str]:
+        """Every node and relationship of the owner in Neo4j, as text."""
+        found: list[str] = []
+        for query in (_NODES, _BETWEEN):
+            records = self.driver.execute_query(query, owner=self.owner).records
+            found += [repr([_sorted(value) for value in record.values()]) for record in records]
+        return sorted(found)
+
+    def is_equal_to_rebuild(self) -> bool:
+        before = self.exported()
+        knowledge.export_graph(threading.Event(), rebuild=True)
+        return bool(before) and before == self.exported()
+
+    def entities(self) -> dict[str, int]:
+        """How many names each entity has in Neo4j."""
+        query = (
+            "MATCH (e:WindlassEntity {owner: $owner}) "
+            "RETURN e.name, COUNT { MATCH ()-[m:WINDLASS_MENTIONS]->(e) RETURN DISTINCT m.name }"
+        )
+        return dict(record.values() for record in self.driver.execute_query(query, owner=self.owner).records)
+
+
+def _sorted(value: Any) -> Any:
+    return sorted(value.items()) if isinstance(value, dict) else value
+
+
+@pytest.fixture
+def graph(neo4j_server: services.Neo4jServer, configure: Callable[..., None]) -> Iterator[Graph]:
+    configure(**neo4j_server.settings)
+    graph = Graph(neo4j_server)
+    with graph.driver:
+        yield graph
+    circuit_breaker.reset()
+
+
+def export_all() -> knowledge.ExportReport:
+    return knowledge.export_graph(threading.Event())
+
+
+def test_neo4j_has_what_the_files_say_and_only_that(graph: Graph) -> None:
+    first = graph.add("The Acme Ltd pays Ada Lovelace <ada@example.org>. Acme Ltd is old.")
+    second = graph.add("The ACME Limited met the Blue Inc.")
+    report = export_all()
+    assert (report.written >= 2, report.is_busy) == (True, False)
+    assert graph.entities() == {"ACME Limited": 2, "Ada Lovelace": 1, "ada@example.org": 1, "Blue Inc.": 1}
+    text = "\n".join(graph.exported())
+    assert "'WINDLASS_MENTIONS', [('count', 2), ('name', 'Acme Ltd'), ('passages', [0])]" in text
+    assert "('type', 'has_email')" in text
+    assert "('extractor', 'rules-1'), ('file'," in text
+    assert export_all() == knowledge.ExportReport()  # nothing has changed
+    assert graph.is_equal_to_rebuild()
+    first.delete()
+    export_all()
+    assert graph.entities() == {"ACME Limited": 1, "Blue Inc.": 1}
+    text = "\n".join(graph.exported())
+    assert str(first.id) not in text
+    assert "Lovelace" not in text
+    FileAsset.objects.filter(id=second.id).update(gate_passed=False)
+    export_all()
+    assert graph.exported() == []
+
+
+def test_merges_and_new_texts_are_exported(graph: Graph) -> None:
+    asset = graph.add("The Acme Ltd met the Blue Inc here.")
+    files = FileAsset.objects.filter(owner=graph.owner)
+    ids = {each.name: each.id for each in knowledge.list_entities(files, "", None, None, 10)[0]}
+    export_all()
+    knowledge.merge(graph.owner, ids["Blue Inc"], ids["Acme Ltd"])
+    export_all()
+    assert graph.entities() == {"Acme Ltd": 2}
+    knowledge.split(graph.owner, ids["Acme Ltd"])
+    export_all()
+    assert graph.entities() == {"Acme Ltd": 1, "Blue Inc": 1}
+    graph.add("The Cyan GmbH came.")
+    FileGraph.objects.filter(file=asset).delete()
+    export_all()
+    assert graph.entities() == {"Cyan GmbH": 1}
+    assert graph.is_equal_to_rebuild()
+
+
+def test_an_export_that_is_killed_at_any_point_goes_on(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At each call to Neo4j in turn, before it and after it, as a process that is killed there."""
+    export_all()
+    kept = [graph.add(f"The Acme{number} Ltd met the Common Inc and the Blue{number % 2} Inc.") for number in range(3)]
+    gone = graph.add("The Gone Ltd met the Common Inc.")
+    export_all()
+    gone.delete()
+    for at in range(1, 4):
+        for after in (False, True):
+            FileGraph.objects.filter(file__in=kept).update(revision=new_id())
+            with killed(monkeypatch, at, after=after) as was_killed:
+                export_all()
+            assert was_killed == [True]
+    export_all()
+    assert not GraphExport.objects.filter(file_id=gone.id).exists()
+    assert "Gone" not in "\n".join(graph.exported())
+    assert graph.is_equal_to_rebuild()
+
+
+class _Killed(BaseException):
+    pass
+
+
+@contextmanager
+def killed(monkeypatch: pytest.MonkeyPatch, at: int, *, after: bool) -> Iterator[list[bool]]:
+    calls, was_killed = 0, [False]
+
+    def killing(method: Callable[..., None]) -> Callable[..., None]:
+        def call(self: Neo4jDatabase, *arguments: Any) -> None:
+            nonlocal calls
+            calls += 1
+            if after or calls != at:
+                method(self, *arguments)
+            if calls == at:
+                raise _Killed
+
+        return call
+
+    with monkeypatch.context() as patched:
+        for name in ("replace_file", "delete_file"):
+            patched.setattr(Neo4jDatabase, name, killing(getattr(Neo4jDatabase, name)))
+        try:
+            yield was_killed
+        except _Killed:
+            was_killed[0] = True
+
+
+def test_one_process_exports_at_a_time(graph: Graph) -> None:
+    graph.add("The Acme Ltd met the Blue Inc here.")
+    other = export._Lease()
+    assert other.take()
+    assert export_all().is_busy
+    other.release()
+    assert export_all().written >= 1
+
+
+def export_again_and_again(assets: list[FileAsset]) -> None:
+    """Until Neo4j is away: it may be killed after the last file was written."""
+    while True:
+        export_all()
+        FileGraph.objects.filter(file__in=assets).update(revision=new_id())
+
+
+def test_it_is_owed_while_neo4j_is_away_or_killed(
+    graph: Graph, configure: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assets = [graph.add(f"The Acme{number} Ltd met the Common Inc here.") for number in range(12)]
+    configure(NEO4J_URL=f"bolt://127.0.0.1:{services.free_port()}")
+    with pytest.raises(knowledge.Neo4jAway, match="Neo4j cannot be written to"):
+        export_all()
+    assert not GraphExport.objects.filter(revision__isnull=False, file_id__in=[each.id for each in assets]).exists()
+    circuit_breaker.reset()
+    configure(**graph.server.settings)
+
+    replace, written = Neo4jDatabase.replace_file, []
+
+    def replace_and_kill(self: Neo4jDatabase, *arguments: Any) -> None:
+        written.append(arguments[0])
+        if len(written) == 6:
+            threading.Thread(target=graph.server.kill).start()
+        replace(self, *arguments)
+
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(Neo4jDatabase, "replace_file", replace_and_kill)
+            with pytest.raises(knowledge.Neo4jAway):
+                export_again_and_again(assets)
+    finally:
+        graph.server.start()
+    circuit_breaker.reset()
+    export_all()
+    assert len(graph.entities()) == 13
+    assert graph.is_equal_to_rebuild()
+
+
+@pytest.mark.parametrize("url", ["http://localhost", "bolt://user:secret@host", "neo4j://", "bolt://host/path"])
+def test_a_wrong_address_stops_the_start(url: str) -> None:
+    with pytest.raises(BadSetting, match="NEO4J_URL"):
+        check_graph(Settings(neo4j_url=url))
+    check_graph(Settings(neo4j_url="neo4j+s://graph.example.org"))
