@@ -16,7 +16,7 @@ LISTS := pyproject.toml constraints.txt
 
 export DJANGO_SETTINGS_MODULE ?= windlass.settings
 
-.PHONY: help install serve test test-fast lint format docs site bench chaos flaky-network fuzz slow-clients hostile audit sbom constraints clean
+.PHONY: help install serve test test-fast lint format docs site bench chaos kill-moments soak flaky-network fuzz slow-clients hostile audit sbom constraints clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,9 +51,16 @@ site: $(STAMP)-dev ## Build the documentation as a site in build/site; a warning
 bench: $(STAMP)-bench ## Measure Windlass beside its peers (ARGS="--quick"); writes to benchmarks/results/
 	$(BIN)/python -m benchmarks $(ARGS)
 
-chaos: $(STAMP)-dev ## Kill and disturb a running server and check that nothing is lost (SEED=1 ROUNDS=5 DATABASE=postgresql)
-	CHAOS_DATABASE=$(or $(DATABASE),sqlite) CHAOS_SEED=$(or $(SEED),1) CHAOS_ROUNDS=$(or $(ROUNDS),5) $(BIN)/python -m pytest --timeout=0 $(ARGS) \
-		tests/process/test_faults.py tests/process/test_consistency.py tests/process/test_upgrade.py
+chaos: $(STAMP)-dev ## Break a running server under load and check that nothing is lost (SEED=1 ROUNDS=20 MODE=embedded|redis|rabbitmq|s3)
+	$(BIN)/python -m tests.chaos --mode $(or $(MODE),embedded) --seed $(or $(SEED),1) --rounds $(or $(ROUNDS),20) \
+		--faults "$(FAULTS)" $(ARGS)
+
+kill-moments: $(STAMP)-dev ## Kill a server at the moments that matter, and upgrades in the middle (SEED=1 ROUNDS=5)
+	CHAOS_SEED=$(or $(SEED),1) CHAOS_ROUNDS=$(or $(ROUNDS),5) $(BIN)/python -m pytest --timeout=0 $(ARGS) \
+		tests/process/test_faults.py tests/process/test_idempotency.py tests/process/test_upgrade.py
+
+soak: $(STAMP)-dev ## Load a server steadily and check that nothing grows (HOURS=1)
+	$(BIN)/python -m tests.chaos.soak --hours $(or $(HOURS),1) $(ARGS)
 
 flaky-network: $(STAMP)-dev ## Upload and download through a proxy that breaks connections (SEED=1 ROUNDS=100)
 	FLAKY_SEED=$(or $(SEED),1) FLAKY_ROUNDS=$(or $(ROUNDS),100) $(BIN)/python -m pytest -s $(ARGS) \

@@ -69,7 +69,7 @@ def service_settings(stack: ExitStack) -> dict[str, str]:
     if programs is None or program is None:
         raise SystemExit("PostgreSQL and Redis must be installed for --services.")
     database = stack.enter_context(services.postgres(programs)).new_database()
-    return {"DATABASE_URL": database, "CELERY_BROKER_URL": stack.enter_context(services.redis(program))}
+    return {"DATABASE_URL": database, "CELERY_BROKER_URL": stack.enter_context(services.redis(program)).url}
 
 
 class Server:

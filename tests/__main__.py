@@ -103,6 +103,7 @@ class Group:
 
 BROWSER = TESTS / "browser"
 LOCAL_STORE = TESTS / "contract" / "test_local_store.py"
+MODEL = TESTS / "model"
 PROCESSING = TESTS / "integration" / "processing"
 _REQUESTS = [file for file in sorted((TESTS / "integration").rglob("test_*.py")) if PROCESSING not in file.parents]
 #: The long part in two, which take about as long: file by file in turn.
@@ -111,7 +112,7 @@ INTEGRATION = (_REQUESTS[::2], _REQUESTS[1::2], [PROCESSING])
 
 def fast_groups() -> list[Group]:
     """Pure tests, the store contract on the local store, and integration on SQLite."""
-    return [Group(paths, ("--fast",)) for paths in (*INTEGRATION, [TESTS / "pure"], [LOCAL_STORE])]
+    return [Group(paths, ("--fast",)) for paths in (*INTEGRATION, [TESTS / "pure"], [MODEL], [LOCAL_STORE])]
 
 
 def other_groups() -> list[Group]:

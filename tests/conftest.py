@@ -106,8 +106,8 @@ def sentence_model() -> Path:
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[str]:
     """One Redis for the whole run."""
-    with services.redis(require(services.find_redis(), "redis-server is not on PATH")) as url:
-        yield url
+    with services.redis(require(services.find_redis(), "redis-server is not on PATH")) as broker:
+        yield broker.url
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ from urllib.request import urlopen
 from uuid import uuid4
 
 import boto3
+import psutil
 import psycopg
 import redis as redis_client
 
@@ -91,6 +92,7 @@ class Postgres:
     """A running server; every test takes a database of its own from it."""
 
     port: int
+    program: Program
 
     def url(self, database: str) -> str:
         return f"postgres://windlass@127.0.0.1:{self.port}/{database}"
@@ -106,26 +108,36 @@ class Postgres:
 @contextlib.contextmanager
 def postgres(programs: Path) -> Iterator[Postgres]:
     """PostgreSQL over a new cluster, without fsync: no test here takes the power away from it."""
-    server = Postgres(free_port())
+    port = free_port()
     with _scratch("postgres") as (directory, user):
         data = directory / "data"
         initialise = [programs / "initdb", "--username=windlass", "--auth=trust", "--no-sync", "--no-locale"]
         initialise += ["--encoding=UTF8", "--pgdata", data]
         subprocess.run(initialise, check=True, stdout=subprocess.DEVNULL, cwd=directory, **user)
-        command = [programs / "postgres", "-D", data, "-p", str(server.port), "-c", "listen_addresses=127.0.0.1"]
+        command = [programs / "postgres", "-D", data, "-p", str(port), "-c", "listen_addresses=127.0.0.1"]
         command += ["-c", f"unix_socket_directories={directory}", "-c", "fsync=off", "-c", "max_connections=200"]
 
         def answers() -> None:
             psycopg.connect(server.url("postgres"), connect_timeout=2).close()
 
         # SIGINT is PostgreSQL's fast shutdown; SIGTERM would wait for every client to leave.
-        with _running(command, directory, answers, psycopg.OperationalError, stop=signal.SIGINT, user=user):
+        program = Program(command, directory, answers, psycopg.OperationalError, user, ending=signal.SIGINT)
+        server = Postgres(port, program)
+        with _running(program):
             yield server
 
 
+@dataclass(frozen=True)
+class Broker:
+    """A running broker, and its program."""
+
+    url: str
+    program: Program
+
+
 @contextlib.contextmanager
-def redis(program: str) -> Iterator[str]:
-    """Redis without persistence; gives its URL."""
+def redis(program: str) -> Iterator[Broker]:
+    """Redis without persistence."""
     port = free_port()
     url = f"redis://127.0.0.1:{port}/0"
     with _scratch("redis") as (directory, user):
@@ -135,13 +147,13 @@ def redis(program: str) -> Iterator[str]:
             with redis_client.Redis.from_url(url) as connection:
                 connection.ping()
 
-        with _running(command, directory, answers, redis_client.RedisError, user=user):
-            yield url
+        with _running(Program(command, directory, answers, redis_client.RedisError, user)) as running:
+            yield Broker(url, running)
 
 
 @contextlib.contextmanager
-def rabbitmq(program: str) -> Iterator[str]:
-    """RabbitMQ without plugins, under a node name and a port mapper of its own; gives its URL."""
+def rabbitmq(program: str) -> Iterator[Broker]:
+    """RabbitMQ without plugins, under a node name and a port mapper of its own."""
     port, mapper = free_port(), free_port()
     with _scratch("rabbitmq") as (directory, user):
         plugins = directory / "plugins"
@@ -160,8 +172,8 @@ def rabbitmq(program: str) -> Iterator[str]:
                     raise ConnectionError("it does not speak AMQP yet")
 
         try:
-            with _running([program], directory, answers, OSError, user=user):
-                yield f"amqp://guest:guest@127.0.0.1:{port}//"
+            with _running(Program([program], directory, answers, OSError, user)) as running:
+                yield Broker(f"amqp://guest:guest@127.0.0.1:{port}//", running)
         finally:
             subprocess.run(["epmd", "-kill"], check=False, stdout=subprocess.DEVNULL, **user)
 
@@ -442,7 +454,7 @@ def nginx(program: str, upstream: str, more: str = "", *, blocks: str = "", as_c
         def answers() -> None:
             urlopen(f"{url}/nginx-is-up", timeout=2).close()
 
-        with _running([program, "-e", "stderr", "-c", configuration], directory, answers, OSError, user=user):
+        with _running(Program([program, "-e", "stderr", "-c", configuration], directory, answers, OSError, user)):
             yield url
 
 
@@ -494,7 +506,7 @@ def sftp(program: str) -> Iterator[Sftp]:
         def answers() -> None:
             socket.create_connection(("127.0.0.1", port), timeout=2).close()
 
-        with _running([program, "-D", "-e", "-f", directory / "sshd.conf"], directory, answers, OSError, user={}):
+        with _running(Program([program, "-D", "-e", "-f", directory / "sshd.conf"], directory, answers, OSError, {})):
             yield Sftp(port, directory / "user", directory)
 
 
@@ -594,30 +606,65 @@ def _scratch(name: str) -> Iterator[tuple[Path, dict[str, Any]]]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-@contextlib.contextmanager
-def _running(
-    command: list[str | Path],
-    directory: Path,
-    answers: Callable[[], None],
-    not_yet: type[Exception],
-    *,
-    user: dict[str, Any],
-    stop: signal.Signals = signal.SIGTERM,
-) -> Iterator[None]:
-    """A process from its first answer to its orderly end; `answers` raises `not_yet` until it is up."""
-    log = directory / "log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd=directory, **user)
-    try:
-        _wait(process, answers, not_yet, log)
-        yield
-    finally:
-        process.send_signal(stop)
+@dataclass
+class Program:
+    """The program of a service, which may be killed and started again.
+
+    ``answers`` raises ``not_yet`` until it is up. ``user``: arguments of Popen. ``ending``: the signal that ends it in
+    an orderly way.
+    """
+
+    command: list[str | Path]
+    directory: Path
+    answers: Callable[[], None]
+    not_yet: type[Exception]
+    user: dict[str, Any]
+    ending: signal.Signals = signal.SIGTERM
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, and return with its first answer."""
+        log = self.directory / "log"
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(
+                self.command, stdout=output, stderr=subprocess.STDOUT, cwd=self.directory, **self.user
+            )
+        _wait(self.process, self.answers, self.not_yet, log)
+
+    def kill(self) -> None:
+        """SIGKILL for it and its children, as if the machine had lost power. Idempotent."""
+        if self.process is None:
+            return
+        victims = [psutil.Process(self.process.pid)]
+        victims += victims[0].children(recursive=True)
+        for victim in victims:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                victim.kill()
+        psutil.wait_procs(victims, START_SECONDS)
+        self.process.wait()
+        self.process = None
+
+    def stop(self) -> None:
+        """End it in an orderly way; kill it if that takes too long. Idempotent."""
+        if self.process is None:
+            return
+        self.process.send_signal(self.ending)
         try:
-            process.wait(timeout=START_SECONDS)
+            self.process.wait(timeout=START_SECONDS)
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            self.process.kill()
+            self.process.wait()
+        self.process = None
+
+
+@contextlib.contextmanager
+def _running(program: Program) -> Iterator[Program]:
+    """A program from its first answer to its orderly end."""
+    try:
+        program.start()
+        yield program
+    finally:
+        program.stop()
 
 
 def _wait(

@@ -161,6 +161,24 @@ def test_renewing_a_lease_keeps_it_from_expiring() -> None:
     assert jobs.expired_claims() == []
 
 
+def test_jobs_that_were_written_while_the_clock_was_ahead_are_corrected() -> None:
+    """A job that waits keeps its delay; a lease becomes a whole one from now. Others stay as they are."""
+    waiting, running, postponed = (new_job() for _ in range(3))
+    ahead = now() + timedelta(hours=1)
+    Job.objects.filter(id=waiting.id).update(due_at=ahead + timedelta(seconds=20), updated_at=ahead)
+    assert try_claim(running.id, "worker")
+    Job.objects.filter(id=running.id).update(lease_until=ahead)
+    Job.objects.filter(id=postponed.id).update(due_at=ahead)
+    assert jobs.correct_times_ahead() == 2
+    for job in (waiting, running, postponed):
+        job.refresh_from_db()
+    assert timedelta(seconds=10) < waiting.due_at - now() <= timedelta(seconds=20)
+    assert running.lease_until is not None
+    assert running.lease_until - now() <= timedelta(seconds=conf.get().job_lease_seconds)
+    assert postponed.due_at == ahead
+    assert jobs.correct_times_ahead() == 0
+
+
 def test_a_claim_is_revoked_once_and_not_after_the_job_changed() -> None:
     job = new_job()
     claimed(job)

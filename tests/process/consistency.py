@@ -144,6 +144,11 @@ def count(server: ServerProcess, rows: str) -> int:
     return total(server, "count(*)", rows)
 
 
+def rows(server: ServerProcess, sql: str) -> list[dict[str, Any]]:
+    with _snapshot(server) as query:
+        return [dict(row) for row in query(sql, {})]
+
+
 def total(server: ServerProcess, expression: str, rows: str) -> int:
     with _snapshot(server) as query:
         (row,) = query(f"SELECT {expression} AS found FROM {rows}", {})

@@ -1,4 +1,4 @@
-"""A proxy between Windlass and an S3 store that closes the connection at a chosen request."""
+"""A proxy between Windlass and an S3 store, or PostgreSQL, that closes the connection at a chosen request."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from collections.abc import Callable
 
 MB = 1024 * 1024
 
-#: The first lines of S3 requests, by their purpose.
+#: How requests begin, by their purpose: the first lines of S3's, and PostgreSQL's message that commits.
 REQUESTS = {
     "begin": re.compile(rb"POST /\S*\?uploads"),
     "any part": re.compile(rb"PUT /\S*partNumber="),
     "part": re.compile(rb"PUT /\S*partNumber=2\b"),
     "piece": re.compile(rb"PUT /\S*\.tail\."),
     "complete": re.compile(rb"POST /\S*\?uploadId="),
+    "commit": re.compile(rb"Q....COMMIT", re.DOTALL),
 }
 
 
@@ -40,6 +41,10 @@ class Proxy:
         self._wanted, self._before, self._act = REQUESTS[request], when == "before", act or _nothing
         self.cuts, self._times = 0, times
 
+    def uncut(self) -> None:
+        """Cut nothing any more."""
+        self._times = self.cuts
+
     def close(self) -> None:
         self._listener.close()
 
@@ -51,7 +56,12 @@ class Proxy:
                 threading.Thread(target=self._serve, args=(near,), daemon=True).start()
 
     def _serve(self, near: socket.socket) -> None:
-        with near, socket.create_connection(("127.0.0.1", self._upstream)) as far:
+        try:
+            far = socket.create_connection(("127.0.0.1", self._upstream))
+        except OSError:  # it is away
+            near.close()
+            return
+        with near, far:
             # Each request begins a block of its own: the next is not sent before the last was answered.
             cutting = threading.Event()
             back = threading.Thread(target=self._back, args=(far, near, cutting), daemon=True)

@@ -78,6 +78,8 @@ class Dependent:
                 raise Unavailable("The oracle is away; the file waits for it.", retry_after=0.2) from error
         return StepResult()
 '''
+#: What files begin with on which ``Poison`` and ``Stubborn`` fail.
+POISON_PREFIX, STUBBORN_PREFIX = b"POISON", b"STUBBORN"
 #: The entry point of ``Dependent``, for tests that want it.
 DEPENDENT = "dependent = hawser_steps:Dependent\n"
 #: The entry point of ``Faulty``, for tests that want it.

@@ -74,7 +74,7 @@ def test_each_component_that_is_away_lowers_the_level_and_what_was_owed_is_made_
     clamd = stack.enter_context(services.clamd(clamd_program))
     s3 = stack.enter_context(services.s3(require(services.find_s3(), "versitygw is not built and go is not on PATH")))
     redis = stack.enter_context(ExitStack())
-    broker = redis.enter_context(services.redis(require(services.find_redis(), "redis-server is not installed")))
+    broker = redis.enter_context(services.redis(require(services.find_redis(), "redis-server is not installed"))).url
     (tmp_path / "profiles.toml").write_text(PROFILES)
     server = make_server(
         DATABASE_URL=postgres,

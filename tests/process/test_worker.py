@@ -101,8 +101,8 @@ def test_a_worker_reconnects_to_a_broker_that_was_away_for_long(redis_site: Site
 
 
 def test_jobs_are_notified_through_rabbitmq(tmp_path: Path) -> None:
-    with services.rabbitmq(require(services.find_rabbitmq(), "rabbitmq-server is not installed")) as url:
-        site = Site(tmp_path / "home", CELERY_BROKER_URL=url)
+    with services.rabbitmq(require(services.find_rabbitmq(), "rabbitmq-server is not installed")) as broker:
+        site = Site(tmp_path / "home", CELERY_BROKER_URL=broker.url)
         with site.run("worker"):
             site.enqueue(20)
             site.until_ended(20)

@@ -11,6 +11,7 @@ from typing import Any
 
 from django.db.models import F, QuerySet
 
+from windlass.database import rows as database_rows
 from windlass.events.api import recording
 from windlass.files import uploads
 from windlass.files.lease_rows import CHUNK_CLAIMS, UPLOAD_LEASES, Lease, lease_of
@@ -70,6 +71,11 @@ def claim_chunk(
     if row.state == ChunkState.RECEIVED:
         return ReceivedChunk(row.sha256 or "")
     return ChunkClaim(row.id, row.claim_epoch, until) if taken else ClaimedChunk(row.id)
+
+
+def is_chunk_claimed(claim: ChunkClaim) -> bool:
+    """Whether nobody has taken the claim since, and the chunk is not received. Reads only."""
+    return database_rows.exists(UploadChunk, id=claim.id, claim_epoch=claim.epoch, state=ChunkState.CLAIMED)
 
 
 def accept_chunk(

@@ -56,10 +56,16 @@ class LeaseColumns:
         """The columns of a lease that its holder releases."""
         return self._columns(holder="", until=None, wanted=False)
 
-    def request(self, row_id: uuid.UUID) -> None:
-        """Ask the holder, in any process, to flush, commit and release the lease."""
+    def request(self, row_id: uuid.UUID, seconds: float) -> None:
+        """Ask the holder, in any process, to flush, commit and release the lease, which lasts ``seconds``.
+
+        A lease that ends later than that was taken while a clock was ahead. It is shortened: a holder that lives renews
+        it, and one that died does not keep it for as long as the clock was ahead.
+        """
         held = self.table.objects.filter(id=row_id).exclude(**self._columns(holder=""))
         held.update(**self._columns(wanted=True))
+        longest = now() + timedelta(seconds=seconds)
+        held.filter(**self._columns(until__gt=longest)).update(**self._columns(until=longest))
 
     def unrequested(self, holder: str) -> Collection[uuid.UUID]:
         """The rows that ``holder`` still leases and nobody has requested."""
@@ -139,6 +145,11 @@ def lease_upload(
 def leased_upload(lease: Lease) -> UploadSession | None:
     """Return the session if the lease is still valid."""
     return rows.find(UploadSession, id=lease.upload_id, lease_epoch=lease.epoch)
+
+
+def is_lease_valid(lease: Lease) -> bool:
+    """Whether nobody has taken the lease since, and the upload has not ended. Reads only."""
+    return rows.exists(UploadSession, **_held(lease))
 
 
 def lease_of(session: UploadSession) -> Lease:

@@ -33,6 +33,7 @@ from windlass.jobs.process_heartbeats import (
 from windlass.jobs.queue_status import QueueStatus, oldest_due_seconds, queue_status, queue_statuses
 from windlass.jobs.recovery import (
     WORKER_LOST,
+    correct_times_ahead,
     expired_claims,
     last_unanswered_notification,
     notify_due_jobs,
@@ -68,6 +69,7 @@ __all__ = [
     "check_broker",
     "complete_dead_letters",
     "connect_broker",
+    "correct_times_ahead",
     "dead_letter",
     "dead_letter_document",
     "dead_letters",

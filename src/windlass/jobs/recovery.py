@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from django.db.models import F, Max, Q
 
+from windlass import conf
 from windlass.jobs import notify
 from windlass.jobs.models import Attempt, Job
 from windlass.jobs.states import AttemptOutcome, JobState, Stage
@@ -16,6 +17,8 @@ from windlass.kernel.clock import now
 WORKER_LOST = "WorkerLost"
 #: The longest time between two notifications for one job.
 LONGEST_PAUSE = timedelta(minutes=2)
+#: How far the clocks of machines may differ before the times that one of them wrote are corrected.
+CLOCK_TOLERANCE = timedelta(seconds=5)
 
 
 def expired_claims(moment: datetime | None = None) -> list[Job]:
@@ -28,6 +31,25 @@ def expired_claims(moment: datetime | None = None) -> list[Job]:
 def running_jobs_of(holder: str) -> list[Job]:
     """Jobs marked as running by a worker that has just started under this name, and so cannot be running any."""
     return list(Job.objects.filter(state=JobState.RUNNING, lease_holder=holder))
+
+
+def correct_times_ahead(*, at_most: int = 500) -> int:
+    """Correct jobs that were written while a clock was ahead; return how many.
+
+    After the clock is set back, such a job would wait, or its dead worker would keep it, for as long as the clock was
+    ahead. A job that waits keeps its delay. A lease becomes a whole one from now, which a worker that lives renews.
+    """
+    moment = now()
+    horizon = moment + CLOCK_TOLERANCE
+    ahead = Job.objects.filter(state=JobState.QUEUED, due_at__gt=moment, updated_at__gt=horizon)
+    corrected = 0
+    for job in ahead.only("id", "due_at", "updated_at")[:at_most]:
+        due_at = moment + max(job.due_at - job.updated_at, timedelta())
+        same = Job.objects.filter(id=job.id, state=JobState.QUEUED, updated_at=job.updated_at)
+        corrected += same.update(due_at=due_at, notified_at=None, updated_at=moment)
+    longest = moment + timedelta(seconds=conf.get().job_lease_seconds)
+    running = Job.objects.filter(state=JobState.RUNNING, lease_until__gt=longest + CLOCK_TOLERANCE)
+    return corrected + running.update(lease_until=longest)
 
 
 def revoke_claim(job: Job, step: str = "") -> bool | None:

@@ -157,6 +157,10 @@ def _run(tasks: Iterable[CleanupTask]) -> CleanupReport:
     return report
 
 
+def _times_ahead(_: bool) -> Iterator[Cleaned]:
+    yield Cleaned("times_corrected", jobs.correct_times_ahead())
+
+
 def _expired_claims(dry_run: bool) -> Iterator[Cleaned]:
     expired = jobs.expired_claims()
     yield Cleaned("claims_revoked", len(expired) if dry_run else processing.revoke_claims(expired))
@@ -281,6 +285,7 @@ def _quotas(dry_run: bool) -> Iterator[Cleaned]:
 
 #: In the order in which they run.
 TASKS = (
+    CleanupTask("times_ahead", _times_ahead),
     CleanupTask("expired_claims", _expired_claims, by_hand=True, batched=True),
     CleanupTask("lost_notifications", _lost_notifications),
     CleanupTask("postponed_steps", _postponed_steps),

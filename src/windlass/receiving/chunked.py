@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from typing import Any
+
+from django.db import DatabaseError
 
 from windlass.executors import in_database, in_thread, in_transaction
 from windlass.files import api as files
 from windlass.kernel.chunk_layout import ChunkLayout
-from windlass.kernel.clock import monotonic, now
+from windlass.kernel.clock import monotonic
 from windlass.kernel.principals import Caller, Principal
 from windlass.kernel.problem_types import (
     BadRequest,
@@ -36,7 +38,7 @@ from windlass.receiving.digest import IncrementalHashes, RunningDigest
 from windlass.receiving.durability import syncs_acknowledgements
 from windlass.receiving.session import create_session, fail_after_sync_error, find_session
 from windlass.receiving.transfer import Transfer, TransferEnd, Write
-from windlass.storage.contract import Buffer, State, Store, SyncFailed, Writer, WriterBusy
+from windlass.storage.contract import Buffer, State, Store, StoreError, SyncFailed, Writer, WriterBusy
 from windlass.storage.registry import store
 
 DEFAULT_CHUNK_SIZE = 5 * 1024 * 1024
@@ -180,7 +182,7 @@ async def _claim_when_free(
         if monotonic() > deadline:
             raise UploadLocked(f"Another request is sending chunk {intent.index} and has not ended. Try again shortly.")
         if not keeper.request_stop(claim.id):
-            await in_transaction(files.CHUNK_CLAIMS.request, claim.id)
+            await in_transaction(files.CHUNK_CLAIMS.request, claim.id, leases.LEASE_SECONDS)
         await asyncio.sleep(pause)
         pause = min(pause * 2, 0.25)
 
@@ -278,37 +280,50 @@ class _PutOperation:
             raise ClientGone
         if initial.ended or initial.size > self._length:
             self._require_length(initial.size)
-            return await in_thread(self._store_at_once, claim, initial.buffers, running_digest)
-        writer = await in_thread(self._open_writer, claim)
+            return await self._store_at_once(claim, initial.buffers, running_digest)
+        writer = await self._open_writer(claim)
         try:
             sha256 = await self._transfer_body(initial.buffers, writer.write, running_digest)
             return sha256, await in_thread(writer.sync, durable=syncs_acknowledgements())
         finally:
             await in_thread(writer.close)
 
-    def _store_at_once(
+    async def _store_at_once(
         self, claim: files.ChunkClaim, buffers: list[Buffer], running_digest: RunningDigest | None
     ) -> tuple[str, State]:
+        sha256 = await in_thread(self._digest_of, buffers)
+        writer = await self._open_writer(claim)
+        return sha256, await in_thread(self._write_all, writer, buffers, running_digest)
+
+    def _digest_of(self, buffers: list[Buffer]) -> str:
         digest = RunningDigest()
         digest.update(buffers)
-        self._verify_digest(digest)
-        with closing(self._open_writer(claim)) as writer:
+        return self._verify_digest(digest)
+
+    def _write_all(self, writer: Writer, buffers: list[Buffer], running_digest: RunningDigest | None) -> State:
+        with closing(writer):
             writer.write(self._offset, buffers)
             if running_digest is not None:
                 running_digest.update(buffers)
-            return digest.hexdigest(), writer.sync(durable=syncs_acknowledgements())
+            return writer.sync(durable=syncs_acknowledgements())
 
-    def _open_writer(self, claim: files.ChunkClaim) -> Writer:
+    async def _open_writer(self, claim: files.ChunkClaim) -> Writer:
         """Open the only writer of the chunk's place. Raises WriterBusy, ClaimLost, StoreError.
 
         The claim is checked after the region is locked: this process may have been stopped in between while another
-        one received the chunk. From then on the lock excludes all others.
+        one received the chunk. From then on the lock excludes all others. The database is asked, because the clocks
+        of two processes may differ.
         """
         target, key, state = store(self._session.store), self._session.store_key, self._session.store_state
-        writer = target.open_writer(key, state, shared=True, region=(self._offset, self._length))
-        if now() >= claim.until:
-            writer.close()
-            raise files.ClaimLost(str(claim.id))
+        region = (self._offset, self._length)
+        opening = asyncio.ensure_future(in_thread(target.open_writer, key, state, shared=True, region=region))
+        try:
+            writer = await asyncio.shield(opening)
+            if not await in_database(files.is_chunk_claimed, claim):
+                raise files.ClaimLost(str(claim.id))
+        except (files.ClaimLost, DatabaseError, asyncio.CancelledError):  # else nobody could send the chunk any more
+            await asyncio.shield(_close_opened(opening))
+            raise
         return writer
 
     async def _transfer_body(
@@ -369,6 +384,11 @@ class _PutOperation:
         if session is None or session.status not in files.UNFINISHED_UPLOADS:
             return UploadGone("This upload ended while the chunk was being received.")
         return UploadLocked("Another request sends this chunk now.")
+
+
+async def _close_opened(opening: asyncio.Future[Writer]) -> None:
+    with suppress(StoreError):
+        await in_thread((await opening).close)
 
 
 class _TimedSource:

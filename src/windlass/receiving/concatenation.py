@@ -26,7 +26,7 @@ from windlass.receiving import lease as leases
 from windlass.receiving.admission import admit, check_size
 from windlass.receiving.completion import complete_upload
 from windlass.receiving.durability import syncs_acknowledgements, syncs_complete_files
-from windlass.receiving.leased_writer import open_leased_writer
+from windlass.receiving.leased_writer import open_leased_writer, validity_of
 from windlass.receiving.session import Outcome, create_session, fail_session, holding_lease, state_of
 from windlass.storage.contract import ObjectMissing, State, StoreError, Writer, WriterBusy
 from windlass.storage.copying import copy_between
@@ -251,7 +251,7 @@ class _Concatenation:
     async def _copy_all(self) -> bool:
         """Copy what is left and complete the object. False if this was stopped before."""
         ttl_hours = files.profile(self.session.profile).upload_ttl_hours
-        writer = await in_thread(open_leased_writer, self.store, self.lease)
+        writer = await in_thread(open_leased_writer, self.store, self.lease, validity_of(self.lease))
         try:
             for step in steps(self.parts, self.offset, conf.get().checkpoint_bytes):
                 if self.stop_requested or (self.until is not None and monotonic() > self.until):

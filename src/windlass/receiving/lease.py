@@ -217,7 +217,7 @@ async def wait_for_lease(upload_id: uuid.UUID) -> files.Lease:
     pause = 0.01
     while monotonic() < deadline:
         if not keeper.request_stop(upload_id):
-            await in_transaction(files.UPLOAD_LEASES.request, upload_id)
+            await in_transaction(files.UPLOAD_LEASES.request, upload_id, LEASE_SECONDS)
         await asyncio.sleep(pause)
         pause = min(pause * 2, 0.25)
         lease = await in_transaction(take_lease, upload_id)

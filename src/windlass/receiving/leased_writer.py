@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import KW_ONLY, dataclass
 
 from windlass import conf
-from windlass.executors import in_thread, in_transaction
+from windlass.executors import in_database, in_thread, in_transaction
 from windlass.files import api as files
 from windlass.kernel.clock import now
 from windlass.kernel.problem_types import QuotaExceeded
@@ -62,7 +63,7 @@ class LeasedUploadWriter:
     async def receive(self, source: ByteSource, first: list[Buffer], limit: int) -> TransferEnd:
         """Write ``first`` and then the source, up to offset ``limit``. Raises StoreError, LeaseLost, QuotaExceeded."""
         self._limit = limit
-        self._writer = await in_thread(open_leased_writer, self.store, self.lease)
+        self._writer = await in_thread(open_leased_writer, self.store, self.lease, validity_of(self.lease))
         self._transfer = transfer = Transfer(
             source,
             self._write_and_start_sync if syncs_acknowledgements() else self._writer.write,
@@ -138,18 +139,33 @@ class LeasedUploadWriter:
         return ahead
 
 
-def open_leased_writer(store: Store, lease: files.Lease) -> Writer:
+def open_leased_writer(store: Store, lease: files.Lease, is_valid: Callable[[], bool]) -> Writer:
     """Open the only writer of a leased upload's object. Blocks. Raises WriterBusy, StoreError, LeaseLost.
 
     The lease is checked after the object is locked: this process may have been stopped in between while another one
-    had the upload. From then on the lock excludes all others, however long this process sleeps.
+    had the upload. From then on the lock excludes all others, however long this process sleeps. What lies beyond the
+    lease's offset was left by a process that died, or it was acknowledged to another request whose clock is not this
+    one's: then the database is asked by ``is_valid``, which ``validity_of`` makes.
     """
     writer = store.open_writer(lease.store_key, lease.state)
-    if now() >= lease.until:
+    try:
+        if now() >= lease.until or (writer.is_longer_than(lease.offset) and not is_valid()):
+            raise files.LeaseLost(str(lease.upload_id))
+        writer.truncate(lease.offset)
+    except BaseException:
         writer.close()
-        raise files.LeaseLost(str(lease.upload_id))
-    writer.truncate(lease.offset)  # a process that died may have written more than it committed
+        raise
     return writer
+
+
+def validity_of(lease: files.Lease) -> Callable[[], bool]:
+    """A function for another thread that asks the database whether the lease is valid. Call this on the event loop."""
+    loop = asyncio.get_running_loop()
+
+    def ask() -> bool:
+        return asyncio.run_coroutine_threadsafe(in_database(files.is_lease_valid, lease), loop).result()
+
+    return ask
 
 
 def hashes_always(target: Store) -> bool:
@@ -161,13 +177,20 @@ def hashes_always(target: Store) -> bool:
 
 
 def append_at_once(
-    store: Store, lease: files.Lease, buffers: Sequence[Buffer], digest: RunningDigest | None, *, completes: bool
+    store: Store,
+    lease: files.Lease,
+    is_valid: Callable[[], bool],
+    buffers: Sequence[Buffer],
+    digest: RunningDigest | None,
+    *,
+    completes: bool,
 ) -> State:
     """Append bytes that are all in memory to a leased upload's object; return its state. Blocks.
 
-    ``completes``: the object is complete with them. Raises WriterBusy, SyncFailed, StoreError, LeaseLost.
+    ``is_valid``: ``validity_of`` the lease. ``completes``: the object is complete with them. Raises WriterBusy,
+    SyncFailed, StoreError, LeaseLost.
     """
-    with closing(open_leased_writer(store, lease)) as writer:
+    with closing(open_leased_writer(store, lease, is_valid)) as writer:
         size = writer.write(lease.offset, buffers)
         if digest is not None:
             digest.update(buffers)

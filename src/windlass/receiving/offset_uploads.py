@@ -28,7 +28,7 @@ from windlass.receiving.admission import admit, check_size, pace_of, profile_of
 from windlass.receiving.body import ByteSource, InitialBody, read_initial_body
 from windlass.receiving.completion import check_replay, complete_upload
 from windlass.receiving.digest import DigestCache, RunningDigest
-from windlass.receiving.leased_writer import LeasedUploadWriter, append_at_once
+from windlass.receiving.leased_writer import LeasedUploadWriter, append_at_once, validity_of
 from windlass.receiving.session import (
     Outcome,
     create_session,
@@ -309,7 +309,10 @@ class _AppendOperation:
         if initial.size or completes:
             self._reserved = None
             target = store(self._session.store)
-            state = await in_thread(append_at_once, target, self._lease, initial.buffers, digest, completes=completes)
+            valid = validity_of(self._lease)
+            state = await in_thread(
+                append_at_once, target, self._lease, valid, initial.buffers, digest, completes=completes
+            )
         return _Received(offset, state, digest, end)
 
     async def _reserve(self, size: int | None) -> None:

@@ -144,6 +144,10 @@ class Writer(Protocol):
         """Free what was written beyond ``size`` bytes. False: the store frees it only later. Raises StoreError."""
         return False
 
+    def is_longer_than(self, size: int) -> bool:
+        """Whether anything is stored beyond ``size`` bytes. Only a store with locks has to know. Raises StoreError."""
+        return False
+
     def sync(self, *, durable: bool = True) -> State:
         """Make durable what was written before this call; return the state to commit. Raises SyncFailed.
 

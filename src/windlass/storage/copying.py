@@ -74,6 +74,9 @@ class WrappingWriter(Writer):
     def truncate(self, size: int) -> bool:
         return self._inner.truncate(size)
 
+    def is_longer_than(self, size: int) -> bool:
+        return self._inner.is_longer_than(size)
+
     def sync(self, *, durable: bool = True) -> State:
         return self._inner.sync(durable=durable)
 

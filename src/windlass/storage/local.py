@@ -247,6 +247,10 @@ class LocalWriter(Writer):
                 os.ftruncate(self.descriptor, size)
         return True
 
+    def is_longer_than(self, size: int) -> bool:
+        with posix_files.store_errors(self.key):
+            return os.fstat(self.descriptor).st_size > size
+
     def finish(self, size: int, *, durable: bool = True) -> State:
         self._require_sound()
         with posix_files.store_errors(self.key):

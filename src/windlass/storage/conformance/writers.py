@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -54,6 +54,15 @@ class Writers(Suite):
         require_busy(store, state)
         two.close()
         store.open_writer(KEY, state).close()
+
+    def test_a_writer_knows_whether_more_is_stored_than_its_caller_knows_of(self, store: Store, state: State) -> None:
+        """A request that was stopped must not cut off what another one has stored meanwhile."""
+        skip_if(not store.capabilities.locks, "this store has no locks")
+        with closing(store.open_writer(KEY, state)) as writer:
+            assert not writer.is_longer_than(0)
+            writer.write(0, [b"abc"])
+            assert writer.is_longer_than(2)
+            assert not writer.is_longer_than(3)
 
     def test_overlapping_regions_are_refused(self, store: Store, place: object, state: State) -> None:
         skip_if(not store.capabilities.locks, "this store has no locks")

@@ -91,6 +91,9 @@ class EncryptingWriter(WrappingWriter):
     def truncate(self, size: int) -> bool:
         return super().truncate(header.LENGTH + size)
 
+    def is_longer_than(self, size: int) -> bool:
+        return super().is_longer_than(header.LENGTH + size)
+
     def sync(self, *, durable: bool = True) -> State:
         return self._seal(super().sync(durable=durable))
 
