@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="write the table to benchmarks/results")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="windlass-growth-") as home, ExitStack() as stack:
-        os.environ |= {"WINDLASS_HOME": home, "DJANGO_SETTINGS_MODULE": "windlass.settings", "METRICS_TOKEN": ""}
+        os.environ |= {"WINDLASS_HOME": home, "DJANGO_SETTINGS_MODULE": "windlass.settings", "LOG_LEVEL": "warning"}
         if options.database == "postgresql":
             programs = services.find_postgres()
             if programs is None:

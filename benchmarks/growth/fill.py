@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -175,7 +176,11 @@ def _write(model: type[models.Model], rows: Iterator[Mapping[str, Any]]) -> None
             yield values
 
     if connection.vendor == "postgresql":
-        with connection.cursor() as cursor, cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy:
+        with (
+            connection.cursor() as cursor,
+            _without_indexes(cursor, model._meta.db_table),
+            cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy,
+        ):
             for values in complete():
                 copy.write_row(values)
         return
@@ -185,6 +190,23 @@ def _write(model: type[models.Model], rows: Iterator[Mapping[str, Any]]) -> None
         f"INSERT INTO {table} ({names}) VALUES ({', '.join('?' * len(fields))})", complete()
     )
     connection.connection.execute("COMMIT")
+
+
+@contextmanager
+def _without_indexes(cursor: Any, table: str) -> Iterator[None]:
+    """Drop the indexes of a table that are no constraints, and build them afterwards, which is faster."""
+    cursor.execute(
+        "SELECT i.relname, pg_get_indexdef(i.oid) FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid "
+        "WHERE x.indrelid = %s::regclass AND NOT x.indisunique",
+        [table],
+    )
+    found = cursor.fetchall()
+    for name, _ in found:
+        cursor.execute(f"DROP INDEX {connection.ops.quote_name(name)}")
+    yield
+    cursor.execute("SET maintenance_work_mem = '1GB'")
+    for _, definition in found:
+        cursor.execute(definition)
 
 
 def _adapted(field: Any) -> Any:
