@@ -92,7 +92,6 @@ def test_every_step_that_parses_is_isolated() -> None:
         "type_rules",
         "media_rules",
         "index",
-        "embed",
         "graph",
         *RULES,
     }
