@@ -40,9 +40,11 @@ class Abandoned(Exception):
 
 
 class UploadClient:
-    """``is_excused``: whether a fault has happened, since a moment, after which the server may fail an upload."""
+    """``is_excused``: whether a fault has happened, since a moment, after which the server may fail an upload.
+    ``deletes``: it deletes each file once that is processed."""
 
     dialect = ""
+    deletes = False
 
     def __init__(
         self, url: str, ledger: Ledger, seed: int, is_excused: Callable[[float], bool], prefixes: tuple[bytes, ...]
@@ -120,8 +122,16 @@ class UploadClient:
                 continue
             poisoned = content.startswith(POISON_PREFIX)
             sha256 = hashlib.sha256(content).hexdigest()
-            self.ledger.acknowledge_file(AcknowledgedFile(file, sha256, self.dialect, poisoned))
+            acknowledged = AcknowledgedFile(file, sha256, self.dialect, poisoned)
+            self.ledger.acknowledge_file(acknowledged)
             self._wait_until_processed(file)
+            if self.deletes:
+                self._delete(acknowledged)
+
+    def _delete(self, file: AcknowledgedFile) -> None:
+        with contextlib.suppress(httpx.TransportError):
+            if self.http.delete(f"/files/{file.id}/").is_success:
+                self.ledger.verified(file)
 
     def _wait_until_processed(self, file: str) -> None:
         """A client that goes on at once would outrun the workers, and a fault could not be told from their queue."""

@@ -17,6 +17,9 @@ from windlass.kernel.principals import Principal
 from windlass.knowledge import api as knowledge
 from windlass.knowledge.api import Passage
 from windlass.knowledge.indexing import PassageIndex
+from windlass.knowledge.queries import parse_query
+from windlass.knowledge.system_checks import check_search
+from windlass.knowledge.text_search import weight_of
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -163,6 +166,31 @@ def test_passages_of_a_file_that_an_old_version_deleted_are_swept(add: Add) -> N
         )
     assert knowledge.delete_orphaned_passages() >= 1
     assert not Passage.objects.filter(file_id=asset.id).exists()
+
+
+def test_orphans_are_looked_for_part_by_part(add: Add, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One call reads a part of the table only; a few of them have read all of it."""
+    monkeypatch.setattr("windlass.knowledge.indexing.ORPHAN_WINDOW", 2)
+    monkeypatch.setattr("windlass.knowledge.indexing._looked_at", 0)
+    assets = [add(f"a text of file {number}") for number in range(5)]
+    Passage.objects.filter(file=assets[4]).update(file_id=uuid.uuid4())
+    before = Passage.objects.count()
+    deleted = [knowledge.delete_orphaned_passages() for _ in range(before // 2 + 1)]
+    assert deleted[0] == 0
+    assert sum(deleted) == before - Passage.objects.count() == 1
+
+
+def test_a_database_without_a_search_is_an_error_of_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert check_search(None) == []
+    monkeypatch.setattr("windlass.knowledge.system_checks.vendor", lambda: "mysql")
+    (error,) = check_search(None)
+    assert (error.id, "mysql" in error.msg) == ("windlass.E004", True)
+
+
+def test_a_stray_word_counts_less_than_all_of_them() -> None:
+    terms = parse_query("notice of the lease of the boathouse")
+    assert weight_of(terms, ["the", "lease", "of", "boathouses", "notice"]) == 1
+    assert weight_of(terms, ["lease"]) == pytest.approx(1 / 9)
 
 
 def test_a_lost_index_is_rebuilt_from_the_rows(add: Add, owner: str) -> None:

@@ -88,6 +88,7 @@ def test_every_step_that_parses_is_isolated() -> None:
         "checksum",
         "duplicate",
         "malware",
+        "embed",
         "type_rules",
         "media_rules",
         "index",

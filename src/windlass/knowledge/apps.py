@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.core.checks import register
 
 
 class KnowledgeConfig(AppConfig):
@@ -13,6 +14,8 @@ class KnowledgeConfig(AppConfig):
         from windlass.files.api import use_entity_graph, use_text_index
         from windlass.knowledge.graph.storing import StoredGraph
         from windlass.knowledge.indexing import PassageIndex
+        from windlass.knowledge.system_checks import check_search
 
+        register(check_search)
         use_text_index(PassageIndex())
         use_entity_graph(StoredGraph())

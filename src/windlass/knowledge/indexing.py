@@ -29,6 +29,11 @@ AWAY_SECONDS = 60.0
 BATCH = 200
 #: Passages that one transaction of a rebuild indexes.
 REBUILD_BATCH = 1_000
+#: Passages that one search for orphans reads.
+ORPHAN_WINDOW = 50_000
+
+#: The id up to which orphans were looked for.
+_looked_at = 0
 
 
 class PassageIndex:
@@ -67,10 +72,18 @@ class PassageIndex:
 
 
 def delete_orphaned_passages() -> int:
-    """Delete passages whose file is gone: a process of a version that did not know them deleted it. Return how many."""
-    exists = Exists(FileAsset.objects.filter(id=OuterRef("file_id")))
-    ids = list(Passage.objects.filter(~exists).values_list("id", flat=True)[:REBUILD_BATCH])
-    return Passage.objects.filter(id__in=ids).delete()[0] if ids else 0
+    """Delete passages whose file is gone: a process of a version that did not know them deleted it. Return how many.
+
+    One call looks at ORPHAN_WINDOW passages; the next one goes on from there.
+    """
+    global _looked_at
+    after, rest = _looked_at, Passage.objects.filter(id__gt=_looked_at).order_by("id").values_list("id", flat=True)
+    end = rest[ORPHAN_WINDOW - 1 : ORPHAN_WINDOW].first()
+    window = rest if end is None else rest.filter(id__lte=end)
+    file = FileAsset.objects.filter(id=OuterRef("file_id"))
+    ids = list(window.filter(~Exists(file))[:REBUILD_BATCH])
+    _looked_at = ids[-1] if len(ids) == REBUILD_BATCH else end or 0
+    return Passage.objects.filter(id__in=ids, id__gt=after).delete()[0] if ids else 0
 
 
 def rebuild_words() -> Iterator[int]:

@@ -39,10 +39,15 @@ class PostgresqlTextSearch:
         return (" & " if every else " | ").join(map(_phrase, terms))
 
     def select(self, files: str) -> str:
-        return (
-            f"WITH wanted AS NOT MATERIALIZED ({files}), asked AS (SELECT %s::tsquery AS query) "  # noqa: S608  our name
-            f"SELECT p.id, p.file_id, ts_rank_cd(p.words, asked.query) AS score FROM asked, {PASSAGES} p "
+        best = (
+            f"SELECT p.id, p.file_id, ts_rank_cd(p.words, asked.query) AS score FROM asked, {PASSAGES} p "  # noqa: S608  our name
             "JOIN wanted ON wanted.id = p.file_id WHERE p.words @@ asked.query ORDER BY score DESC, p.id LIMIT %s"
+        )
+        return (
+            f"WITH wanted AS NOT MATERIALIZED ({files}), asked AS (SELECT %s::tsquery AS query), "  # noqa: S608  our name
+            f"best AS MATERIALIZED ({best}) SELECT best.id, best.file_id, best.score, "
+            f"array_to_string(tsvector_to_array(p.words), ' ') FROM best JOIN {PASSAGES} p ON p.id = best.id "
+            "ORDER BY best.score DESC, best.id"
         )
 
 

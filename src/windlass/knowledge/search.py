@@ -76,9 +76,9 @@ def search(
     rankings = [find_passages(terms, checked, most)] if by_words else []
     rankings += [find_nearest(each, checked, owners, most) for each in vectors]
     by_file = _passages_by_file(rankings)
-    of_files = [list(dict.fromkeys(match.file_id for match in ranking)) for ranking in rankings]
+    of_files = [_best_of_each([(match.file_id, match.weight) for match in ranking]) for ranking in rankings]
     named = _files_by_name(terms, files, limit) if by_words and terms else []
-    scores = fuse(*of_files, named)
+    scores = fuse(*of_files, [(file_id, 1.0) for file_id in named])
     best = sorted(scores, key=lambda file_id: (-scores[file_id], str(file_id)))[:limit]
     return _described(best, scores, by_file, terms)
 
@@ -91,19 +91,27 @@ def passages_of_file(asset: FileAsset, *, first: int, at_most: int) -> list[Pass
     return list(Passage.objects.filter(file_id=asset.id, ordinal__gte=first).order_by("ordinal")[:at_most])
 
 
-def fuse(*rankings: Iterable[T]) -> Mapping[T, float]:
-    """The score of each one that is in any of the rankings, each of which has the best first."""
+def fuse(*rankings: Iterable[tuple[T, float]]) -> Mapping[T, float]:
+    """The score of each one that is in any of the rankings, each of which has the best first, with its weight."""
     scores: dict[T, float] = {}
     for ranking in rankings:
-        for rank, each in enumerate(ranking, 1):
-            scores[each] = scores.get(each, 0.0) + 1 / (FUSION_CONSTANT + rank)
+        for rank, (each, weight) in enumerate(ranking, 1):
+            scores[each] = scores.get(each, 0.0) + weight / (FUSION_CONSTANT + rank)
     return scores
+
+
+def _best_of_each(ranking: Iterable[tuple[T, float]]) -> list[tuple[T, float]]:
+    """The ranking with the first place of each only, and its greatest weight."""
+    weights: dict[T, float] = {}
+    for each, weight in ranking:
+        weights[each] = max(weight, weights.get(each, 0.0))
+    return list(weights.items())
 
 
 def _passages_by_file(rankings: Sequence[Sequence[Match]]) -> Mapping[UUID, Sequence[int]]:
     """The ids of the passages of each file, best first."""
     file_of = {match.passage_id: match.file_id for ranking in rankings for match in ranking}
-    scores = fuse(*([match.passage_id for match in ranking] for ranking in rankings))
+    scores = fuse(*([(match.passage_id, match.weight) for match in ranking] for ranking in rankings))
     by_file: dict[UUID, list[int]] = {}
     for passage_id in sorted(scores, key=lambda each: (-scores[each], each)):
         by_file.setdefault(file_of[passage_id], []).append(passage_id)

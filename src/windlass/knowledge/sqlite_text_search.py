@@ -40,10 +40,14 @@ class SqliteTextSearch:
         return (" AND " if every else " OR ").join(map(_phrase, terms))
 
     def select(self, files: str) -> str:
+        best = (
+            f"SELECT p.id, p.file_id, -bm25({WORDS}) AS score FROM {WORDS} JOIN {PASSAGES} p "  # noqa: S608  our names
+            f"ON p.id = {WORDS}.rowid JOIN wanted ON wanted.id = p.file_id WHERE {WORDS} MATCH %s "
+            "ORDER BY score DESC, p.id LIMIT %s"
+        )
         return (
-            f"WITH wanted AS ({files}) SELECT p.id, p.file_id, -bm25({WORDS}) FROM {WORDS} "  # noqa: S608  our names
-            f"JOIN {PASSAGES} p ON p.id = {WORDS}.rowid JOIN wanted ON wanted.id = p.file_id "
-            f"WHERE {WORDS} MATCH %s ORDER BY bm25({WORDS}), p.id LIMIT %s"
+            f"WITH wanted AS ({files}), best AS ({best}) SELECT best.id, best.file_id, best.score, w.words FROM best "  # noqa: S608  our names
+            f"JOIN {WORDS} w ON w.rowid = best.id ORDER BY best.score DESC, best.id"
         )
 
 

@@ -6,7 +6,7 @@ are gone with the row.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 from django.core.exceptions import EmptyResultSet
@@ -38,8 +38,8 @@ class TextSearch(Protocol):
         ...
 
     def select(self, files: str) -> str:
-        """The SELECT of id, file and score, best first. Its parameters: those of ``files``, which is a SELECT of the
-        ids of files, and ``query`` and ``limit`` by name."""
+        """The SELECT of id, file, score and words (separated by spaces), best first. Its parameters: those of
+        ``files``, which is a SELECT of the ids of files, and ``query`` and ``limit`` by name."""
         ...
 
 
@@ -69,6 +69,17 @@ def find_passages(terms: Sequence[Term], files: QuerySet[FileAsset], limit: int)
     return found
 
 
+def weight_of(terms: Sequence[Term], words: Collection[str]) -> float:
+    """The weight of a passage with these words: the square of the share of the terms that it has. One stray word of a
+    long question must not count as much as what answers it. A phrase counts if its words are there."""
+    known = set(words)
+    has = [
+        any(word.startswith(term.words[0]) for word in known) if term.prefix else known.issuperset(term.words)
+        for term in terms
+    ]
+    return (sum(has) / len(has)) ** 2
+
+
 def _select(terms: Sequence[Term], files: QuerySet[FileAsset], limit: int, *, every: bool) -> list[Match]:
     database = connection()
     search = text_search(database)
@@ -80,4 +91,7 @@ def _select(terms: Sequence[Term], files: QuerySet[FileAsset], limit: int, *, ev
         cursor.execute(search.select(sql), [*values, search.query(terms, every=every), limit])
         rows = cursor.fetchall()
     read = Passage._meta.get_field("file").target_field.to_python
-    return [Match(passage_id, read(file_id), score) for passage_id, file_id, score in rows]
+    return [
+        Match(passage_id, read(file_id), score, 1.0 if every else weight_of(terms, words.split()))
+        for passage_id, file_id, score, words in rows
+    ]

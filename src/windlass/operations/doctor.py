@@ -13,6 +13,7 @@ from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 
+from django.apps import apps
 from django.db import DatabaseError
 
 from windlass import conf
@@ -68,6 +69,7 @@ def diagnose(*, search_orphans: bool = True) -> Iterator[Diagnosis]:
         "permissions": _permissions,
         "backups": _backups,
         "versions": _versions,
+        "vectors": _vectors,
     }
     if search_orphans:
         parts["sweep"] = _sweep
@@ -224,3 +226,19 @@ def _sweep() -> Iterator[Diagnosis]:
         yield Diagnosis("sweep", Severity.WARNING, detail, "windlass sweep")
     if not found:
         yield Diagnosis("sweep", Severity.OK, "no orphaned objects, no wrong counts")
+
+
+def _vectors() -> Iterator[Diagnosis]:
+    """Whether the database can store the vectors that EMBEDDINGS asks for."""
+    if conf.get().embeddings == "off" or not apps.is_installed("windlass.knowledge"):
+        return
+    from windlass.knowledge import api as knowledge
+
+    if knowledge.vectors_available():
+        yield Diagnosis("vectors", Severity.OK, "the database stores and searches vectors")
+        return
+    detail = (
+        "EMBEDDINGS is on, and the database has no pgvector: texts are searched by words only. Install the extension, "
+        "then run CREATE EXTENSION vector; ALTER TABLE windlass_knowledge_passagevector ADD COLUMN embedding vector"
+    )
+    yield Diagnosis("vectors", Severity.WARNING, detail, "windlass reembed")
