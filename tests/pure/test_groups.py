@@ -8,7 +8,17 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests import __main__ as runner
-from tests.__main__ import BROWSER, TESTS, Group, GroupResult, WaitingGroups, fast_groups, last_groups, other_groups
+from tests.__main__ import (
+    BROWSER,
+    MODEL,
+    TESTS,
+    Group,
+    GroupResult,
+    WaitingGroups,
+    fast_groups,
+    last_groups,
+    other_groups,
+)
 
 
 def files_of(groups: list[Group]) -> set[str]:
@@ -25,7 +35,8 @@ def test_every_test_file_belongs_to_a_group() -> None:
 def test_the_fast_part_and_its_complement_are_the_same_files() -> None:
     fast = files_of([group for group in fast_groups() if group.options])
     rest = files_of([*other_groups(), *last_groups()])
-    assert fast - rest == {"contract/test_local_store.py"}
+    models = {file.relative_to(TESTS).as_posix() for file in MODEL.glob("test_*.py")}
+    assert fast - rest == {"contract/test_local_store.py", *models}
 
 
 def test_each_file_of_browser_tests_is_a_group_and_few_of_them_run_at_the_same_time(
