@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Download, Locator, Page, Route, expect
+from playwright.sync_api import Download, Locator, Page, Route, WebSocketRoute, expect
 
 from tests import samples
 from tests.browser.pages import PHONE, WAIT, Visit
@@ -20,6 +20,7 @@ from tests.document_samples import sevenzip, tar
 from tests.library_rows import fill
 from tests.process.conftest import ServerProcess
 from tests.process.file_assertions import wait_until_processed
+from tests.process.serving import until
 
 MANY = 10_000
 PROFILES = """
@@ -259,6 +260,38 @@ class TestManyFiles:
         page.get_by_role("menuitem", name="Restore").click()
         expect(row).to_have_count(0)
         assert httpx.get(address).status_code == 200
+
+    def test_an_event_that_arrives_late_does_not_count_against_what_was_done_since(
+        self, page: Page, server: ServerProcess
+    ) -> None:
+        held: list[Callable[[], None]] = []
+
+        def hold_from_the_undo_on(route: WebSocketRoute) -> None:
+            def pass_on(message: str | bytes) -> None:
+                if held or "file.restored" in str(message):
+                    held.append(lambda: route.send(message))
+                else:
+                    route.send(message)
+
+            route.connect_to_server().on_message(pass_on)
+
+        page.route_web_socket("**/ws/events*", hold_from_the_undo_on)
+        file = upload(server, "thrown away twice.bin", b"thrown away twice")
+        wait_until_processed(server.url, file["links"]["self"])
+        open_library(page, server)
+        delete(page, "thrown away twice.bin")
+        with page.expect_response("**/restore/"):
+            page.get_by_role("button", name="Undo").click()
+        delete(page, "thrown away twice.bin")
+        expect(page.locator("#toasts")).to_contain_text("in the trash")
+        page.get_by_role("button", name="Trash").click()
+        row = item(page, "thrown away twice.bin")
+        expect(row).to_be_visible()
+        until(lambda: page.evaluate("1") and held, "the event of the undo")  # held while the page is asked something
+        with page.expect_response(f"**/files/{file['id']}/"):
+            for send in held:
+                send()
+        expect(row).to_be_visible()
 
     def test_without_a_trash_a_file_is_deleted_when_the_page_is_left(self, page: Page, server: ServerProcess) -> None:
         file = upload(server, "really gone.bin", b"really", "keepsafe")
