@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from windlass import conf
 from windlass.conf.embeddings import local_model_directory
+from windlass.knowledge.bad_model import BadModel
 from windlass.knowledge.model_endpoint import ModelEndpoint
 
 if TYPE_CHECKING:
