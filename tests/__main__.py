@@ -28,6 +28,8 @@ EXTRA_GROUPS = 1
 BROWSER_GROUPS = max(1, (os.cpu_count() or 1) // 2)
 #: Files that run by themselves at the end: they send at a steady rate and measure what the server holds meanwhile.
 ALONE = ("test_memory.py",)
+#: Small files whose tests take long.
+LONG = ("test_benchmarks.py", "test_docs_examples.py", "test_chaos.py", "test_backup.py")
 #: pytest's exit codes of a run without failures; 5: the group has no tests.
 _PASSED = {0, 5}
 #: Failed tests of a group up to this number are run once more, by themselves; more of them have a common cause.
@@ -116,12 +118,13 @@ def fast_groups() -> list[Group]:
 
 
 def other_groups() -> list[Group]:
-    """The rest but ``ALONE``. Long groups come first, so that the cores end together: the size of a file stands for
-    how long it takes."""
+    """The rest but ``ALONE``. Long groups come first, so that the cores end together: those of ``LONG``, and else the
+    size of a file stands for how long it takes."""
     slow = [Group(paths, ("--not-fast",)) for paths in (*INTEGRATION, [TESTS / "pure"])]
     contract = [file for file in sorted((TESTS / "contract").rglob("test_*.py")) if file != LOCAL_STORE]
     files = [file for file in largest_first(TESTS / "process") if file.name not in ALONE]
-    singly = [TESTS / "hostile", *largest_first(BROWSER), *files]
+    files.sort(key=lambda file: file.name not in LONG)
+    singly = [*files[: len(LONG)], TESTS / "hostile", *largest_first(BROWSER), *files[len(LONG) :]]
     return [*slow, Group(contract), *(Group([path]) for path in singly)]
 
 
