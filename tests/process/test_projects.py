@@ -472,7 +472,7 @@ async def look():
         assert (await http.get("/")).text == "The project's own page."
         page = await http.get("/windlass/")
         assert page.status_code == 200
-        files = set(re.findall(r'(?:href|src)="(/static/[^"#]+)', page.text))
+        files = set(re.findall(r'(?:href|src|data-module)="(/static/[^"#]+)', page.text))
         assert {"/static/windlass/base.css", "/static/windlass/js/uploads/main.js"} < files, page.text
         for each in files:
             assert (await http.get(each)).status_code == 200, each
