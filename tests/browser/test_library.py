@@ -260,6 +260,32 @@ class TestManyFiles:
         expect(row).to_have_count(0)
         assert httpx.get(address).status_code == 200
 
+    def test_a_late_reply_about_a_file_leaves_it_in_the_trash(self, page: Page, server: ServerProcess) -> None:
+        """The list asked for its record before it was put into the trash, and is answered 404."""
+        file = upload(server, "late reply.bin", b"late reply")
+        address = f"{server.url}/files/{file['id']}/"
+        wait_until_processed(server.url, file["links"]["self"])
+        open_library(page, server)
+        expect(item(page, "late reply.bin")).to_be_visible()
+        held: list[Route] = []
+        page.route(address, lambda route: held.append(route))
+        httpx.post(f"{address}reprocess/").raise_for_status()
+        wait_until_processed(server.url, file["links"]["self"])
+        for _ in range(WAIT // 100):
+            if held:
+                break
+            page.wait_for_timeout(100)  # handles the requests
+        httpx.delete(address).raise_for_status()
+        expect(item(page, "late reply.bin")).to_have_count(0)
+        page.get_by_role("button", name="Trash").click()
+        expect(item(page, "late reply.bin")).to_be_visible()
+        with page.expect_response(address) as replied:
+            for route in held:
+                route.continue_()
+        assert replied.value.status == 404
+        page.wait_for_timeout(200)  # nothing tells that a reply was ignored
+        expect(item(page, "late reply.bin")).to_be_visible()
+
     def test_without_a_trash_a_file_is_deleted_when_the_page_is_left(self, page: Page, server: ServerProcess) -> None:
         file = upload(server, "really gone.bin", b"really", "keepsafe")
         wait_until_processed(server.url, file["links"]["self"])

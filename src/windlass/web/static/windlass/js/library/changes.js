@@ -31,7 +31,8 @@ export function follow(library) {
         try {
           library.changed(await getJson(recordOf(id)));
         } catch (error) {
-          if (error.status === 404) library.removed(id);
+          // It may be in the trash, which the visitor may have opened meanwhile.
+          if (error.status === 404 && !library.isTrash()) library.removed(id);
         }
       }
     };
