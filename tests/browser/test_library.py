@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Download, Locator, Page, Route, expect
+from playwright.sync_api import Download, Locator, Page, Route, WebSocketRoute, expect
 
 from tests import samples
 from tests.browser.pages import PHONE, WAIT, Visit
@@ -20,6 +20,7 @@ from tests.document_samples import sevenzip, tar
 from tests.library_rows import fill
 from tests.process.conftest import ServerProcess
 from tests.process.file_assertions import wait_until_processed
+from tests.process.serving import until
 
 MANY = 10_000
 PROFILES = """
@@ -260,31 +261,37 @@ class TestManyFiles:
         expect(row).to_have_count(0)
         assert httpx.get(address).status_code == 200
 
-    def test_a_late_reply_about_a_file_leaves_it_in_the_trash(self, page: Page, server: ServerProcess) -> None:
-        """The list asked for its record before it was put into the trash, and is answered 404."""
-        file = upload(server, "late reply.bin", b"late reply")
-        address = f"{server.url}/files/{file['id']}/"
+    def test_an_event_that_arrives_late_does_not_count_against_what_was_done_since(
+        self, page: Page, server: ServerProcess
+    ) -> None:
+        held: list[Callable[[], None]] = []
+
+        def hold_from_the_undo_on(route: WebSocketRoute) -> None:
+            def pass_on(message: str | bytes) -> None:
+                if held or "file.restored" in str(message):
+                    held.append(lambda: route.send(message))
+                else:
+                    route.send(message)
+
+            route.connect_to_server().on_message(pass_on)
+
+        page.route_web_socket("**/ws/events*", hold_from_the_undo_on)
+        file = upload(server, "thrown away twice.bin", b"thrown away twice")
         wait_until_processed(server.url, file["links"]["self"])
         open_library(page, server)
-        expect(item(page, "late reply.bin")).to_be_visible()
-        held: list[Route] = []
-        page.route(address, lambda route: held.append(route))
-        httpx.post(f"{address}reprocess/").raise_for_status()
-        wait_until_processed(server.url, file["links"]["self"])
-        for _ in range(WAIT // 100):
-            if held:
-                break
-            page.wait_for_timeout(100)  # handles the requests
-        httpx.delete(address).raise_for_status()
-        expect(item(page, "late reply.bin")).to_have_count(0)
+        delete(page, "thrown away twice.bin")
+        with page.expect_response("**/restore/"):
+            page.get_by_role("button", name="Undo").click()
+        delete(page, "thrown away twice.bin")
+        expect(page.locator("#toasts")).to_contain_text("in the trash")
         page.get_by_role("button", name="Trash").click()
-        expect(item(page, "late reply.bin")).to_be_visible()
-        with page.expect_response(address) as replied:
-            for route in held:
-                route.continue_()
-        assert replied.value.status == 404
-        page.wait_for_timeout(200)  # nothing tells that a reply was ignored
-        expect(item(page, "late reply.bin")).to_be_visible()
+        row = item(page, "thrown away twice.bin")
+        expect(row).to_be_visible()
+        until(lambda: page.evaluate("1") and held, "the event of the undo")  # held while the page is asked something
+        with page.expect_response(f"**/files/{file['id']}/"):
+            for send in held:
+                send()
+        expect(row).to_be_visible()
 
     def test_without_a_trash_a_file_is_deleted_when_the_page_is_left(self, page: Page, server: ServerProcess) -> None:
         file = upload(server, "really gone.bin", b"really", "keepsafe")

@@ -68,6 +68,21 @@ class Things:
             a_rendition(file, rendition)
         return {"id": str(file.id), "reference": reference}
 
+    def entity(self) -> Names:
+        from windlass.knowledge.models import FileEntity
+
+        entity = uuid.uuid4()
+        FileEntity.objects.create(
+            file_id=self.file()["id"],
+            entity=entity,
+            exact=entity,
+            type="person",
+            name="Ada",
+            search_name="ada",
+            mentions=1,
+        )
+        return {"id": str(entity)}
+
     def post(self) -> Names:
         return {"id": self.file()["reference"]}
 

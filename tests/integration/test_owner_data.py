@@ -190,6 +190,8 @@ NAMED_IN = {
     "windlass_files_blob",
     "windlass_files_fileasset",
     "windlass_files_idempotencykey",
+    "windlass_files_nametrigrams",
+    "windlass_files_nametrigrams_content",
     "windlass_files_owneraccount",
     "windlass_files_steprun",
     "windlass_files_uploadsession",

@@ -126,7 +126,7 @@ def list_entities(
 
 def describe_entity(files: QuerySet[FileAsset], entity: UUID) -> DescribedEntity:
     """Raises NotFound."""
-    rows = readable(files).filter(id__in=row_ids_of([entity]))
+    rows = _rows_of(files, entity)
     groups = list(_grouped(rows)[:1])
     if not groups:
         raise NotFound(f"There is no entity {entity}.")
@@ -143,7 +143,7 @@ def describe_entity(files: QuerySet[FileAsset], entity: UUID) -> DescribedEntity
 
 def require_entity(files: QuerySet[FileAsset], entity: UUID) -> None:
     """Raises NotFound unless one of ``files`` names this entity."""
-    if not readable(files).filter(id__in=row_ids_of([entity])).exists():
+    if not _rows_of(files, entity).exists():
         raise NotFound(f"There is no entity {entity}.")
 
 
@@ -187,6 +187,11 @@ def found_relations(relations: QuerySet[EntityRelation], limit: int) -> list[Fou
         for each in found
         if each.source_id in entities and each.target_id in entities
     ]
+
+
+def _rows_of(files: QuerySet[FileAsset], entity: UUID) -> QuerySet[Any]:
+    """The rows of an entity in ``files``. The same statements run whether others name the entity or nobody does."""
+    return readable(files).filter(id__in=row_ids_of([entity]) or [0])
 
 
 def _grouped(rows: QuerySet[Any]) -> QuerySet[Any, dict[str, Any]]:

@@ -6,8 +6,6 @@ import { subscribe } from "../live.js";
 
 const TOGETHER = 300; // milliseconds in which events are answered by one request
 const AT_ONCE = 4;
-const GONE = new Set(["file.deleted", "file.trashed"]);
-const GONE_FROM_TRASH = new Set(["file.deleted", "file.restored"]);
 const RUNNING = new Set(["file.progress", "file.step", "file.stage"]);
 
 /**
@@ -16,7 +14,7 @@ const RUNNING = new Set(["file.progress", "file.step", "file.stage"]);
  * Returns {close}.
  */
 export function follow(library) {
-  const stale = new Set(); // ids of files whose records changed
+  const stale = new Set(); // ids of files whose records changed, or may be gone from this view
   let timer = 0;
   let arrived = false;
 
@@ -28,12 +26,11 @@ export function follow(library) {
     arrived = false;
     const fetchNext = async () => {
       for (let id = ids.pop(); id; id = ids.pop()) {
-        try {
-          library.changed(await getJson(recordOf(id)));
-        } catch (error) {
-          // It may be in the trash, which the visitor may have opened meanwhile.
-          if (error.status === 404 && !library.isTrash()) library.removed(id);
-        }
+        const isTrash = library.isTrash();
+        const record = await getJson(recordOf(id)).catch((error) => (error.status === 404 ? null : undefined));
+        if (record === undefined || library.isTrash() !== isTrash) continue;
+        if (record && !isTrash) library.changed(record);
+        else if (Boolean(record) === isTrash) library.removed(id); // a file in the trash has no record
       }
     };
     await Promise.all(Array.from({ length: AT_ONCE }, fetchNext));
@@ -45,19 +42,27 @@ export function follow(library) {
 
   function onEvent({ type, file_id: id, data }) {
     if (!id) return;
+    if (type === "file.deleted") return void library.removed(id);
     if (library.isTrash()) {
-      if (GONE_FROM_TRASH.has(type)) library.removed(id);
+      if (type === "file.restored") changed(id);
       else if (type === "file.trashed") note(true);
       return;
     }
-    if (GONE.has(type)) return void library.removed(id);
+    if (type === "file.trashed" && !library.collection.has(id)) return void library.removed(id);
     if (type === "file.released") library.released(id);
     if (RUNNING.has(type)) {
       library.progressed(id, { percent: data.progress ?? 0, message: type === "file.progress" ? data.message : "" });
-      if (type === "file.stage" && library.collection.has(id)) { stale.add(id); later(); }
+      if (type === "file.stage") changed(id);
       return;
     }
-    if (library.collection.has(id)) { stale.add(id); later(); } else note(type.startsWith("file."));
+    if (library.collection.has(id)) changed(id); else note(type.startsWith("file."));
+  }
+
+  /** An event may be older than what the visitor did since, such as an undo: the record counts. */
+  function changed(id) {
+    if (!library.collection.has(id)) return;
+    stale.add(id);
+    later();
   }
 
   function note(isNew) {
