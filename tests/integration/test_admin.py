@@ -155,9 +155,14 @@ def test_a_list_does_not_count_a_large_table(monkeypatch: pytest.MonkeyPatch, st
     assert "2 file assets" not in page
 
 
-def test_a_list_goes_on_from_its_last_row(monkeypatch: pytest.MonkeyPatch, staff: Callable[..., Any]) -> None:
+@pytest.mark.parametrize("most_counted", [1000, 3], ids=["pages follow", "the last page that is counted"])
+def test_a_list_goes_on_from_its_last_row(
+    monkeypatch: pytest.MonkeyPatch, staff: Callable[..., Any], most_counted: int
+) -> None:
+    from windlass.database import record_admin
     from windlass.files.admin import FileAssetAdmin
 
+    monkeypatch.setattr(record_admin, "MOST_COUNTED", most_counted)
     monkeypatch.setattr(FileAssetAdmin, "list_per_page", 3)
     names = [f"row-{number}-{uuid.uuid4().hex}.txt" for number in range(5)]
     for name in names:

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import hashlib
 import os
+import threading
 import uuid
 from collections.abc import Coroutine
 from datetime import timedelta
@@ -14,6 +15,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from windlass.executors import BYTE_THREADS, in_thread
 from windlass.files import api as files
 from windlass.files.models import UploadChunk
 from windlass.kernel.clock import now
@@ -86,6 +88,42 @@ def test_no_chunk_is_accepted_of_an_upload_that_has_ended(database: Path) -> Non
     with pytest.raises(files.ClaimLost):
         files.accept_chunk(held, session, SIZE, "aa" * 32, ttl_hours=1)
     assert files.received_chunks(session) == []
+
+
+def test_a_cancelled_request_leaves_the_place_of_its_chunk_unlocked(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is cancelled while its bytes wait for a thread to write them."""
+    released, written = threading.Event(), threading.Event()
+    open_writer, write_all = chunked._PutOperation._open_writer, chunked._PutOperation._write_all
+
+    async def opens(operation: Any, claim: files.ChunkClaim) -> Any:
+        writer = await open_writer(operation, claim)
+        busy = [asyncio.ensure_future(in_thread(released.wait)) for _ in range(BYTE_THREADS)]
+        await asyncio.sleep(0)  # they have every thread
+        current = asyncio.current_task()
+        assert current is not None
+        asyncio.get_running_loop().call_soon(current.cancel)
+        current.add_done_callback(lambda _: (released.set(), busy.clear()))
+        return writer
+
+    def writes(*arguments: Any) -> Any:
+        try:
+            return write_all(*arguments)
+        finally:
+            written.set()
+
+    async def put_twice() -> None:
+        session = await begin(bytes(SIZE))
+        with monkeypatch.context() as patched:
+            patched.setattr(chunked._PutOperation, "_open_writer", opens)
+            patched.setattr(chunked._PutOperation, "_write_all", writes)
+            with pytest.raises(asyncio.CancelledError):
+                await asyncio.create_task(put(session, 0, bytes(SIZE)))
+            assert await asyncio.to_thread(written.wait, 20)
+        assert not (await put(session, 0, bytes(SIZE))).duplicate
+
+    run(put_twice())
 
 
 def test_a_failed_sync_fails_the_whole_upload(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:

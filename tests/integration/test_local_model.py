@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from windlass.knowledge.embeddings import BadModel
+from windlass.knowledge.bad_model import BadModel
 from windlass.knowledge.local_model import LocalModel, version_of
 
 #: The cosines that sentence-transformers gives for this model.

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests import migrated_home
+from tests.process.serving import run
 from windlass import conf
 from windlass.cli import migration_record
 from windlass.cli.migration_record import is_migrated, record_migrations
@@ -72,3 +73,12 @@ def test_another_version_does(settings: conf.Settings, monkeypatch: pytest.Monke
 
 def test_another_database_than_the_home_has_does(settings: conf.Settings) -> None:
     assert not is_migrated(replace(settings, database_url="postgresql://localhost/windlass"))
+
+
+def test_a_migration_that_did_not_end_leaves_no_record(settings: conf.Settings) -> None:
+    """The database may have all migrations by then, and lack what is made after the last one."""
+    home, rename = settings.windlass_home, "UPDATE django_migrations SET name = '{1}' WHERE name = '{0}'"
+    change(home, rename.format("0017_periodic_task_state", "0017_other"))
+    assert run("migrate", home=home).returncode != 0
+    change(home, rename.format("0017_other", "0017_periodic_task_state"))
+    assert not is_migrated(settings)

@@ -321,7 +321,9 @@ class TestList:
             make_whole_file(caller.owner)
         with counted_queries() as many:
             assert len(caller("GET", "/files/").json()["results"]) == 20
-        selects = [[sql for sql in seen if sql.startswith("SELECT") and not PERIODIC.search(sql)] for seen in (few, many)]
+        selects = [
+            [sql for sql in seen if sql.startswith("SELECT") and not PERIODIC.search(sql)] for seen in (few, many)
+        ]
         assert len(selects[0]) == len(selects[1]) <= 6, selects
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, connections
 from django.test.utils import CaptureQueriesContext
 
 from tests import django_home
@@ -202,6 +202,18 @@ def test_the_cursor_is_another_one_after_the_connection_was_closed(owner: str) -
     rows.insert([blob(owner)])
     connection.close()
     assert len(rows.select(Blob, owner=owner)) == 1
+
+
+def test_a_connection_that_fails_its_health_check_is_replaced(owner: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after a restart of PostgreSQL: the next statement is not to fail."""
+    rows.insert([blob(owner)])
+    database = connections["default"]
+    lost = database.connection
+    database.close_if_unusable_or_obsolete()
+    monkeypatch.setattr(database, "health_check_enabled", True)
+    monkeypatch.setattr(database, "is_usable", lambda: False)
+    assert len(rows.select(Blob, owner=owner)) == 1
+    assert database.connection is not lost
 
 
 def test_statements_are_seen_by_a_debugging_cursor(owner: str) -> None:

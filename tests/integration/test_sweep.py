@@ -18,10 +18,11 @@ from tests.claims import try_claim
 django_home.set_up()
 
 from windlass.conf.system_checks import check_settings  # noqa: E402  after Django
+from windlass.files.api import PeriodicTaskState  # noqa: E402
 from windlass.jobs import api as jobs  # noqa: E402
 from windlass.jobs.api import Job, JobState, Stage  # noqa: E402
 from windlass.kernel.clock import now  # noqa: E402
-from windlass.operations import sweep  # noqa: E402
+from windlass.operations import scheduler, sweep  # noqa: E402
 from windlass.operations.wal_checkpoint import Checkpointer  # noqa: E402
 
 
@@ -67,6 +68,18 @@ def test_housekeeping_deletes_old_jobs(job: Job) -> None:
     report = sweep.housekeeping()
     assert report.counts["jobs_pruned"] >= 1
     assert not Job.objects.filter(id=job.id).exists()
+
+
+def test_whole_tables_are_counted_beside_the_sweep(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counting takes minutes in large tables, and jobs wait for the sweep."""
+    counted = PeriodicTaskState.objects.filter(name__in=("records", "owners"))
+    counted.delete()
+    assert sweep.sweep().failed == ()
+    assert not counted.exists()
+    stop = threading.Event()
+    monkeypatch.setattr(stop, "wait", lambda seconds: stop.set())
+    scheduler._count_figures(stop)
+    assert counted.count() == 2
 
 
 def test_the_wal_is_checkpointed_only_after_new_writes(job: Job, home: Path) -> None:

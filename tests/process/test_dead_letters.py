@@ -68,9 +68,9 @@ def test_dead_letters_are_retried_until_they_succeed(
 
         # Once the cause is mended all succeed, one after the other, although a worker is killed. A new file goes first.
         mended.touch()
+        started = time.monotonic()
         retried = run("dead", "retry", "--all", home=server.home, **settings)
         assert (retried.returncode, retried.stdout) == (0, f"{FILES} queued\n"), retried.stderr
-        started = time.monotonic()
         new = http.post("/files/?filename=new.txt", content=b"new").json()["id"]
         assert wait_until_processed(http, new)["status"] == "READY"
         os.kill(server.worker_pid(), signal.SIGKILL)

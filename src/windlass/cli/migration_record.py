@@ -32,6 +32,13 @@ def is_migrated(settings: conf.Settings) -> bool:
         return False
 
 
+def forget_migrations(settings: conf.Settings) -> None:
+    """Call it before a migration: one that is interrupted after its last migration has not made all that belongs to it.
+    Raises OSError."""
+    if _is_embedded(settings):
+        (settings.windlass_home / _FILE).unlink(missing_ok=True)
+
+
 def record_migrations(settings: conf.Settings) -> None:
     """Call it after a successful migration. A failure costs the next start some time."""
     if _is_embedded(settings):

@@ -28,7 +28,7 @@ def show(
     with existing_server(home):
         from windlass.files.api import quota_owners, quota_usage
 
-        for name in [owner] if owner else list(quota_owners()):
+        for name in [owner] if owner else quota_owners():
             _print(quota_usage(name), as_json=as_json)
 
 

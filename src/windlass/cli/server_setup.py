@@ -13,7 +13,7 @@ import typer
 from windlass import conf
 from windlass.cli.environment import Home, set_up_django, use_home
 from windlass.cli.errors import CommandError, database_errors
-from windlass.cli.migration_record import record_migrations
+from windlass.cli.migration_record import forget_migrations, record_migrations
 from windlass.cli.output import JsonOption, json_line
 
 #: Key of the PostgreSQL advisory lock, distinct from those of other programs: "WIND" in ASCII, and one.
@@ -31,6 +31,7 @@ def migrate(
     from windlass.cli.wait_for_services import wait_for_database
 
     wait_for_database()
+    forget_migrations(settings)
     apply_migrations(verbosity=0 if quiet else 1)
     record_migrations(settings)
 

@@ -102,8 +102,9 @@ class RecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # takes no param
     def _older_rows(self, changelist: Any, rows: Sequence[Any]) -> str:
         """The query of the list from the last of these rows on; empty where no page follows or the order is another."""
         name = self.position_field
-        follows = changelist.result_count > changelist.page_num * changelist.list_per_page
-        if name is None or not follows or changelist.params.get("o"):
+        counted = changelist.result_count
+        follows = isinstance(counted, MoreThan) or counted > changelist.page_num * changelist.list_per_page
+        if name is None or not follows or not rows or changelist.params.get("o"):
             return ""
         value = getattr(rows[-1], name)
         position = value.isoformat() if isinstance(value, datetime) else value

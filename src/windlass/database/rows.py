@@ -126,6 +126,7 @@ _CURSOR = "_windlass_rows_cursor"
 def _execute(database: BaseDatabaseWrapper, sql: str, parameters: Sequence[Any]) -> CursorWrapper:
     """Execute a statement. Fetch all of its rows before the next one: the connection has one cursor for all of them,
     because to make one costs as much as a statement."""
+    database.close_if_health_check_failed()  # as ``database.cursor`` does
     kept: tuple[object, CursorWrapper] | None = getattr(database, _CURSOR, None)
     if kept is not None and kept[0] is database.connection and not database.force_debug_cursor:
         cursor = kept[1]

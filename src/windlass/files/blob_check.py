@@ -64,7 +64,7 @@ def _check_slice(after: uuid.UUID, report: BlobCheckReport) -> uuid.UUID:
     if not ids:
         return after
     for blob in _suspicious(after, ids[-1]):
-        if blob.count != blob.references:
+        if blob.count != blob.references or not blob.count:
             report.corrected += 1
             report.bytes_freed += blob.size if repair_reference_count(blob) else 0
         elif blob.second is not None:
@@ -73,10 +73,11 @@ def _check_slice(after: uuid.UUID, report: BlobCheckReport) -> uuid.UUID:
 
 
 def _suspicious(after: uuid.UUID, last: uuid.UUID) -> Sequence[Any]:
-    """Blobs of the slice with a wrong count or an equal one. Subqueries, not joins: each is a step in an index."""
+    """Blobs of the slice with a wrong count, without files, or with an equal one. Subqueries, not joins: each is a step
+    in an index."""
     files = FileAsset.objects.filter(blob=OuterRef("id")).order_by().values("blob")
     count = Coalesce(Subquery(files.annotate(n=Count("id")).values("n")), Value(0), output_field=IntegerField())
     like = Blob.objects.filter(**{name: OuterRef(name) for name in ("owner", "sha256", "store", "size")})
     second = Subquery(like.order_by().values("id")[1:2])
     blobs = Blob.objects.filter(id__gt=after, id__lte=last).annotate(count=count, second=second)
-    return list(blobs.filter(~Q(count=F("references")) | Q(second__isnull=False)))
+    return list(blobs.filter(~Q(count=F("references")) | Q(count=0) | Q(second__isnull=False)))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -225,8 +225,8 @@ def _taken_at_least(percent: int) -> Q:
     return found
 
 
-def quota_owners() -> Iterator[str]:
-    return OwnerAccount.objects.order_by("owner").values_list("owner", flat=True).iterator()
+def quota_owners() -> Sequence[str]:
+    return list(OwnerAccount.objects.order_by("owner").values_list("owner", flat=True))
 
 
 def recount_quota(owner: str, *, dry_run: bool = False) -> dict[str, int]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import gc
 
 #: A request allocates some hundred containers and leaves next to none of them. With Python's 700 the collector would
-#: run several times for each request.
-_YOUNG, _MIDDLE, _OLD = 10_000, 20, 50
+#: run several times for each request. The other two are Python's own: a full collection is cheap, as what is loaded is
+#: exempt, and cycles of connections that lasted long are garbage until it.
+_YOUNG, _MIDDLE, _OLD = 10_000, 10, 10
 
 
 def exempt_what_is_loaded() -> None:

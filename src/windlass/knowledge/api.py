@@ -1,6 +1,7 @@
 """Public interface of the knowledge app: what is in the files' texts, and the search in it."""
 
-from windlass.knowledge.embeddings import BadModel, QueryVector, query_vectors
+from windlass.knowledge.bad_model import BadModel
+from windlass.knowledge.embeddings import QueryVector, query_vectors
 from windlass.knowledge.embeddings import is_on as has_embeddings
 from windlass.knowledge.graph.export import ExportReport, export_graph, is_exported
 from windlass.knowledge.graph.merges import delete_unused_merges, merge, owner_of, split

@@ -27,10 +27,6 @@ QUERY_SECONDS = 3.0
 LONGEST_QUERY = 4_000
 
 
-class BadModel(ValueError):
-    """The files of a local model are no sentence model. The message says why."""
-
-
 class Embedder(Protocol):
     """``key`` names the model and its version: vectors with different keys cannot be compared."""
 

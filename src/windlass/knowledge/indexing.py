@@ -12,8 +12,8 @@ from windlass.database import rows
 from windlass.database.connection import atomic, connection
 from windlass.files.api import FileAsset, LeasedTransaction, PreparedText, TextModelAway, TextModelRefused
 from windlass.knowledge import embeddings
+from windlass.knowledge.bad_model import BadModel
 from windlass.knowledge.embedding import embed_file
-from windlass.knowledge.embeddings import BadModel
 from windlass.knowledge.languages import detect_language
 from windlass.knowledge.model_endpoint import ModelAway, ModelRefused, breaker_name
 from windlass.knowledge.models import Passage

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from windlass.conf.embeddings import find_model_file
-from windlass.knowledge.embeddings import BadModel
+from windlass.knowledge.bad_model import BadModel
 from windlass.knowledge.vector_math import Vectors, normalized
 
 #: Tokens of the longest input, where the model's files do not say.

@@ -1,5 +1,5 @@
-"""The scheduler process: sweep every SWEEP_SECONDS, evaluate the service level, do housekeeping every hour, verify
-stored files, deliver webhooks.
+"""The scheduler process: sweep every SWEEP_SECONDS, count the figures of whole tables, evaluate the service level, do
+housekeeping every hour, verify stored files, deliver webhooks.
 
 Several schedulers may run at once.
 """
@@ -16,11 +16,13 @@ import structlog
 from django.db import DatabaseError, close_old_connections
 
 from windlass import conf
+from windlass.files import api as files
 from windlass.jobs import api as jobs
 from windlass.kernel.ids import new_id
 from windlass.operations import graph_export, level_evaluator, verify
 from windlass.operations.graph_export import GraphExporter
 from windlass.operations.process_heartbeat import beating
+from windlass.operations.record_figures import record_figures
 from windlass.operations.sweep import housekeeping, sweep
 from windlass.operations.wal_checkpoint import Checkpointer
 from windlass.operations.webhooks import delivery
@@ -46,6 +48,7 @@ def run(stop: threading.Event, also: Sequence[Callable[[threading.Event], None]]
     ``also``: tasks of layers above, each of which runs in a thread of its own until ``stop`` is set.
     """
     threading.Thread(target=_housekeep, name="windlass-housekeeping", daemon=True).start()
+    threading.Thread(target=_count_figures, args=(stop,), name="windlass-figures", daemon=True).start()
     verifying = threading.Thread(target=_verify, args=(stop,), name="windlass-verify", daemon=True)
     verifying.start()
     evaluating = level_evaluator.run_in_thread(stop)
@@ -74,6 +77,14 @@ def _housekeep() -> None:
     while True:
         _run_once(housekeeping)
         pause.wait(HOUSEKEEPING_SECONDS)
+
+
+def _count_figures(stop: threading.Event) -> None:
+    """Runs in its own thread: counting large tables must not delay the sweep."""
+    while not stop.is_set():
+        for figures in (record_figures, files.figures_of_owners):
+            _run_once(figures.refresh)
+        stop.wait(conf.get().sweep_seconds)
 
 
 def _verify(stop: threading.Event) -> None:

@@ -20,7 +20,6 @@ from windlass.events import api as events
 from windlass.files import api as files
 from windlass.jobs import api as jobs
 from windlass.kernel.clock import monotonic, now
-from windlass.operations.record_figures import record_figures
 from windlass.processing import api as processing
 from windlass.receiving import concatenation, direct_upload
 
@@ -256,12 +255,6 @@ def _blobs(_: bool) -> Iterator[Cleaned]:
     yield Cleaned("duplicates_merged", report.merged)
 
 
-def _figures(_: bool) -> Iterator[Cleaned]:
-    """Counted apart from the metrics, so that a scrape never reads whole tables."""
-    counted = [figures.refresh() for figures in (record_figures, files.figures_of_owners)]
-    yield Cleaned("figures_counted", sum(counted))
-
-
 def _passages(_: bool) -> Iterator[Cleaned]:
     """What is stored of the texts of files that processes of an earlier version deleted. None without the app."""
     if apps.is_installed("windlass.knowledge"):
@@ -278,7 +271,7 @@ def _duplicates(dry_run: bool) -> Iterator[Cleaned]:
 
 def _quotas(dry_run: bool) -> Iterator[Cleaned]:
     """A quota account changes with what it counts. A wrong one is a fault, or a limit was set while uploads ran."""
-    drifts = {owner: files.recount_quota(owner, dry_run=dry_run) for owner in list(files.quota_owners())}
+    drifts = {owner: files.recount_quota(owner, dry_run=dry_run) for owner in files.quota_owners()}
     wrong = [{"owner": owner, **too_much} for owner, too_much in drifts.items() if too_much]
     yield Cleaned("quotas_corrected", len(wrong), quota_drifts=wrong)
 
@@ -294,7 +287,6 @@ TASKS = (
     CleanupTask("old_heartbeats", _old_heartbeats),
     CleanupTask("throughput", _throughput),
     CleanupTask("audit_chain", _audit_chain),
-    CleanupTask("figures", _figures),
     CleanupTask("uploads", _uploads, by_hand=True),
     CleanupTask("retention", _retention, by_hand=True, batched=True),
     CleanupTask("retained_objects", _retained_objects, by_hand=True),

@@ -293,7 +293,8 @@ class _PutOperation:
     ) -> tuple[str, State]:
         sha256 = await in_thread(self._digest_of, buffers)
         writer = await self._open_writer(claim)
-        return sha256, await in_thread(self._write_all, writer, buffers, running_digest)
+        # Shielded: work that is cancelled before it begins would leave the writer open, and the chunk's place locked.
+        return sha256, await asyncio.shield(in_thread(self._write_all, writer, buffers, running_digest))
 
     def _digest_of(self, buffers: list[Buffer]) -> str:
         digest = RunningDigest()

@@ -155,3 +155,12 @@ def test_housekeeping_merges_unnoticed_duplicates() -> None:
     assert key_of(second) == key_of(first)
     assert is_stored(second_blob.key)
     assert merge_duplicates() == 0
+
+
+def test_housekeeping_deletes_a_blob_without_files() -> None:
+    key = f"objects/{uuid.uuid4()}"
+    store().put(key, io.BytesIO(b"nobody's"), 8)
+    blob = Blob.objects.create(owner="nobody", store=store().name, key=key, size=8, references=0)
+    assert sweep.housekeeping().counts["references_corrected"] >= 1
+    assert not Blob.objects.filter(id=blob.id).exists()
+    assert not is_stored(key)

@@ -6,14 +6,10 @@ from typing import Any
 
 from django.db import migrations
 
-BATCH = 1000
-
 
 def clear(apps: Any, schema_editor: Any) -> None:
     files = apps.get_model('windlass_files', 'FileAsset').objects.using(schema_editor.connection.alias)
-    released = files.filter(release_at__isnull=False, status='RELEASED').values_list('id', flat=True)
-    while batch := list(released[:BATCH]):
-        files.filter(id__in=batch).update(release_at=None)
+    files.filter(release_at__isnull=False, status='RELEASED').update(release_at=None)
 
 
 class Migration(migrations.Migration):
