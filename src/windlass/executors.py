@@ -36,6 +36,7 @@ BYTE_THREADS = 32
 #: Twice as many as the cores, for those that wait for a disk: more would empty each other's caches.
 RECEIVE_THREADS = min(BYTE_THREADS, max(4, 2 * (os.cpu_count() or 1)))
 LOOK_UP_THREADS = 4
+MODEL_THREADS = 4
 CHECK_THREADS = 32
 
 #: Calls in one group commit, at most.
@@ -61,6 +62,11 @@ def has_waiting_receiver() -> bool:
 async def in_look_up_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run a function that asks a name server, which may not answer for long, in a thread for that only."""
     return await _threads("names", LOOK_UP_THREADS).submit(_in_context(work, *args, **kwargs))
+
+
+async def in_model_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run a function that asks a model, which may take seconds, in a thread for that only."""
+    return await _threads("models", MODEL_THREADS).submit(_in_context(work, *args, **kwargs))
 
 
 async def in_database(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -14,7 +14,7 @@ from tests import services
 from tests.integration.test_graph_calls import file_with_graph
 from windlass.conf import BadSetting, Settings
 from windlass.conf.graph import check_graph
-from windlass.files.api import FileAsset
+from windlass.files.api import FileAsset, PeriodicTaskState
 from windlass.kernel.ids import new_id
 from windlass.knowledge import api as knowledge
 from windlass.knowledge.graph import export
@@ -173,6 +173,26 @@ def test_one_process_exports_at_a_time(graph: Graph) -> None:
     assert export_all().is_busy
     other.release()
     assert export_all().written >= 1
+
+
+def test_a_rebuild_that_lost_its_lease_deletes_nothing_more(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else it would delete what the other process has written, and recorded as written."""
+    graph.add("The Acme Ltd met the Blue Inc here.")
+    export_all()
+    before, others, calls = graph.exported(), export._Lease(), []
+
+    def take_the_lease(self: Neo4jDatabase) -> bool:
+        PeriodicTaskState.objects.filter(name="graph_export").update(value={})
+        calls.append(others.take())
+        return True
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Neo4jDatabase, "delete_some", take_the_lease)
+        assert knowledge.export_graph(threading.Event(), rebuild=True).is_busy
+    assert calls == [True]
+    others.release()
+    export_all()
+    assert graph.exported() == before
 
 
 def export_again_and_again(assets: list[FileAsset]) -> None:

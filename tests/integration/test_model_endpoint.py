@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+import httpx
 import pytest
 
 from tests.model_server import ModelServer, model_server
@@ -128,6 +129,20 @@ def test_vectors_of_two_sizes_are_refused(server: ModelServer, endpoint: ModelEn
     server.statuses = [json_answer({"data": [{"embedding": [1]}, {"embedding": [1, 2]}]})]
     with pytest.raises(ModelRefused, match="size"):
         endpoint.embed("small", ["a", "b"])
+
+
+def test_an_answer_that_comes_drop_by_drop_is_not_waited_for() -> None:
+    sent: list[int] = []
+
+    class Drops(httpx.SyncByteStream):
+        def __iter__(self) -> Iterator[bytes]:
+            for number in range(100):
+                sent.append(number)
+                yield b" "
+
+    with pytest.raises(ModelAway, match="in time"):
+        model_endpoint._body(httpx.Response(200, stream=Drops()), 0.0, "embeddings")
+    assert sent == [0]
 
 
 def test_nobody_listens(endpoint: ModelEndpoint, unused_port: Callable[[], int]) -> None:

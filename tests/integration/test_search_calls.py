@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -156,6 +157,20 @@ def test_while_the_model_is_away_only_vectors_are_refused(client: ApiClient, mod
     model.away = False
     circuit_breaker.reset()
     assert client("GET", "/search/?q=harbour").json()["mode"] == "hybrid"
+
+
+def test_a_local_model_that_cannot_be_loaded_counts_as_away(
+    client: ApiClient, configure: Callable[..., None], tmp_path: Path
+) -> None:
+    asset = indexed(client.owner, "the harbour at noon")
+    for name in ("model.onnx", "tokenizer.json"):
+        (tmp_path / name).write_text("damaged")
+    configure(EMBEDDINGS="local", EMBEDDINGS_MODEL=str(tmp_path))
+    reply = client("GET", "/search/?q=harbour").json()
+    assert (reply["mode"], [each["file"]["id"] for each in reply["results"]]) == ("text", [str(asset.id)])
+    assert client("GET", "/search/?q=harbour&mode=vector").status_code == 503
+    (tmp_path / "model.onnx").unlink()  # since the process started
+    assert client("GET", "/search/?q=harbour").json()["mode"] == "text"
 
 
 def test_passages_are_listed_in_pages(client: ApiClient, user: Callable[..., ApiClient]) -> None:

@@ -6,12 +6,13 @@ from __future__ import annotations
 import random
 import uuid
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import pytest
 from django.db import connection
 
 from tests.integration.asgi_client import make_file
-from windlass.files.api import FileAsset, visible_files
+from windlass.files.api import FileAsset, TextModelAway, visible_files
 from windlass.kernel.owners import EVERY_OWNER, Owners
 from windlass.kernel.principals import Principal
 from windlass.knowledge import api as knowledge
@@ -185,6 +186,19 @@ def test_a_database_without_a_search_is_an_error_of_the_check(monkeypatch: pytes
     monkeypatch.setattr("windlass.knowledge.system_checks.vendor", lambda: "mysql")
     (error,) = check_search(None)
     assert (error.id, "mysql" in error.msg) == ("windlass.E004", True)
+
+
+def test_vectors_are_away_where_the_database_cannot_store_them() -> None:
+    """A PostgreSQL without pgvector."""
+    can_store = connection.vendor == "sqlite"
+    if not can_store:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) > 0 FROM pg_extension WHERE extname = 'vector'")
+            can_store = cursor.fetchone()[0]
+    assert knowledge.vectors_available() is can_store
+    if not can_store:
+        with pytest.raises(TextModelAway, match="cannot store vectors"):
+            PassageIndex().embed(uuid.uuid4(), nullcontext)
 
 
 def test_a_stray_word_counts_less_than_all_of_them() -> None:

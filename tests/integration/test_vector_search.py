@@ -12,6 +12,7 @@ from itertools import cycle
 import numpy as np
 import pytest
 from django.db import connection
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from tests.integration.asgi_client import make_file
 from windlass.files.api import FileAsset, visible_files
@@ -24,7 +25,7 @@ from windlass.knowledge.embedding import embed_file
 from windlass.knowledge.indexing import PassageIndex
 from windlass.knowledge.matches import Match
 from windlass.knowledge.model_endpoint import ModelRefused
-from windlass.knowledge.models import EmbeddingModel, PassageVector
+from windlass.knowledge.models import PassageVector
 from windlass.knowledge.vector_math import Vectors, normalized
 from windlass.knowledge.vectors import find_nearest, stored_model
 
@@ -101,6 +102,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.usefixtures("way")
 def test_the_nearest_are_first(add: Add, owner: str, embedder: TrialEmbedder) -> None:
+    assert knowledge.vectors_available()
     files = [add(degrees) for degrees in (10, 40, 80, 120)]
     found = matches(embedder, 35, owner)
     assert [match.file_id for match in found] == [files[at].id for at in (1, 0, 2, 3)]
@@ -126,6 +128,27 @@ def test_a_new_and_a_deleted_file_are_noticed(add: Add, owner: str, embedder: Tr
     second.delete()
     assert nearest(embedder, 0, owner) == [first.id]
     assert PassageVector.objects.filter(model__key=embedder.key).count() == 1
+
+
+def test_rows_that_are_deleted_while_an_array_is_brought_up_to_date(
+    add: Add, owner: str, embedder: TrialEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process deletes the newest vectors after their greatest id was read."""
+    first = add(50)
+    assert nearest(embedder, 0, owner) == [first.id]
+    second = add(5)
+    append = sqlite_vectors._Array._append
+
+    def delete_and_append(array: sqlite_vectors._Array, database: BaseDatabaseWrapper) -> bool:
+        FileAsset.objects.filter(id=second.id).delete()
+        return append(array, database)
+
+    if connection.vendor == "sqlite":
+        monkeypatch.setattr(sqlite_vectors._Array, "_append", delete_and_append)
+    else:
+        second.delete()
+    assert nearest(embedder, 0, owner) == [first.id]
+    assert nearest(embedder, 0, owner) == [first.id]
 
 
 @pytest.mark.parametrize("delete", ["model", "sql", "index"])
@@ -239,8 +262,12 @@ def test_isolation_over_random_queries(embedder: TrialEmbedder) -> None:
         assert by_words or found[0].file_id == closest
 
 
-def test_unrelated_vectors_in_other_dimensions() -> None:
+def test_vectors_get_the_length_one_unless_they_have_none() -> None:
     vectors = normalized(np.array([[3.0, 4.0], [0.0, 0.0]], dtype=np.float32))
     assert vectors[0].tolist() == pytest.approx([0.6, 0.8])
-    assert np.isfinite(vectors).all()
-    assert EmbeddingModel(key="a").key == str(EmbeddingModel(key="a"))
+    assert vectors[1].tolist() == [0, 0]
+
+
+def test_pgvector_is_used_from_the_version_on_that_has_the_iterative_scan() -> None:
+    versions = {"0.4.4": False, "0.6.0": False, "0.7.4": False, "0.8.0": True, "0.10.1": True, "1.0": True}
+    assert {version: postgresql_vectors.is_new_enough(version) for version in versions} == versions

@@ -1,4 +1,4 @@
-"""The tests of the search by vectors, on PostgreSQL with pgvector, and what is different without the extension."""
+"""The tests of the search by vectors, on PostgreSQL with pgvector."""
 
 from __future__ import annotations
 

@@ -193,6 +193,8 @@ def test_a_local_model_has_all_of_its_files(tmp_path: Path) -> None:
         check_embeddings(local)
     (tmp_path / "tokenizer.json").touch()
     check_embeddings(local)
+    with pytest.raises(BadSetting, match="EMBEDDINGS_PREVIOUS_MODEL is 'gone'"):
+        check_embeddings(Settings(embeddings="local", embeddings_model=str(tmp_path), embeddings_previous_model="gone"))
 
 
 def test_an_endpoint_of_a_model_needs_its_url_and_the_name_of_the_model() -> None:

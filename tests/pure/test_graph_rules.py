@@ -30,6 +30,7 @@ def found(text: str, language: str = "en") -> list[tuple[str, str]]:
         ),
         ("en", "Due 03/04/2024, or 25/12/2023, or on 31/02/2023.", [("date", "2023-12-25")]),
         ("es", "Antes del 03/04/2024.", [("date", "2024-04-03")]),
+        ("tr", "5 Apr\u0131l 2024, APR\u0130L 6, 2024, 7 APRIL 2024", [("date", "2024-04-07")]),
         ("en", "It cost USD 1,250.50, not €3.", [("money", "USD 1250.50"), ("money", "EUR 3.00")]),
         (
             "en",
@@ -112,6 +113,15 @@ def test_a_place_that_two_passages_share_counts_once_and_bounds_hold(monkeypatch
     monkeypatch.setattr(extraction, "MOST_ENTITIES", 10)
     assert len(joined().entities) == 10
     assert joined().is_cut
+
+
+def test_what_is_found_fits_its_columns_and_does_not_grow_with_the_square_of_a_text() -> None:
+    domain = ".".join(["a" * 60] * 6) + ".example"
+    (mention,) = rules.extract(f"Write to {'b' * 60}@{domain}.", "en").mentions
+    assert len(mention.name) == extraction.LONGEST_NAME < mention.end - mention.start
+    facts = rules.extract("a@b.co " * 228, "en")
+    assert len(facts.mentions) == 228
+    assert len(facts.relations) == extraction.MOST_PASSAGE_RELATIONS + 1
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from windlass.cli.environment import Home, existing_server
+from windlass.cli.errors import CommandError
 from windlass.cli.output import JsonOption, json_line, printable
 from windlass.cli.server_connection import ServerOption, TokenOption, connected_client
 
@@ -129,8 +130,12 @@ def reembed(
 
         if not knowledge.has_embeddings():
             raise typer.BadParameter("EMBEDDINGS is off: this server has no model for vectors.")
+        try:
+            files = knowledge.files_to_embed(owner)
+        except knowledge.BadModel as error:
+            raise CommandError(str(error)) from error
         done = 0
-        for done in knowledge.queue_embedding(knowledge.files_to_embed(owner)):
+        for done in knowledge.queue_embedding(files):
             typer.echo(f"{done} files", err=True)
         typer.echo(json_line({"files": done}) if as_json else f"{done} files will get vectors")
         while wait and (waiting := knowledge.waiting_for_vectors(owner)):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import replace
 from pathlib import Path
 
 from windlass.conf.reader import BadSetting
@@ -23,23 +22,23 @@ def check_embeddings(settings: Settings) -> None:
     if lacking:
         raise BadSetting(f"EMBEDDINGS={settings.embeddings} needs the extra `search`: {', '.join(lacking)} is missing")
     if settings.embeddings == "local":
-        for model in filter(None, (settings.embeddings_previous_model, settings.embeddings_model)):
-            local_model_directory(replace(settings, embeddings_model=model))
         if not settings.embeddings_model:
             raise BadSetting("EMBEDDINGS=local needs EMBEDDINGS_MODEL, the directory of the model")
+        local_model_directory(settings.embeddings_model)
+        if settings.embeddings_previous_model:
+            local_model_directory(settings.embeddings_previous_model, "EMBEDDINGS_PREVIOUS_MODEL")
     if settings.embeddings == "http" and not (settings.embeddings_url and settings.embeddings_model):
         raise BadSetting("EMBEDDINGS=http needs EMBEDDINGS_URL, and EMBEDDINGS_MODEL with the name of the model")
 
 
-def local_model_directory(settings: Settings) -> Path:
-    """The directory of EMBEDDINGS_MODEL, with all of its files. Raises BadSetting."""
-    name = settings.embeddings_model
+def local_model_directory(name: str, setting: str = "EMBEDDINGS_MODEL") -> Path:
+    """The directory of a model that ``setting`` names, with all of its files. Raises BadSetting."""
     directory = _directory(name)
     if directory is None:
-        raise BadSetting(f"EMBEDDINGS_MODEL is {name!r}: there is neither such a directory nor such a package")
+        raise BadSetting(f"{setting} is {name!r}: there is neither such a directory nor such a package")
     lacking = [file for file in MODEL_FILES if find_model_file(directory, file) is None]
     if lacking:
-        raise BadSetting(f"EMBEDDINGS_MODEL is {name!r}: {directory} lacks {' and '.join(lacking)}")
+        raise BadSetting(f"{setting} is {name!r}: {directory} lacks {' and '.join(lacking)}")
     return directory
 
 

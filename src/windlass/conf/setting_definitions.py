@@ -444,7 +444,8 @@ class Settings:
     )
     graph_tokens_per_day: int = setting(
         5_000_000,
-        "http: most tokens of one day (UTC), over all files; then files wait for the next day. 0: no limit.",
+        "http: most tokens of one day (UTC), over all files; then files wait for the next day. 0: no limit. One file "
+        "gets no more either.",
         check=valid.not_negative,
     )
     neo4j_url: str = setting(

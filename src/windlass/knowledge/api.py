@@ -6,7 +6,7 @@ from windlass.knowledge.embeddings import is_on as has_embeddings
 from windlass.knowledge.graph.export import ExportReport, export_graph, is_exported
 from windlass.knowledge.graph.merges import delete_unused_merges, merge, owner_of, split
 from windlass.knowledge.graph.neo4j_database import Neo4jAway
-from windlass.knowledge.graph.paths import LONGEST_PATH, FoundPaths, find_paths
+from windlass.knowledge.graph.paths import FoundPaths, find_paths
 from windlass.knowledge.graph.queries import (
     DescribedEntity,
     DescribedFileGraph,
@@ -40,7 +40,6 @@ from windlass.knowledge.snippets import SnippetPart
 from windlass.knowledge.vectors import vectors_available
 
 __all__ = [
-    "LONGEST_PATH",
     "BadModel",
     "DescribedEntity",
     "DescribedFileGraph",

@@ -7,6 +7,7 @@ thread is held.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from windlass import conf
 from windlass.conf.embeddings import local_model_directory
+from windlass.knowledge.bad_model import BadModel
 from windlass.knowledge.model_endpoint import ModelEndpoint
 
 if TYPE_CHECKING:
@@ -59,7 +61,10 @@ class _LocalEmbedder:
     def __init__(self, model: str, prefixes: _Prefixes) -> None:
         from windlass.knowledge.local_model import LocalModel, version_of  # its libraries are an extra
 
-        directory = local_model_directory(replace(conf.get(), embeddings="local", embeddings_model=model))
+        try:
+            directory = local_model_directory(model)
+        except conf.BadSetting as error:  # it was there when the process started
+            raise BadModel(str(error)) from error
         self.key = f"local:{directory.name}:{version_of(directory)}"[:200]
         self._prefixes, self._model = prefixes, LocalModel(directory)
 
@@ -116,7 +121,7 @@ def current_embedder() -> Embedder:
 
 def query_vectors(text: str) -> Sequence[QueryVector]:
     """The query as a vector of the current model, and of the previous one while that is set. Raises ModelAway,
-    ModelRefused."""
+    ModelRefused, BadModel."""
     settings = conf.get()
     names = [name for name in (settings.embeddings_model, settings.embeddings_previous_model) if name]
     embedders = [_embedder(name) for name in names]
@@ -126,7 +131,12 @@ def query_vectors(text: str) -> Sequence[QueryVector]:
 def _embedder(model: str) -> Embedder:
     settings = conf.get()
     prefixes = _Prefixes(settings.embeddings_query_prefix, settings.embeddings_passage_prefix)
-    return _loaded(os.getpid(), settings.embeddings, model, prefixes)
+    with _loading:
+        return _loaded(os.getpid(), settings.embeddings, model, prefixes)
+
+
+#: Held while a model is loaded: threads that need it at the same time load it once.
+_loading = threading.Lock()
 
 
 @lru_cache(maxsize=2)

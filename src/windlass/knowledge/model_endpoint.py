@@ -207,7 +207,7 @@ def _retry_after(response: httpx.Response) -> float:
 
 def _body(response: httpx.Response, deadline: float, name: str) -> bytes:
     body = bytearray()
-    for piece in response.iter_bytes(1024 * 1024):
+    for piece in response.iter_bytes():  # of no given size, so that the time is looked at whenever something arrives
         body += piece
         if len(body) > MAX_BYTES:
             raise ModelRefused(f"The answer of the model {name} has more than {MAX_BYTES} bytes.")

@@ -1,10 +1,11 @@
 """Vectors in PostgreSQL: a column ``embedding`` of pgvector's type ``vector``, and for each model an HNSW index.
 
-Without the extension nothing is stored, and the search compares words.
+Without the extension, or with a version before 0.8, nothing is stored, and the search compares words.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,8 @@ from windlass.knowledge.vector_math import Vectors
 PASSAGES = "windlass_knowledge_passage"
 VECTORS = "windlass_knowledge_passagevector"
 COLUMN = "embedding"
+#: The first version of pgvector that has half-precision numbers and the iterative scan.
+OLDEST_VERSION = (0, 8)
 #: The index has half-precision numbers, of which it can take so many.
 MOST_INDEXED_DIMENSIONS = 4_000
 #: Passages up to which all vectors are compared: exact, and faster than the index, which would be searched for long.
@@ -31,10 +34,12 @@ class PostgresqlVectors:
     def is_available(self, database: BaseDatabaseWrapper) -> bool:
         with database.cursor() as cursor:
             cursor.execute(
-                "SELECT 1 FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attname = %s AND NOT attisdropped",
+                "SELECT extversion FROM pg_extension, pg_attribute WHERE extname = 'vector' "
+                "AND attrelid = to_regclass(%s) AND attname = %s AND NOT attisdropped",
                 [VECTORS, COLUMN],
             )
-            return cursor.fetchone() is not None
+            row = cursor.fetchone()
+        return row is not None and is_new_enough(row[0])
 
     def prepare(self, database: BaseDatabaseWrapper, model: EmbeddingModel) -> None:
         if model.dimensions > MOST_INDEXED_DIMENSIONS:
@@ -84,6 +89,11 @@ class PostgresqlVectors:
                 f"set_config('hnsw.max_scan_tuples', '{MOST_SCANNED}', false)"
             )
         return _run(database, _nearest(model, files[0]), [_text(vector), *files[1], _text(vector), limit])
+
+
+def is_new_enough(version: str) -> bool:
+    """Whether a version of pgvector, such as ``0.8.1``, has what is used here."""
+    return tuple(map(int, re.findall(r"\d+", version)[:2])) >= OLDEST_VERSION
 
 
 def _half(model: EmbeddingModel, column: str = COLUMN) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -67,9 +67,9 @@ class SqliteVectors:
             few = _passages_of(database, files)
             slots = array.slots_of_passages(few) if few is not None else array.slots_of_owners(owners)
             scores = array.scores(vector, slots)
-            order = np.argsort(-scores, kind="stable")
-            ranked = [(int(array.passages[slots[at]]), float(scores[at])) for at in order[: limit if few else None]]
-        return _wanted(database, ranked, files, limit)
+            order = np.argsort(-scores, kind="stable")[: limit if few else None]
+            passages = array.passages[slots[order]]
+        return _wanted(database, passages, scores[order], files, limit)
 
 
 class _Array:
@@ -97,10 +97,11 @@ class _Array:
             count, last_id = cursor.fetchone()
         if last_id < self._last_id or self._count > count + count // 4 + BATCH or (not count and self._count):
             self._clear()
-        while self._last_id < last_id:
-            self._append(database)
+        while self._last_id < last_id and self._append(database):
+            pass
 
-    def _append(self, database: BaseDatabaseWrapper) -> None:
+    def _append(self, database: BaseDatabaseWrapper) -> bool:
+        """Add a batch of new rows; False if there is none, because they have been deleted meanwhile."""
         with database.cursor() as cursor:
             cursor.execute(
                 f"SELECT v.id, v.passage_id, f.owner, v.data FROM {VECTORS} v "  # noqa: S608  our names
@@ -109,12 +110,15 @@ class _Array:
                 [self._model_id, self._last_id, BATCH],
             )
             rows = cursor.fetchall()
+        if not rows:
+            return False
         self._reserve(len(rows))
         start, end = self._count, self._count + len(rows)
         self._vectors[start:end] = loaded([row[3] for row in rows], self._dimensions)
         self.passages[start:end] = [row[1] for row in rows]
         self._owner_of[start:end] = [self._owners.setdefault(row[2] or "", len(self._owners)) for row in rows]
         self._count, self._last_id = end, rows[-1][0]
+        return True
 
     def _reserve(self, more: int) -> None:
         needed = self._count + more
@@ -166,29 +170,32 @@ def _passages_of(database: BaseDatabaseWrapper, files: tuple[str, Sequence[Any]]
 
 def _wanted(
     database: BaseDatabaseWrapper,
-    ranked: Sequence[tuple[int, float]],
+    passages: NDArray[np.int64],
+    scores: Vectors,
     files: tuple[str, Sequence[Any]],
     limit: int,
 ) -> list[Match]:
     """The first ``limit`` of all ranked passages that are of these files. Each is asked for until there are enough."""
     found: list[Match] = []
     start, size = 0, FIRST_ASKED
-    while start < len(ranked) and len(found) < limit:
-        part = ranked[start : start + size]
-        file_of = _files_of(database, (number for number, _ in part), files)
-        found += [Match(number, file_of[number], score) for number, score in part if number in file_of]
+    while start < len(passages) and len(found) < limit:
+        part = slice(start, start + size)
+        numbers = passages[part].tolist()
+        file_of = _files_of(database, numbers, files)
+        ranked = zip(numbers, scores[part].tolist(), strict=True)
+        found += [Match(number, file_of[number], score) for number, score in ranked if number in file_of]
         start, size = start + size, size * ASKED_FACTOR
     return found[:limit]
 
 
 def _files_of(
-    database: BaseDatabaseWrapper, passages: Iterable[int], files: tuple[str, Sequence[Any]]
+    database: BaseDatabaseWrapper, passages: Sequence[int], files: tuple[str, Sequence[Any]]
 ) -> dict[int, Any]:
     """The file of each of the passages that is of these files."""
     with database.cursor() as cursor:
         cursor.execute(
             f"SELECT p.id, p.file_id FROM json_each(%s) j JOIN {PASSAGES} p ON p.id = j.value "  # noqa: S608  our names
             f"WHERE p.file_id IN ({files[0]})",
-            [json.dumps(list(passages)), *files[1]],
+            [json.dumps(passages), *files[1]],
         )
         return dict(cursor.fetchall())

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 Vectors = NDArray[np.float32]
 _STORED = np.dtype("<f2")
-BYTES_PER_NUMBER = _STORED.itemsize
 
 
 def normalized(vectors: Vectors) -> Vectors:

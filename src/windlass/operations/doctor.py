@@ -238,7 +238,8 @@ def _vectors() -> Iterator[Diagnosis]:
         yield Diagnosis("vectors", Severity.OK, "the database stores and searches vectors")
         return
     detail = (
-        "EMBEDDINGS is on, and the database has no pgvector: texts are searched by words only. Install the extension, "
-        "then run CREATE EXTENSION vector; ALTER TABLE windlass_knowledge_passagevector ADD COLUMN embedding vector"
+        "EMBEDDINGS is on, and the database has no pgvector 0.8 or later: texts are searched by words only. Install "
+        "the extension, then run CREATE EXTENSION vector; "
+        "ALTER TABLE windlass_knowledge_passagevector ADD COLUMN embedding vector"
     )
     yield Diagnosis("vectors", Severity.WARNING, detail, "windlass reembed")

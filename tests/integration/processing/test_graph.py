@@ -12,6 +12,7 @@ from tests.integration.processing.received_files import processed, step, work_of
 from windlass.files.api import FileAsset, StepState, visible_files
 from windlass.kernel.principals import Principal
 from windlass.knowledge import api as knowledge
+from windlass.knowledge.graph import paths
 from windlass.knowledge.models import EntityMention, EntityMerge, EntityRelation, FileEntity, FileGraph
 from windlass.operations.owner_data.erase import erase_owner
 from windlass.operations.owner_data.records import owner_rows
@@ -131,6 +132,20 @@ def test_entities_with_one_normal_form_are_one_and_can_be_split() -> None:
     assert acme() == [("ACME Widgets Limited", 2)]
 
 
+def test_an_entity_that_was_split_off_can_be_merged() -> None:
+    asset = processed(b"The ACME Widgets Limited, the Acme Widgets GmbH and the Blue River Inc met.", "a.txt")
+    files = visible_files(Principal(asset.owner))
+
+    def ids() -> dict[str, uuid.UUID]:
+        return {each.name: each.id for each in knowledge.list_entities(files, "", None, None, 10)[0]}
+
+    knowledge.split(asset.owner, ids()["ACME Widgets Limited"])
+    river = ids()["Blue River Inc"]
+    knowledge.merge(asset.owner, ids()["Acme Widgets GmbH"], river)
+    assert set(ids()) == {"ACME Widgets Limited", "Acme Widgets GmbH"}
+    assert knowledge.describe_entity(files, river).names == ["Acme Widgets GmbH", "Blue River Inc"]
+
+
 def test_entities_are_merged_by_hand_and_the_merge_is_undone() -> None:
     asset = processed(LETTER, "letter.txt")
     files = visible_files(Principal(asset.owner))
@@ -185,6 +200,17 @@ def test_paths_lead_over_what_files_say() -> None:
     assert knowledge.find_paths(files, ids["Acme Ltd"], ids["Cyan GmbH"], 1).paths == []
     others = visible_files(Principal("user:another"))
     assert knowledge.find_paths(others, ids["Acme Ltd"], ids["Cyan GmbH"], 4).paths == []
+
+
+def test_a_search_for_paths_that_leaves_rows_out_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    asset = processed(b"The Acme Ltd came.\n\nThe Blue Inc went.", "a.txt")
+    processed(b"The Acme Ltd met the Blue Inc.", "b.txt", owner=asset.owner)
+    files = visible_files(Principal(asset.owner))
+    ids = [each.id for each in knowledge.list_entities(files, "", None, None, 100)[0]]
+    assert len(ids) == 2
+    assert not knowledge.find_paths(files, ids[0], ids[1], 4).is_cut
+    monkeypatch.setattr(paths, "MOST_ROWS", 1)
+    assert knowledge.find_paths(files, ids[0], ids[1], 4).is_cut
 
 
 def test_entities_of_stored_files_are_found_in_the_background(settings: Callable[..., None]) -> None:

@@ -132,6 +132,16 @@ def test_the_cost_of_a_file_and_of_a_day_is_bounded(model: Model, settings: Call
     assert not FileGraph.objects.filter(file=waiting).exists()
 
 
+def test_a_file_that_takes_more_than_a_day_has_is_cut(model: Model, settings: Callable[..., None]) -> None:
+    """It does not use up the tokens of each day without ever ending."""
+    settings(GRAPH_TOKENS_PER_DAY=1_000)
+    long = b" ".join(b"Sentence %d is about Zora Vale and the Harbour Trust in the south." % n for n in range(100))
+    asset = processed(long, "long.txt")
+    assert step(asset, "graph").state == StepState.DONE
+    assert step(asset, "graph").detail.endswith("not all of the text")
+    assert len(model.asked) == 2
+
+
 def processing_may_continue() -> bool:
     from windlass.processing.entity_extraction import extraction_available
 

@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from ninja import Query, Router
 from pydantic import Field, StringConstraints
 
-from windlass.executors import in_database, in_look_up_thread
+from windlass.executors import in_database, in_model_thread
 from windlass.files.api import FileRows, find_files_with_rows, visible_files
 from windlass.http.callers import caller
 from windlass.http.file_records import FileRecord, record_of_rows
@@ -121,21 +121,28 @@ async def _answer(settings: SearchSettings, query: str, principal: Principal) ->
     if not apps.is_installed("windlass.knowledge"):
         raise NotFound("This server has no search: windlass.knowledge is not among its INSTALLED_APPS.")
     # The model may take seconds to answer: no thread of the database waits for it.
-    vectors = await in_look_up_thread(_query_vectors, settings.mode, query)
+    vectors = await in_model_thread(_query_vectors, settings.mode, query) if _wants_vectors(settings.mode) else ()
     return JsonResponse(await in_database(_found, settings, query, principal, vectors))
 
 
-def _query_vectors(mode: str | None, query: str) -> Sequence[QueryVector]:
-    """None where only words are compared. Raises InvalidField, Unavailable."""
+def _wants_vectors(mode: str | None) -> bool:
+    """Raises InvalidField if only vectors are asked for, and there is no model."""
     from windlass.knowledge import api as knowledge  # its models can be imported only where the app is installed
 
-    if mode == "text" or (mode != "vector" and not knowledge.has_embeddings()):
-        return ()
-    if not knowledge.has_embeddings():
-        raise InvalidField("This server has no model for vectors (EMBEDDINGS is off): search with mode=text.")
+    if mode == "vector" and not knowledge.has_embeddings():
+        raise InvalidField(
+            "This server has no model for vectors (EMBEDDINGS is off): search with mode=text.", field="mode"
+        )
+    return mode != "text" and knowledge.has_embeddings()
+
+
+def _query_vectors(mode: str | None, query: str) -> Sequence[QueryVector]:
+    """None while the model is away; if only vectors are asked for, raises Unavailable then."""
+    from windlass.knowledge import api as knowledge
+
     try:
         return knowledge.query_vectors(query)
-    except (knowledge.ModelAway, knowledge.ModelRefused) as error:
+    except (knowledge.ModelAway, knowledge.ModelRefused, knowledge.BadModel) as error:
         log.warning("search.model_away", error=str(error))
         if mode != "vector":
             return ()
@@ -153,7 +160,9 @@ def _found(
 
     if vectors and not knowledge.vectors_available():
         if settings.mode == "vector":
-            raise InvalidField("The database of this server cannot search vectors: search with mode=text.")
+            raise InvalidField(
+                "The database of this server cannot search vectors: search with mode=text.", field="mode"
+            )
         vectors = ()
     visible = visible_files(principal)
     by_words = settings.mode != "vector"

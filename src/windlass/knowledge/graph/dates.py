@@ -52,7 +52,8 @@ def read_date(found: re.Match[str], language: str) -> str | None:
 
 
 def _month(name: str) -> int:
-    return _MONTH_OF[name.rstrip(".").casefold()]
+    """0 for a name that only looks like a month's: ``re`` takes the dotless i of Turkish for an i, and the dotted I."""
+    return _MONTH_OF.get(name.rstrip(".").casefold(), 0)
 
 
 def _iso(year: str, month: int, day: str) -> str | None:

@@ -26,7 +26,7 @@ from windlass.knowledge.models import EntityMention, EntityRelation, FileEntity,
 
 #: Files that one query finds.
 BATCH = 100
-#: The right to export lapses after so many seconds without a file: longer than one may take.
+#: The right to export lapses after so many seconds without a transaction in Neo4j: longer than one may take.
 LEASE_SECONDS = 180.0
 _LEASE = "graph_export"
 
@@ -62,7 +62,10 @@ def export_graph(stop: threading.Event, *, rebuild: bool = False) -> ExportRepor
             database.create_schema()
             if rebuild:
                 GraphExport.objects.update(revision=None)
-                database.delete_everything()
+                while database.delete_some():
+                    if not lease.take():  # another process would write what this one deletes
+                        report.is_busy = True
+                        return report
             _export(database, report, lease, stop)
     finally:
         lease.release()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 from uuid import UUID
 
 from windlass.knowledge.graph.normal_forms import entity_id, exact_id
 from windlass.knowledge.passages import PassageText
 
 #: Kinds of entities. Extractors give no others.
-ENTITY_TYPES = ("person", "organization", "place", "product", "event", "date", "money", "email", "url", "phone")
+EntityType = Literal["person", "organization", "place", "product", "event", "date", "money", "email", "url", "phone"]
 #: Bounds of one file, so that a hostile one costs no more than a large one. What comes later in the text is left out.
 MOST_ENTITIES, MOST_MENTIONS, MOST_RELATIONS = 2_000, 8_000, 4_000
 #: Bounds of one passage.
@@ -22,7 +23,7 @@ LONGEST_NAME = 200
 class Mention:
     """An entity named from ``start`` to ``end`` of a passage. ``name``: its normal text, at most LONGEST_NAME long."""
 
-    type: str
+    type: EntityType
     name: str
     start: int
     end: int

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from windlass import conf
 from windlass.knowledge.graph import language_model, rules
-from windlass.knowledge.graph.extraction import FileFacts, join_facts
+from windlass.knowledge.graph.extraction import FileFacts, PassageFacts, join_facts
 from windlass.knowledge.passages import PassageText
 
 #: From the owner, the passages of a file and a function for percents. Raises ExtractionPostponed, ExtractionFailed.
@@ -29,9 +29,14 @@ def extraction_available() -> bool:
 
 
 def extract_by_rules(owner: str, passages: Sequence[PassageText], report: Callable[[int], None]) -> FileFacts:
-    found = []
+    return join_facts(owner, rules.NAME, _found_by_rules(passages, report))
+
+
+def _found_by_rules(
+    passages: Sequence[PassageText], report: Callable[[int], None]
+) -> Iterator[tuple[PassageText, PassageFacts]]:
+    """One passage after the other, so that what was found in all of a long text is never in memory."""
     for number, passage in enumerate(passages):
         if number % _REPORT_EVERY == 0:
             report(100 * number // len(passages))
-        found.append((passage, rules.extract(passage.text, passage.language)))
-    return join_facts(owner, rules.NAME, found)
+        yield passage, rules.extract(passage.text, passage.language)

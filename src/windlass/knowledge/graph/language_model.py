@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import BaseModel, StringConstraints, ValidationError
 
@@ -19,13 +19,14 @@ from windlass.knowledge.graph.extraction import (
     LONGEST_NAME,
     MOST_PASSAGE_MENTIONS,
     MOST_PASSAGE_RELATIONS,
+    EntityType,
     FileFacts,
     Mention,
     PassageFacts,
     Relation,
     join_facts,
 )
-from windlass.knowledge.graph.token_budget import tokens_left_today, use_tokens
+from windlass.knowledge.graph.token_budget import UNLIMITED, tokens_left_today, use_tokens
 from windlass.knowledge.model_endpoint import ModelAway, ModelEndpoint, ModelRefused, breaker_name
 from windlass.knowledge.passages import PassageText, count_tokens
 
@@ -37,7 +38,6 @@ CONFIDENCE = 0.7
 #: Places of one name in a passage that count.
 MOST_PLACES = 10
 
-_Type = Literal["person", "organization", "place", "product", "event", "date", "money", "email", "url", "phone"]
 _Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=2, max_length=LONGEST_NAME)]
 
 _INSTRUCTIONS = (
@@ -50,7 +50,7 @@ _INSTRUCTIONS = (
 
 class _Entity(BaseModel):
     name: _Name
-    type: _Type
+    type: EntityType
 
 
 class _Relation(BaseModel):
@@ -79,7 +79,10 @@ def _object(**properties: Any) -> dict[str, Any]:
 _TEXT = {"type": "string"}
 #: What the endpoint is asked to hold, in the part of JSON schema that endpoints know.
 SCHEMA: Mapping[str, Any] = _object(
-    entities={"type": "array", "items": _object(name=_TEXT, type={"type": "string", "enum": list(get_args(_Type))})},
+    entities={
+        "type": "array",
+        "items": _object(name=_TEXT, type={"type": "string", "enum": list(get_args(EntityType))}),
+    },
     relations={"type": "array", "items": _object(source=_TEXT, target=_TEXT, type=_TEXT)},
 )
 
@@ -103,13 +106,16 @@ def available() -> bool:
 
 def extract_by_model(owner: str, passages: Sequence[PassageText], report: Callable[[int], None]) -> FileFacts:
     """Raises ExtractionPostponed while the model is away or today's tokens are used up, and ExtractionFailed if it gave
-    a usable answer for no passage. After GRAPH_TOKENS_PER_FILE the rest of the text is left out."""
+    a usable answer for no passage. After GRAPH_TOKENS_PER_FILE, or as many as a day has, the rest of the text is left
+    out."""
     settings, model = conf.get(), endpoint()
+    # A file that takes more than a day's tokens would else use them up day after day, and never end.
+    most_tokens = min(settings.graph_tokens_per_file, settings.graph_tokens_per_day or UNLIMITED)
     found: list[tuple[PassageText, PassageFacts]] = []
     used = 0
     for number, passage in enumerate(passages):
         report(100 * number // len(passages))
-        if used + count_tokens(passage.text) + PROMPT_TOKENS > settings.graph_tokens_per_file:
+        if used + count_tokens(passage.text) + PROMPT_TOKENS > most_tokens:
             break
         if tokens_left_today() <= 0:
             raise ExtractionPostponed("The tokens of today for finding entities are used up; the file follows.")

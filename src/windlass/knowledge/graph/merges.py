@@ -53,7 +53,8 @@ def merge(owner: str, entity: UUID, into: UUID) -> None:
         if len(types) > 1:
             raise Conflict(f"Entities of different types cannot be merged: {', '.join(sorted(types))}.")
         EntityMerge.objects.filter(counts_as=entity).update(counts_as=into)
-        EntityMerge.objects.create(entity=entity, counts_as=into, owner=owner, created_at=now())
+        merged = {"counts_as": into, "owner": owner, "created_at": now()}
+        EntityMerge.objects.update_or_create(entity=entity, defaults=merged)  # it has a row if it was split off
         _change_revisions(into)
 
 

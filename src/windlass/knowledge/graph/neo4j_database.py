@@ -89,11 +89,10 @@ class Neo4jDatabase:
         with _failures():
             self._session.execute_write(_delete, {"file": str(file_id)})
 
-    def delete_everything(self) -> None:
-        """Delete all nodes of Windlass, in several transactions."""
+    def delete_some(self) -> bool:
+        """Delete up to BATCH nodes of Windlass, in one transaction; False if there was none left."""
         with _failures():
-            while self._session.execute_write(_delete_some):
-                pass
+            return bool(self._session.execute_write(_delete_some))
 
 
 @contextmanager

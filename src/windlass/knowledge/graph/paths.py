@@ -14,8 +14,7 @@ from windlass.knowledge.graph.merges import row_ids_of
 from windlass.knowledge.graph.queries import FoundRelation, found_relations, readable
 from windlass.knowledge.models import EntityRelation
 
-#: Bounds of one search: relations on a path, entities that are visited, rows of one step, and paths that are shown.
-LONGEST_PATH = 6
+#: Bounds of one search: entities that are visited, rows of one step, and paths that are shown.
 MOST_VISITED = 5_000
 MOST_ROWS = 10_000
 MOST_PATHS = 10
@@ -51,8 +50,8 @@ def find_paths(files: QuerySet[FileAsset], start: UUID, end: UUID, longest: int)
     before: dict[UUID, list[_Edge]] = {start: []}
     frontier, is_cut = {start}, False
     for _ in range(longest):
-        edges = _edges_from(files, frontier)
-        is_cut |= len(edges) >= MOST_ROWS
+        edges, are_all = _edges_from(files, frontier)
+        is_cut |= not are_all
         reached: dict[UUID, list[_Edge]] = {}
         for edge in edges:
             if edge.end not in before:
@@ -70,11 +69,14 @@ def find_paths(files: QuerySet[FileAsset], start: UUID, end: UUID, longest: int)
     return FoundPaths([], is_cut)
 
 
-def _edges_from(files: QuerySet[FileAsset], entities: Collection[UUID]) -> list[_Edge]:
-    """The relations of these entities, the surest first."""
+def _edges_from(files: QuerySet[FileAsset], entities: Collection[UUID]) -> tuple[list[_Edge], bool]:
+    """The relations of these entities, the surest first, and whether these are all of them."""
     visible = readable(files)
-    near = {row.id: row.counted for row in _in_batches(visible.only("id"), "id", row_ids_of(entities, MOST_ROWS))}
-    found = {row[0]: row for ends in ("source", "target") for row in _relations_of(ends, list(near))}
+    rows = row_ids_of(entities, MOST_ROWS)
+    near = {row.id: row.counted for row in _in_batches(visible.only("id"), "id", rows)}
+    of_ends = [_relations_of(end, list(near)) for end in ("source", "target")]
+    found = {row[0]: row for relations in of_ends for row in relations}
+    are_all = max(len(rows), *map(len, of_ends)) < MOST_ROWS
     far = {number for row in found.values() for number in row[1:3]} - set(near)
     counted = near | {row.id: row.counted for row in _in_batches(visible.only("id"), "id", sorted(far))}
     edges: list[_Edge] = []
@@ -82,7 +84,7 @@ def _edges_from(files: QuerySet[FileAsset], entities: Collection[UUID]) -> list[
         if source in counted and target in counted:
             ends_of = ((source, target), (target, source))
             edges += [_Edge(counted[start], counted[end], number) for start, end in ends_of if start in near]
-    return edges
+    return edges, are_all
 
 
 def _relations_of(end: str, rows: Sequence[int]) -> list[tuple[int, int, int, float]]:

@@ -10,7 +10,14 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 
 from windlass.knowledge.graph.dates import DATE, read_date
-from windlass.knowledge.graph.extraction import LONGEST_NAME, Mention, PassageFacts, Relation
+from windlass.knowledge.graph.extraction import (
+    LONGEST_NAME,
+    MOST_PASSAGE_MENTIONS,
+    MOST_PASSAGE_RELATIONS,
+    Mention,
+    PassageFacts,
+    Relation,
+)
 from windlass.knowledge.graph.legal_suffixes import SUFFIX
 from windlass.knowledge.graph.money import MONEY, read_money
 
@@ -71,7 +78,7 @@ def _overlaps(mention: Mention, taken: Sequence[tuple[int, int]]) -> bool:
 
 def _emails(text: str, _: str) -> Iterator[Mention]:
     for found in _EMAIL.finditer(text):
-        yield Mention("email", found[0].lower(), found.start(), found.end(), 1.0)
+        yield Mention("email", found[0].lower()[:LONGEST_NAME], found.start(), found.end(), 1.0)
 
 
 def _urls(text: str, _: str) -> Iterator[Mention]:
@@ -158,20 +165,20 @@ def _address_owners(text: str, mentions: Sequence[Mention]) -> Iterator[Relation
 
 
 def _in_one_sentence(text: str, mentions: Sequence[Mention]) -> Iterator[Relation]:
-    """Pairs that one sentence names, nearest first."""
+    """Pairs that one sentence names, nearest first: of the mentions that count, and one more than count of them."""
     sentences, position, sentence = [], 0, 0
     ends = [end.start() for end in _SENTENCE_END.finditer(text)]
-    for mention in mentions:
+    for mention in mentions[:MOST_PASSAGE_MENTIONS]:
         # The full stop of ``3. März`` or of ``Ltd.`` is part of a mention.
         sentence += sum(position <= end < mention.start for end in ends)
         sentences.append(sentence)
         position = mention.end
     pairs = [
         (first, second)
-        for first in range(len(mentions))
-        for second in range(first + 1, len(mentions))
+        for first in range(len(sentences))
+        for second in range(first + 1, len(sentences))
         if sentences[first] == sentences[second] and {mentions[first].type, mentions[second].type} & _NAMED
     ]
     pairs.sort(key=lambda pair: (pair[1] - pair[0], pair))
-    for first, second in pairs:
+    for first, second in pairs[: MOST_PASSAGE_RELATIONS + 1]:
         yield Relation(first, second, "mentioned_with", 0.5)
