@@ -29,7 +29,7 @@ serve: $(STAMP) ## Run the whole server on this machine (HOST, PORT, WINDLASS_HO
 test: $(STAMP)-dev ## Run every test (ARGS="-k name"); a test whose service is missing is skipped, with CI=true it fails
 	$(BIN)/python -m $(if $(ARGS),pytest $(ARGS),tests)
 
-test-fast: $(STAMP)-dev ## Run the tests that are fast and need no service: pure, the local store, integration on SQLite
+test-fast: $(STAMP)-dev ## Run the tests that are fast and need no service: pure, models, the local store, integration on SQLite
 	$(BIN)/python -m tests --fast
 
 lint: $(STAMP)-dev ## Check format, lint rules, types and the layers

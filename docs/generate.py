@@ -253,13 +253,20 @@ def _step(step: Any) -> str:
         ("stage", about.stage),
         ("runs", "in the sandbox" if about.isolated else "in the worker; parses nothing"),
         ("for", ", ".join(f"`{kind}`" for kind in about.mime_types) if about.mime_types != ("*/*",) else "every file"),
-        ("wanted by", f"the profile's `{about.wanted_by}`" if about.wanted_by else ""),
+        ("wanted by", _wanted_by(about.wanted_by)),
         ("facts", "; ".join(f"`{name}`: {meaning}" for name, meaning in about.gives.items())),
         ("makes", ", ".join(map(_made, about.makes))),
     ]
     said = inspect.getdoc(type(step)) or ""
     lines = [f"## `{about.name}`", "", f"{about.title}.{' ' + ' '.join(said.split()) if said else ''}", ""]
     return "\n".join(lines + [f"- {name}: {value}" for name, value in facts if value])
+
+
+def _wanted_by(switch: str | None) -> str:
+    """Vectors have no switch in profiles: ``profile_document`` computes one."""
+    if switch == "embeddings":
+        return "the profile's `search`, if the setting `EMBEDDINGS` is not `off`"
+    return f"the profile's `{switch}`" if switch else ""
 
 
 def _made(made: Any) -> str:

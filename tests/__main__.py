@@ -113,7 +113,7 @@ INTEGRATION = (_REQUESTS[::2], _REQUESTS[1::2], [PROCESSING])
 
 
 def fast_groups() -> list[Group]:
-    """Pure tests, the store contract on the local store, and integration on SQLite."""
+    """Pure tests, models of leases and claims, the store contract on the local store, and integration on SQLite."""
     return [Group(paths, ("--fast",)) for paths in (*INTEGRATION, [TESTS / "pure"], [MODEL], [LOCAL_STORE])]
 
 

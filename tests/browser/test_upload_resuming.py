@@ -6,6 +6,7 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -251,8 +252,8 @@ def test_it_goes_on_after_signing_in_again(visit: Visit, tmp_path: Path) -> None
     try:
         added = server.command("user", "add", "ann", "--password-file", str(password))
         assert added.returncode == 0, added.stderr
-        proxy = HoldingProxy(server.port, ALLOWANCE)
-        _sign_in_twice(UploadPage(visit.page, proxy.url), proxy, random_file(tmp_path / "signed in.bin", SIZE))
+        with closing(HoldingProxy(server.port, ALLOWANCE)) as proxy:
+            _sign_in_twice(UploadPage(visit.page, proxy.url), proxy, random_file(tmp_path / "signed in.bin", SIZE))
     finally:
         server.kill()
 

@@ -74,22 +74,21 @@ def search_body(query: str, filters: SearchFilters) -> dict[str, object]:
 
 def list_url(server: Server, filters: FileFilters) -> str:
     """Return the URL of a list's first page."""
-    given = {name.rstrip("_"): _query_value(value) for name, value in filters.items() if value is not None}
-    query = urlencode(given, doseq=True)
-    return server.url("files") + (f"?{query}" if query else "")
+    return _with_query(server.url("files"), {name.rstrip("_"): value for name, value in filters.items()})
 
 
-def entities_url(server: Server, q: str, kind: str | None, limit: int | None) -> str:
+def entities_url(server: Server, q: str, entity_type: str | None, limit: int | None) -> str:
     """Return the URL of the first page of entities."""
-    return _with_query(server.url("graph", "entities"), {"q": q or None, "type": kind, "limit": limit})
+    return _with_query(server.url("graph", "entities"), {"q": q or None, "type": entity_type, "limit": limit})
 
 
 def paths_url(server: Server, start: str, end: str, longest: int | None) -> str:
+    """Return the URL of the paths between two entities of at most ``longest`` relations."""
     return _with_query(server.url("graph", "paths"), {"from": start, "to": end, "max": longest})
 
 
 def _with_query(url: str, given: Mapping[str, object]) -> str:
-    query = urlencode({name: value for name, value in given.items() if value is not None})
+    query = urlencode({name: _query_value(value) for name, value in given.items() if value is not None}, doseq=True)
     return f"{url}?{query}" if query else url
 
 

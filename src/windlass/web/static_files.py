@@ -92,9 +92,11 @@ def _compressed(request: HttpRequest, response: HttpResponse) -> HttpResponse:
     """Compress a text for a client that takes it so: the pages consist of many small modules.
 
     Unlike pages, these files are the same for everybody and contain no secret, so the length may be the same each time.
+    A file that the project has compressed when it collected its static files stays as it is.
     """
     is_text = response.get("Content-Type", "").startswith(("text/", "application/javascript", "image/svg+xml"))
-    if not is_text or response.status_code != HTTPStatus.OK or len(response.content) < LEAST_BYTES:
+    is_whole = response.status_code == HTTPStatus.OK and not response.has_header("Content-Encoding")
+    if not is_text or not is_whole or len(response.content) < LEAST_BYTES:
         return response
     patch_vary_headers(response, ("Accept-Encoding",))
     if not _ACCEPTS_GZIP.search(request.META.get("HTTP_ACCEPT_ENCODING", "")):
@@ -102,7 +104,8 @@ def _compressed(request: HttpRequest, response: HttpResponse) -> HttpResponse:
     response.content = _gzip(response.content)
     response["Content-Length"] = str(len(response.content))
     response["Content-Encoding"] = "gzip"
-    response["ETag"] = f"W/{response['ETag']}"
+    if response.has_header("ETag"):  # a file without a time of modification has none
+        response["ETag"] = f"W/{response['ETag']}"
     return response
 
 

@@ -18,8 +18,8 @@ export function pagesView(file) {
   const list = h("ol", { class: "pages" }, pages.sort((one, other) => one.number - other.number).map(item));
   const widest = Math.max(...pages.map(({ width }) => width));
   const frame = h("div", { class: "pages-view", tabIndex: 0, role: "region", "aria-label": "Pages; the keys + and - zoom" }, list);
-  const room = () => frame.clientWidth - 2 * parseFloat(getComputedStyle(frame).paddingLeft);
-  const fitted = () => Math.min(1, room() / widest);
+  const available = () => frame.clientWidth - 2 * parseFloat(getComputedStyle(frame).paddingLeft);
+  const fitted = () => Math.min(1, available() / widest);
 
   function show(scale) {
     const width = (pixels) => (scale === null ? "" : `${pixels * scale}px`);
