@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ from playwright.sync_api import (
     ConsoleMessage,
     Page,
     Playwright,
-    Response,
     expect,
     sync_playwright,
 )
@@ -81,22 +80,6 @@ def watch(page: Page, errors: list[str]) -> None:
     page.on("console", note)
 
 
-def wait_for_modules(page: Page) -> None:
-    """Let the methods that open a page return once its modules have run: they are loaded after its load event, and
-    before that, nothing answers a click."""
-
-    def waiting(navigate: Callable[..., Response | None]) -> Callable[..., Response | None]:
-        def run(*arguments: Any, **options: Any) -> Response | None:
-            reply = navigate(*arguments, **options)
-            page.wait_for_selector("html[data-scripts=ready], html:not([data-root])", state="attached")
-            return reply
-
-        return run
-
-    for name in ("goto", "reload", "go_back"):
-        setattr(page, name, waiting(getattr(page, name)))
-
-
 @pytest.fixture
 def visit(web_browser: Browser, request: pytest.FixtureRequest) -> Iterator[Visit]:
     """A page of a new context; ``@pytest.mark.parametrize("visit", [options], indirect=True)`` gives options of the
@@ -105,7 +88,6 @@ def visit(web_browser: Browser, request: pytest.FixtureRequest) -> Iterator[Visi
     context.set_default_timeout(WAIT)
     visiting = Visit(context, context.new_page())
     watch(visiting.page, visiting.errors)
-    wait_for_modules(visiting.page)
     yield visiting
     context.close()
     assert visiting.errors == []

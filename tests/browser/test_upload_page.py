@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests import samples
 from tests.browser.holding_proxy import HoldingProxy
@@ -67,6 +67,19 @@ def test_twenty_files_have_twenty_rows_and_are_stored(
     file_id = found[paths[0].name]["id"]
     expect(uploads.row(paths[0].name).get_by_role("link")).to_have_attribute("href", f"/f/{file_id}")
     expect(uploads.page.get_by_role("link", name="Show in the library")).to_have_attribute("href", "#library")
+
+
+def test_a_file_that_is_chosen_before_the_modules_are_there_is_uploaded(
+    visit: Visit, upload_server: ServerProcess, tmp_path: Path
+) -> None:
+    held: list[Route] = []
+    visit.page.route("**/js/uploads/main.js", lambda route: held.append(route))
+    visit.page.goto(upload_server.url, wait_until="domcontentloaded")
+    visit.page.locator("#file-input").set_input_files(random_file(tmp_path / "early.bin", 1000))
+    visit.page.wait_for_timeout(100)
+    for route in held:
+        route.continue_()
+    UploadPage(visit.page, upload_server.url).expect_uploaded(1)
 
 
 def test_a_folder_dropped_anywhere_keeps_its_paths(

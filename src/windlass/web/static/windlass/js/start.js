@@ -1,13 +1,11 @@
-// Loads the modules that the page names, after its first paint: before it, dozens of requests would compete with the styles.
+// Loads the modules that the page names, once its styles have arrived: before, dozens of requests would compete with them.
+// This module is executed after them. The scripts are elements, not imports, so that the page's load event waits for them:
+// whoever waits for it, such as a program that fills in the page, finds what works.
 
-/** Milliseconds after which they are loaded in any case: a tab in the background paints nothing. */
-const LATEST = 300;
+const loaded = [...document.querySelectorAll("template[data-module]")].map(({ dataset }) => new Promise((done) => {
+  const script = Object.assign(document.createElement("script"), { type: "module", src: dataset.module });
+  script.addEventListener("load", done);
+  document.head.append(script);
+}));
 
-const painted = new Promise((done) => {
-  requestAnimationFrame(() => setTimeout(done)); // a frame's callback runs before the frame is painted
-  setTimeout(done, LATEST);
-});
-
-await painted;
-await Promise.all([...document.querySelectorAll("template[data-module]")].map(({ dataset }) => import(dataset.module)));
-document.documentElement.dataset.scripts = "ready";
+Promise.all(loaded).then(() => { document.documentElement.dataset.scripts = "ready"; });

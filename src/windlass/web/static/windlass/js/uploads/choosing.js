@@ -36,10 +36,12 @@ function listenToButtons(choose) {
       });
       if (handles) choose(Promise.all(handles.map(selectionsOfHandle)).then((found) => found.flat()), "The folder");
     });
-    input.addEventListener("change", () => {
+    const takeChosen = () => {
       choose(selectionsOfInput(input), "The folder");
       input.value = ""; // choosing the same file again is a change, too
-    });
+    };
+    input.addEventListener("change", takeChosen);
+    if (input.files.length) takeChosen(); // chosen before this module was loaded
   }
 }
 

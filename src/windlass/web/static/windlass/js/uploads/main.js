@@ -15,6 +15,10 @@ import { State } from "./upload.js";
 
 const PROFILE = "windlass-upload-profile";
 
+let setReady;
+const ready = new Promise((done) => { setReady = done; }); // of what adds files to the queue
+listenForFiles((selections) => ready.then((add) => add(selections)));
+
 async function start() {
   const visitor = await whoAmI();
   if (!visitor) return goToSignIn();
@@ -68,7 +72,7 @@ async function start() {
   query("#give-permission").addEventListener("click", () => queue.askForPermission());
   addEventListener("beforeunload", (event) => { if (queue.needsThisPage) event.preventDefault(); });
 
-  listenForFiles((selections) => outcome.tellRefusals(queue.add(selections, profile())));
+  setReady((selections) => outcome.tellRefusals(queue.add(selections, profile())));
   await queue.restore();
   document.documentElement.dataset.uploads = "ready";
 }
