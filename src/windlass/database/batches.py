@@ -19,7 +19,7 @@ def delete_in_batches(rows: QuerySet[Any, Any], column: str) -> int:
         keys = list(rows.order_by(column).values_list("pk", flat=True)[:BATCH])
         if not keys:
             return deleted
-        _, by_model = rows.model._default_manager.filter(pk__in=keys).delete()
+        _, by_model = rows.filter(pk__in=keys).delete()  # a row may have changed since, such as a job that is retried
         gone = int(by_model.get(rows.model._meta.label, 0))
         deleted += gone
         if len(keys) < BATCH or not gone:
