@@ -156,6 +156,20 @@ def test_the_signal_handler_does_not_wait_for_locks() -> None:
     assert (result.returncode, result.stdout) == (0, "ended\n"), result.stderr
 
 
+AT_THE_END = """
+import atexit, os, signal
+from windlass.cli.signals import StopRequests
+
+atexit.register(lambda: print(signal.getsignal(signal.SIGTERM) is signal.SIG_IGN))
+StopRequests(lambda count: None)
+"""
+
+
+def test_requests_are_ignored_while_the_interpreter_ends() -> None:
+    """Python puts the default actions of handlers back, but not of signals that are ignored."""
+    assert subprocess.check_output([sys.executable, "-c", AT_THE_END], text=True, timeout=30) == "True\n"
+
+
 @pytest.mark.parametrize("gap", [0.0, 0.001, 0.4], ids=["at-once", "passed-on", "again"])
 def test_two_stop_requests_end_serve(served_once: Serve, gap: float) -> None:
     """As ``make serve`` does in a process group that gets SIGTERM: make passes on a second one."""

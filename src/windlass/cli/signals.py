@@ -7,6 +7,7 @@ a thread reads the pipe and acts.
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import threading
@@ -48,6 +49,7 @@ class StopRequests:
         os.set_blocking(self._write_end, False)
         for number in _SIGNALS:
             signal.signal(number, self.handle_signal)
+        atexit.register(_ignore_signals)
         threading.Thread(target=self._run, name="windlass-signals", daemon=True).start()
 
     def handle_signal(self, number: int, frame: FrameType | None) -> None:
@@ -64,6 +66,13 @@ class StopRequests:
             self.count += 1
             self.requested.set()
             self.action(self.count)
+
+
+def _ignore_signals() -> None:
+    """From here on the process ends by itself. Python would put the default actions back, and a second request would
+    turn its exit code into that of a killed process."""
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def drain_action(stop: Callable[[], None], *, within: float | None = None) -> Action:
