@@ -95,7 +95,7 @@ def _session(directory: Path) -> Any:
     path = find_model_file(directory, "model.onnx")
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:
+    except Exception as error:  # onnxruntime's errors have no common class of their own
         raise BadModel(f"{path} cannot be loaded: {error}") from error
     known = {"input_ids", "attention_mask", "token_type_ids"}
     unknown = {each.name for each in session.get_inputs()} - known
@@ -108,7 +108,7 @@ def _tokenizer(directory: Path, most_tokens: int) -> Tokenizer:
     path = directory / "tokenizer.json"
     try:
         tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:
+    except Exception as error:  # tokenizers raises Exception itself
         raise BadModel(f"{path} cannot be loaded: {error}") from error
     padding = tokenizer.padding or {}
     tokenizer.enable_padding(pad_id=padding.get("pad_id", 0), pad_token=padding.get("pad_token", "[PAD]"))

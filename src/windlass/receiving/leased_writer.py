@@ -152,7 +152,7 @@ def open_leased_writer(store: Store, lease: files.Lease, is_valid: Callable[[], 
         if now() >= lease.until or (writer.is_longer_than(lease.offset) and not is_valid()):
             raise files.LeaseLost(str(lease.upload_id))
         writer.truncate(lease.offset)
-    except BaseException:
+    except BaseException:  # also a cancelled wait for the database: an open writer would keep the object locked
         writer.close()
         raise
     return writer
