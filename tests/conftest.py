@@ -35,8 +35,8 @@ SERVICES = {
 # httpx loads the certificate authorities, 40 ms of processor time, for each client that a test makes: once is enough.
 httpx_transport.create_ssl_context = lru_cache(httpx_transport.create_ssl_context)
 
-# Images with Python set it, and then each process that a test starts compiles all of Windlass again, which is a fifth of
-# the processor time of its start.
+# Images with Python set it, and then each process that a test starts compiles all of Windlass again: a fifth of the
+# processor time of its start.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
