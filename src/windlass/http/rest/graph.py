@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from urllib.parse import urlencode
@@ -18,6 +17,7 @@ from windlass.executors import in_database
 from windlass.files.api import FileAsset, visible_files
 from windlass.http.callers import caller
 from windlass.http.json_models import ReplyModel, within
+from windlass.http.rest import cursors
 from windlass.http.rest.credentials import OWNER
 from windlass.http.rest.files import on_file
 from windlass.kernel import urls
@@ -295,16 +295,16 @@ def _relation(found: FoundRelation) -> dict[str, Any]:
 
 def _encode(name: str, entity_id: UUID) -> str:
     """A cursor: the place of the last entity of a page."""
-    return base64.urlsafe_b64encode(f"{entity_id} {name}".encode()).decode().rstrip("=")
+    return cursors.encode_text(f"{entity_id} {name}")
 
 
 def _decode(cursor: str) -> tuple[str, UUID]:
     """Raises InvalidField."""
     try:
-        id_text, _, name = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().partition(" ")
+        id_text, _, name = cursors.decode_text(cursor).partition(" ")
     except ValueError:
         id_text, name = "", ""
     parsed = parse_id(id_text)
     if parsed is None or "\0" in name:
-        raise InvalidField("The cursor is ill-formed: take it from `next` of the page before.", field="cursor")
+        raise cursors.ill_formed()
     return name, parsed
