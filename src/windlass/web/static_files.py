@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gzip
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import lru_cache
 from http import HTTPStatus
@@ -22,6 +22,7 @@ from django.contrib.staticfiles.storage import StaticFilesStorage
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponse
 from django.utils.cache import patch_vary_headers
+from starlette.types import Scope, Send
 from whitenoise.middleware import WhiteNoiseMiddleware  # type: ignore[import-untyped]
 
 from windlass.executors import in_thread
@@ -49,7 +50,7 @@ class StaticReplies:
     def has(self, path: str) -> bool:
         return path in self._files
 
-    async def answer(self, path: str, scope: dict[str, Any], send: Callable[[dict[str, Any]], Awaitable[None]]) -> None:
+    async def answer(self, path: str, scope: Scope, send: Send) -> None:
         """Send a file that is there, or why not: it has not changed, or the method is neither GET nor HEAD."""
         response = await in_thread(_serve, self._files[path], ASGIRequest(scope, BytesIO()))
         if response.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
