@@ -20,8 +20,8 @@ from celery.signals import setup_logging
 from celery.worker import state
 from celery.worker.consumer import Consumer
 
-from windlass.jobs import notify, states
-from windlass.jobs.api import QUEUES, ProcessRole, Queue
+from windlass.jobs import notify
+from windlass.jobs.api import QUEUES, ProcessRole, Queue, queue_of
 from windlass.operations.heavy_slots import HeavySlots
 from windlass.operations.process_heartbeat import beating
 from windlass.operations.watchdog import Watchdog, WorkerActivity
@@ -50,7 +50,7 @@ _consumer: Any = None
 
 @app.task(name=notify.TASK, ignore_result=True, bind=True)  # type: ignore[untyped-decorator]
 def run_job(self: Any, job_id: str) -> None:
-    queue = states.queue_of((self.request.delivery_info or {}).get("routing_key") or "")
+    queue = queue_of((self.request.delivery_info or {}).get("routing_key") or "")
     with activity.job(), _slots.job(queue) as may_run:
         if may_run or queue is None:
             processing.run_job(UUID(job_id), holder=_holder or f"eager-{os.getpid()}", queues=_queues)

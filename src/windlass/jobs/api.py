@@ -19,7 +19,7 @@ from windlass.jobs.dead_letters import (
 from windlass.jobs.enqueue import any_open, cancel_of_file, delete_of_file, enqueue, prune, reopen, resume_of_file
 from windlass.jobs.failure_statistics import failure_statistics
 from windlass.jobs.models import Attempt, Job
-from windlass.jobs.notify import broker_breaker_names, check_broker, connect_broker, notify_workers
+from windlass.jobs.notify import broker_breaker_names, check_broker, connect_broker
 from windlass.jobs.outcomes import StartedStage, dead_letter, finish, finish_and_continue, postpone, retry_later
 from windlass.jobs.owner_data import rows_of_files
 from windlass.jobs.process_heartbeats import (
@@ -41,7 +41,7 @@ from windlass.jobs.recovery import (
     revoke_claim,
     running_jobs_of,
 )
-from windlass.jobs.states import QUEUES, AttemptOutcome, CostClass, JobState, ProcessRole, Queue, Stage
+from windlass.jobs.states import QUEUES, AttemptOutcome, CostClass, JobState, ProcessRole, Queue, Stage, queue_of
 from windlass.jobs.write_probe import prove_writable
 
 __all__ = [
@@ -92,13 +92,13 @@ __all__ = [
     "job_state",
     "last_unanswered_notification",
     "notify_due_jobs",
-    "notify_workers",
     "oldest_due_seconds",
     "postpone",
     "prove_writable",
     "prune",
     "queue_ages",
     "queue_backfills",
+    "queue_of",
     "queue_status",
     "queue_statuses",
     "record_heartbeat",
