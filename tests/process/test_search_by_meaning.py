@@ -17,6 +17,11 @@ from tests.process.conftest import ServerProcess
 from tests.process.test_client import windlass
 from windlass.client import Client
 
+#: Gives every row of every table, with the table's name.
+Rows = Callable[[], Iterator[tuple[str, bytes]]]
+
+#: Two names in the note that mean the same.
+PAIR = {"Harbour School Ltd.", "Harbour Schools Inc."}
 #: Seconds after READY within which a file is found.
 FOUND_WITHIN = 5.0
 #: Tables that go on naming a deleted file by its id for a time: the journal, the audit log, and ended uploads.
@@ -60,7 +65,8 @@ DOCUMENTS = (
     ),
     Document(
         "d.md",
-        b"# Journey\n\nWe take the first train to Lisbon at dawn.\n",
+        b"# Journey\n\nWe take the first train to Lisbon at dawn, for the Harbour School Ltd.\n"
+        b"The Harbour Schools Inc. pays.\n",
         "How do they travel to Portugal?",
         "lisbon",
     ),
@@ -77,7 +83,10 @@ def settings_of(model: Path, directory: Path) -> dict[str, str]:
 @pytest.mark.slow
 def test_on_sqlite(make_server: Callable[..., ServerProcess], sentence_model: Path, tmp_path: Path) -> None:
     server = make_server(**settings_of(sentence_model, tmp_path))
-    find_and_delete(server, tmp_path, lambda: sqlite_rows(server.home))
+    ids = find(server, tmp_path)
+    assert similar_names(server, "--dry-run") == similar_names(server) == [PAIR]
+    assert similar_names(server) == []
+    delete(server, ids, lambda: sqlite_rows(server.home))
 
 
 @pytest.mark.slow
@@ -89,20 +98,27 @@ def test_on_postgresql(
 ) -> None:
     url = pgvector_server.new_database()
     server = make_server(**settings_of(sentence_model, tmp_path), DATABASE_URL=url)
-    find_and_delete(server, tmp_path, lambda: postgresql_rows(url))
+    delete(server, find(server, tmp_path), lambda: postgresql_rows(url))
 
 
-def find_and_delete(server: ServerProcess, directory: Path, rows: Callable[[], Iterator[tuple[str, bytes]]]) -> None:
+def find(server: ServerProcess, directory: Path) -> list[str]:
+    """Upload the files, ask for each, and return their ids."""
     with Client(server.url) as client:
         for document in DOCUMENTS:
             (directory / document.name).write_bytes(document.content)
         ids = [client.upload(directory / document.name).id for document in DOCUMENTS]
         assert [client.wait(each, 90).status for each in ids] == ["READY"] * len(ids)
         waits = {document.name: seconds_until_found(client, document) for document in DOCUMENTS}
-        assert max(waits.values()) < FOUND_WITHIN, waits
-        told = windlass(server, "search", "--json", DOCUMENTS[0].question).stdout
-        assert json.loads(told)["results"][0]["file"]["original_filename"] == DOCUMENTS[0].name
-        assert tables_that_hold_words(rows) >= {"windlass_knowledge_passage", "windlass_knowledge_fileentity"}
+    assert max(waits.values()) < FOUND_WITHIN, waits
+    told = windlass(server, "search", "--json", DOCUMENTS[0].question).stdout
+    assert json.loads(told)["results"][0]["file"]["original_filename"] == DOCUMENTS[0].name
+    return ids
+
+
+def delete(server: ServerProcess, ids: list[str], rows: Rows) -> None:
+    """Delete the files, and search for what they said in every row of every table."""
+    assert tables_that_hold_words(rows) >= {"windlass_knowledge_passage", "windlass_knowledge_fileentity"}
+    with Client(server.url) as client:
         for each in ids:
             client.delete(each)
     assert server.command("sweep").returncode == 0
@@ -111,7 +127,15 @@ def find_and_delete(server: ServerProcess, directory: Path, rows: Callable[[], I
     assert {table for table, row in rows() if any(form in row for form in named)} <= HISTORY
 
 
-def tables_that_hold_words(rows: Callable[[], Iterator[tuple[str, bytes]]]) -> set[str]:
+def similar_names(server: ServerProcess, *options: str) -> list[set[str]]:
+    """What `windlass graph merge-similar` says that it merges."""
+    done = server.command("graph", "merge-similar", "--json", *options)
+    assert done.returncode == 0, done.stderr
+    pairs = [json.loads(line) for line in done.stdout.splitlines()]
+    return [{each["name"], each["counts_as_name"]} for each in pairs]
+
+
+def tables_that_hold_words(rows: Rows) -> set[str]:
     words = [document.word.encode() for document in DOCUMENTS]
     return {table for table, row in rows() if any(word in row.lower() for word in words)}
 
