@@ -45,9 +45,10 @@ def test_each_request_takes_few_statements(statements: Statements) -> None:
     assert len(statements["create"]) == len(["session"]) + BESIDES
     assert len(statements["half"]) == len(["lease", "offset"])
     assert len(statements["complete"]) == len(["lease", "session", *file]) + BESIDES
+    assert len(statements["at once"]) == len(["session", *file]) + BESIDES
     assert len(statements["together"]) == len(["created", "session", *file]) + 2 * BESIDES
     assert len(statements["raw"]) == len(["session", *file]) + BESIDES
-    for name in ("create", "half", "complete", "together", "raw"):
+    for name in ("create", "half", "complete", "at once", "together", "raw"):
         assert "SELECT" not in verbs(statements[name]), name
         assert "SAVEPOINT" not in verbs(statements[name]), name
 
