@@ -176,11 +176,19 @@ def open_leased_writer(store: Store, lease: files.Lease, is_valid: Callable[[], 
 
 
 def validity_of(lease: files.Lease) -> Callable[[], bool]:
-    """A function for another thread that asks the database whether the lease is valid. Call this on the event loop."""
+    """A function for another thread that asks the database whether the lease is valid. Call this on the event loop.
+
+    It waits until the lease ends: what has not been answered by then is not valid any more.
+    """
     loop = asyncio.get_running_loop()
 
     def ask() -> bool:
-        return asyncio.run_coroutine_threadsafe(in_database(files.is_lease_valid, lease), loop).result()
+        answer = asyncio.run_coroutine_threadsafe(in_database(files.is_lease_valid, lease), loop)
+        try:
+            return answer.result(max(0.0, (lease.until - now()).total_seconds()))
+        except TimeoutError:
+            answer.cancel()
+            return False
 
     return ask
 
