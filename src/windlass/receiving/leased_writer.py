@@ -76,7 +76,7 @@ class LeasedUploadWriter:
             must_hash=self.must_hash,
             proof=self.proof,
             checkpoint=None if self.proof else self._checkpoint,
-            syncs=syncs_acknowledgements(),
+            syncs=syncs_acknowledgements() and not self.store.capabilities.remote,
             reserve=self._reserve if self.lease.size is None else None,
             pace=self.pace,
             waits_for_network=self.store.capabilities.remote,
@@ -115,7 +115,7 @@ class LeasedUploadWriter:
 
     def _close(self) -> None:
         assert self._writer is not None
-        if self._start is not None:
+        if self._start is not None and not self._start.cancel():
             wait([self._start])  # it uses the object
         self._writer.close()
 
