@@ -28,6 +28,11 @@ class Scale:
     mixed: int
     each_kind: int
 
+    @property
+    def largest_sample(self) -> int:
+        """More bytes than any sample writes."""
+        return 3 * self.large
+
 
 FULL = Scale(
     rounds=3,
@@ -97,6 +102,11 @@ class Workload(ABC):
     def dialects(self, peer: Peer) -> list[str]:
         """Return the dialects in which the peer is measured; empty if the workload does not apply to it."""
         return list(peer.dialects)
+
+    def comparable(self, peer: Peer) -> list[str]:
+        """Return the peer's dialects that are compared with those of the other peers in the same place of their lists:
+        here the usual one alone."""
+        return self.dialects(peer)[:1]
 
     @abstractmethod
     def describe(self) -> str:
