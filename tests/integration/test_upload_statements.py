@@ -18,7 +18,7 @@ BESIDES = 3
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def statements(request: pytest.FixtureRequest, tmp_path: Path) -> Statements:
-    database = {"DATABASE_URL": request.getfixturevalue("postgres")} if request.param == "postgresql" else {}
+    database = {"DATABASE_URL": request.getfixturevalue("migrated_postgres")} if request.param == "postgresql" else {}
     inherited = {key: value for key, value in os.environ.items() if key != "DATABASE_URL"}
     ended = subprocess.run(
         [sys.executable, "-m", "tests.integration.upload_statements"],
