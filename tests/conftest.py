@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import lru_cache
@@ -33,6 +34,11 @@ SERVICES = {
 
 # httpx loads the certificate authorities, 40 ms of processor time, for each client that a test makes: once is enough.
 httpx_transport.create_ssl_context = lru_cache(httpx_transport.create_ssl_context)
+
+# Images with Python set it, and then each process that a test starts compiles all of Windlass again: a fifth of the
+# processor time of its start.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 #: The reasons of the current test's refusals and failures.
 seen_reasons: set[str] = set()

@@ -544,6 +544,10 @@ class Clamd:
         (directory / "clamd.conf").write_text("\n".join(lines))
         self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None
+
     def start(self) -> None:
         """Returns when it answers."""
         log = self._directory / "log"

@@ -106,8 +106,9 @@ _BLOCK = bytes(1024 * 1024)
 def _reserve_page_cache(directory: Path) -> None:
     """Fill as much page cache as a sample will, and free it.
 
-    The host of a virtual machine reclaims idle memory. The first server to use it would wait for every page; this
-    once reduced its speed to a third.
+    The host of a virtual machine takes back memory that has been free for some seconds, and whoever uses it next waits
+    for every page, for 1 CPU-second a GiB and more. So this comes last before the load: a server that takes long to
+    start would otherwise pay for what one that starts at once does not.
     """
     used = directory / "touched"
     with used.open("wb", buffering=0) as file:
@@ -121,7 +122,6 @@ def running(peer: Peer, scratch: Path) -> Iterator[Running]:
     """Run a peer on an empty directory. Afterwards delete its files and sync, so that no dirty page remains."""
     directory = Path(tempfile.mkdtemp(prefix=f"{peer.key}-", dir=scratch))
     port = free_port()
-    _reserve_page_cache(directory)
     os.sync()
     try:
         with peer.companions(directory, port) as companions:
@@ -139,6 +139,7 @@ def _running(peer: Peer, directory: Path, port: int, companions: Companions) -> 
         startup_seconds = time.monotonic() - started
         tree = ProcessTree(process.pid, *companions.counted)
         _wait_until_idle(tree)
+        _reserve_page_cache(directory)
         yield Running(peer, companions.port, tree, startup_seconds, companions.store)
 
 

@@ -98,6 +98,11 @@ class Workload(ABC):
         """Return the dialects in which the peer is measured; empty if the workload does not apply to it."""
         return list(peer.dialects)
 
+    def comparable(self, peer: Peer) -> list[str]:
+        """Return the peer's dialects that are compared with those of the other peers in the same place of their lists:
+        here the usual one alone."""
+        return self.dialects(peer)[:1]
+
     @abstractmethod
     def describe(self) -> str:
         """Describe the load with its figures."""

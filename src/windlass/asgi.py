@@ -68,6 +68,7 @@ from windlass.operations import health, level_evaluator, metrics
 from windlass.operations.shared_counters import share_counters
 from windlass.receiving import chunked, lease
 from windlass.resilience.rate_limits.policies import RateClass
+from windlass.web.static_files import StaticReplies
 
 #: The handlers of the endpoints that ``windlass.http`` declares and ``windlass.operations`` answers.
 _SERVICE_HANDLERS = {
@@ -103,6 +104,7 @@ class WindlassApplication:
     def __init__(self, inner: App, *, alone: bool = False) -> None:
         self._inner = inner
         self._alone = alone
+        self._static = StaticReplies() if alone else None
         self._evaluating: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -167,7 +169,10 @@ class WindlassApplication:
             query_parameters.check_text(scope["query_string"].decode("latin-1"))
             if scope["method"] == "POST" and path_of(scope) in _SIGN_IN_PAGES:
                 await rate_limits.check(scope, RateClass.SIGN_IN, None)
-            await self._call_django(scope, receive, _with_limits(scope, send), PAGE_BODY_LIMIT)
+            if self._static is not None and self._static.has(path_of(scope)):
+                await self._static.answer(path_of(scope), scope, send)
+            else:
+                await self._call_django(scope, receive, _with_limits(scope, send), PAGE_BODY_LIMIT)
         except Exception as error:  # noqa: BLE001  the boundary of a request
             await problem_response(problem_of(error), Request(scope))(scope, receive, send)
 

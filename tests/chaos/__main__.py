@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import statistics
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 from tests.chaos.faults import KINDS, Fault, choose
-from tests.chaos.play import RECOVERY_SECONDS, Report, play
+from tests.chaos.play import RECOVERY_SECONDS, THINK_SECONDS, Course, Report, play
 from tests.chaos.shrink import shrink
 from tests.chaos.system import MODES, Missing, System
 
@@ -24,14 +26,16 @@ TRIES = 2
 
 def main() -> int:
     asked = _arguments()
+    asked.course = Course(
+        asked.recovery, asked.think, asked.kills, _stop_on_signals(), lambda each: _write(asked, each)
+    )
     try:
         report = _play(asked)
     except Missing as error:
         print(f"{asked.mode}: {error}.", file=sys.stderr)
         return 2
     _summarize(report)
-    if asked.results is not None:
-        asked.results.write_text(json.dumps(report.document(), indent=2) + "\n")
+    _write(asked, report)
     if not report.violations:
         return 0
     faults = _played(asked, report)
@@ -51,6 +55,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--faults", default="", help="these faults instead, such as 'kill-web:7 kill-broker:9'")
     parser.add_argument("--only", nargs="*", default=(), choices=list(KINDS), help="only these kinds of faults")
     parser.add_argument("--recovery", type=float, default=RECOVERY_SECONDS, help="seconds that are allowed for it (60)")
+    parser.add_argument("--kills", type=int, help="end once so many processes were killed")
+    parser.add_argument("--think", type=float, default=THINK_SECONDS, help="seconds between two files of a client (1)")
     parser.add_argument("--no-shrink", dest="shrink", action="store_false", help="do not reduce a list that fails")
     parser.add_argument("--results", type=Path, help="file for the figures, as JSON")
     return parser.parse_args()
@@ -61,8 +67,28 @@ def _play(asked: argparse.Namespace) -> Report:
         print(text, flush=True)
 
     if asked.faults:
-        return play(asked.mode, _listed(asked), asked.seed, say, recovery_limit=asked.recovery)
-    return play(asked.mode, lambda system: _chosen(asked, system), asked.seed, say, recovery_limit=asked.recovery)
+        return play(asked.mode, _listed(asked), asked.seed, say, asked.course)
+    return play(asked.mode, lambda system: _chosen(asked, system), asked.seed, say, asked.course)
+
+
+def _stop_on_signals() -> threading.Event:
+    """Set by the first SIGTERM or SIGINT: the run ends after the present fault, and is verified. A second one ends it
+    at once."""
+    stopping = threading.Event()
+
+    def stop(number: int, _: object) -> None:
+        if stopping.is_set():
+            raise KeyboardInterrupt
+        stopping.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    return stopping
+
+
+def _write(asked: argparse.Namespace, report: Report) -> None:
+    if asked.results is not None:
+        asked.results.write_text(json.dumps({"seed": asked.seed} | report.document(), indent=2) + "\n")
 
 
 def _listed(asked: argparse.Namespace) -> list[Fault]:
@@ -81,14 +107,15 @@ def _played(asked: argparse.Namespace, report: Report) -> list[Fault]:
 
 
 def _fails(asked: argparse.Namespace, part: Sequence[Fault]) -> bool:
-    reports = (play(asked.mode, part, asked.seed, lambda _: None, recovery_limit=asked.recovery) for _ in range(TRIES))
+    course = Course(asked.recovery, asked.think)
+    reports = (play(asked.mode, part, asked.seed, lambda _: None, course) for _ in range(TRIES))
     found = any(report.violations for report in reports)
     print(f"{len(part)} faults: {'fails' if found else 'holds'}", flush=True)
     return found
 
 
 def _summarize(report: Report) -> None:
-    print(f"{report.mode}: {report.faults} faults, {report.kills} of them kills, in {report.seconds:.0f} s")
+    print(f"{report.mode}: {report.faults} faults with {report.kills} kills in {report.seconds:.0f} s")
     for name, times in sorted(report.recoveries.items()):
         median = statistics.median(times)
         print(f"  {name:24} {len(times):5}   recovery: median {median:.1f} s, longest {max(times):.1f} s")

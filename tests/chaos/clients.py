@@ -41,17 +41,24 @@ class Abandoned(Exception):
 
 class UploadClient:
     """``is_excused``: whether a fault has happened, since a moment, after which the server may fail an upload.
-    ``deletes``: it deletes each file once that is processed."""
+    ``think_seconds``: how long it pauses after each file, on average. ``deletes``: it deletes each file once that is
+    processed."""
 
     dialect = ""
     deletes = False
 
     def __init__(
-        self, url: str, ledger: Ledger, seed: int, is_excused: Callable[[float], bool], prefixes: tuple[bytes, ...]
+        self,
+        url: str,
+        ledger: Ledger,
+        seed: int,
+        is_excused: Callable[[float], bool],
+        prefixes: tuple[bytes, ...],
+        think_seconds: float = 0.0,
     ) -> None:
         self.ledger = ledger
         self.chance = random.Random(f"{self.dialect} {seed}")
-        self._is_excused, self._prefixes = is_excused, prefixes
+        self._is_excused, self._prefixes, self._think_seconds = is_excused, prefixes, think_seconds
         self._stopping = threading.Event()
         self._begun = 0.0
         self.http = httpx.Client(base_url=url, timeout=TIMEOUT, trust_env=False)
@@ -127,6 +134,8 @@ class UploadClient:
             self._wait_until_processed(file)
             if self.deletes:
                 self._delete(acknowledged)
+            if self._think_seconds:
+                self._stopping.wait(self.chance.expovariate(1 / self._think_seconds))
 
     def _delete(self, file: AcknowledgedFile) -> None:
         with contextlib.suppress(httpx.TransportError):

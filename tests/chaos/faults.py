@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
 import psycopg
 import redis as redis_client
 
+from tests.chaos import kills
 from tests.chaos.system import JOB_LEASE_SECONDS, MODES, System
 from tests.process.serving import Running, free_port, until
 
@@ -78,25 +78,7 @@ def choose(seed: int, count: int, mode: str, *, has_disk: bool, among: Sequence[
 
 def _pid(system: System, role: str, chance: random.Random) -> int:
     """One of the processes of a role; waits for it."""
-    found = until(lambda: _pids(system, role), f"a {role} process")
-    return chance.choice(found)
-
-
-def _pids(system: System, role: str) -> list[int]:
-    found = []
-    for process in system.server.processes():
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if process.cmdline()[1:4] == ["-m", "windlass", role]:
-                found.append(process.pid)
-    return sorted(found)
-
-
-def _kill(role: str) -> Callable[[System, random.Random], None]:
-    def act(system: System, chance: random.Random) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(_pid(system, role, chance), signal.SIGKILL)
-
-    return act
+    return chance.choice(until(lambda: kills.pids(system, role), f"a {role} process"))
 
 
 def _stop(role: str, seconds: float) -> Callable[[System, random.Random], None]:
@@ -113,6 +95,7 @@ def _stop(role: str, seconds: float) -> Callable[[System, random.Random], None]:
 
 
 def _kill_all(system: System, chance: random.Random) -> None:
+    system.kills += 1
     system.restart_server()
 
 
@@ -161,12 +144,6 @@ def _freeze_connections(system: System, chance: random.Random) -> None:
     system.relay.freeze()
 
 
-def _kill_proxy(system: System, chance: random.Random) -> None:
-    system.relay.kill()
-    time.sleep(chance.random() * 3)
-    system.relay.start()
-
-
 # Services
 
 
@@ -177,20 +154,6 @@ def _empty_broker(system: System, chance: random.Random) -> None:
     elif system.mode == "redis":
         with redis_client.Redis.from_url(system.broker.url) as connection:
             connection.flushall()
-
-
-def _kill_broker(system: System, chance: random.Random) -> None:
-    assert system.broker is not None
-    system.broker.program.kill()
-    time.sleep(chance.random() * 4)
-    system.broker.program.start()
-
-
-def _kill_database(system: System, chance: random.Random) -> None:
-    assert system.database is not None
-    system.database.program.kill()
-    time.sleep(chance.random() * 4)
-    system.database.program.start()
 
 
 def _cut_at_commit(system: System, chance: random.Random) -> None:
@@ -206,7 +169,7 @@ def _kill_database_at_commit(system: System, chance: random.Random) -> None:
     proxy, database = system.database_proxy, system.database
     assert proxy is not None
     assert database is not None
-    proxy.cut("commit", chance.choice(["before", "after"]), act=database.program.kill)
+    proxy.cut("commit", chance.choice(["before", "after"]), act=lambda: kills.kill_database(system, chance))
     _wait_for_cuts(system, lambda: database.program.process is None)
     proxy.uncut()
     time.sleep(chance.random() * 2)
@@ -221,13 +184,6 @@ def _kill_backends(system: System, chance: random.Random) -> None:
         own.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname LIKE 'test_%'")
 
 
-def _kill_store(system: System, chance: random.Random) -> None:
-    assert system.store is not None
-    system.store.kill()
-    time.sleep(chance.random() * 5)
-    system.store.start()
-
-
 def _cut_store(system: System, chance: random.Random) -> None:
     """Requests to the store break before they arrive, or after they took effect."""
     proxy = system.store_proxy
@@ -237,13 +193,6 @@ def _cut_store(system: System, chance: random.Random) -> None:
         proxy.cut(request, chance.choice(["before", "after"]), times=chance.randrange(1, 4))
         time.sleep(1.0)
     proxy.uncut()
-
-
-def _kill_scanner(system: System, chance: random.Random) -> None:
-    assert system.scanner is not None
-    system.scanner.kill()
-    time.sleep(chance.random() * 4)
-    system.scanner.start()
 
 
 def _stop_scanner(system: System, chance: random.Random) -> None:
@@ -307,31 +256,30 @@ _WITH_DATABASE = ("redis", "rabbitmq")
 _LOCAL = ("embedded", "redis", "rabbitmq")
 
 KINDS = {
-    "kill-web": Kind(_kill("web"), weight=6),
-    "kill-worker": Kind(_kill("worker"), weight=5),
-    "kill-scheduler": Kind(_kill("scheduler")),
+    "kill-web": Kind(kills.kill_process("web"), weight=6),
+    "kill-worker": Kind(kills.kill_process("worker"), weight=5),
+    "kill-scheduler": Kind(kills.kill_process("scheduler")),
     "kill-all": Kind(_kill_all, weight=5),
+    "kill-storm": Kind(kills.storm, weight=5),
     "stop-web": Kind(_stop("web", LEASE_OUTLIVED), weight=1),
     "stop-worker": Kind(_stop("worker", JOB_LEASE_SECONDS + 2)),
     "restart": Kind(_restart),
     "rolling-restart": Kind(_rolling_restart, weight=1),
     "cut-connections": Kind(_cut_connections),
     "freeze-connections": Kind(_freeze_connections),
-    "kill-proxy": Kind(_kill_proxy),
+    "kill-proxy": Kind(kills.killed_for(kills.kill_proxy, 3)),
     "empty-broker": Kind(_empty_broker, modes=("embedded", "redis", "s3")),
-    "kill-broker": Kind(_kill_broker, modes=_WITH_DATABASE),
-    "kill-database": Kind(_kill_database, modes=_WITH_DATABASE),
+    "kill-broker": Kind(kills.killed_for(kills.kill_broker, 4), modes=_WITH_DATABASE),
+    "kill-database": Kind(kills.killed_for(kills.kill_database, 4), modes=_WITH_DATABASE),
     "cut-at-commit": Kind(_cut_at_commit, modes=_WITH_DATABASE, weight=3),
     "kill-database-at-commit": Kind(_kill_database_at_commit, modes=_WITH_DATABASE, weight=3),
     "kill-backends": Kind(_kill_backends, modes=_WITH_DATABASE),
-    "kill-store": Kind(_kill_store, modes=("s3",)),
+    "kill-store": Kind(kills.killed_for(kills.kill_store, 5), modes=("s3",)),
     "cut-store": Kind(_cut_store, modes=("s3",), weight=3),
-    "kill-scanner": Kind(_kill_scanner, modes=("s3",)),
+    "kill-scanner": Kind(kills.killed_for(kills.kill_scanner, 4), modes=("s3",)),
     "stop-scanner": Kind(_stop_scanner, modes=("s3",)),
     "fill-disk": Kind(_fill_disk, modes=_LOCAL, needs_disk=True),
     "fail-sync": Kind(_fail_sync, modes=_LOCAL, weight=1),
     "clock-forward": Kind(_move_clock(1), weight=1),
     "clock-back": Kind(_move_clock(-1), weight=1),
 }
-#: The faults that end a process of Windlass, of a service or the proxy.
-KILLS = frozenset(name for name in KINDS if name.startswith("kill-")) | {"restart", "rolling-restart"}

@@ -55,6 +55,10 @@ class Relay:
         self.port = int(self._listener.getsockname()[1])
         self._start_accepting(self._listener)
 
+    @property
+    def is_listening(self) -> bool:
+        return self._listener is not None
+
     def cut(self) -> int:
         """Reset every connection; returns how many there were."""
         with self._lock:

@@ -88,6 +88,8 @@ class System:
     scanner: services.Clamd | None = None
     #: When a fault last happened after which the server may fail uploads that had been acknowledged (monotonic).
     excused_at: float = -1.0
+    #: How many processes were killed: those of Windlass, of its services, the proxy. The whole server counts as one.
+    kills: int = 0
     _probes: int = field(default=0)
 
     @property
@@ -115,6 +117,8 @@ class System:
                 program.start()
         if self.store is not None and self.store.process is None:
             self.store.start()
+        if self.scanner is not None and not self.scanner.is_running:
+            self.scanner.start()
 
     def restart_server(self) -> None:
         """Kill what is left of the server, and start it."""

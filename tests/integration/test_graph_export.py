@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import neo4j
@@ -14,12 +15,16 @@ from tests import services
 from tests.integration.test_graph_calls import file_with_graph
 from windlass.conf import BadSetting, Settings
 from windlass.conf.graph import check_graph
+from windlass.events import api as events
 from windlass.files.api import FileAsset, PeriodicTaskState
 from windlass.kernel.ids import new_id
 from windlass.knowledge import api as knowledge
 from windlass.knowledge.graph import export
 from windlass.knowledge.graph.neo4j_database import Neo4jDatabase
 from windlass.knowledge.models import FileGraph, GraphExport
+from windlass.operations import graph_export
+from windlass.operations.checks.check import CheckState
+from windlass.operations.checks.graph import check_graph_export
 from windlass.resilience import circuit_breaker
 
 pytest_plugins = ["tests.integration.record_plane"]
@@ -75,6 +80,7 @@ def graph(neo4j_server: services.Neo4jServer, configure: Callable[..., None]) ->
 
 
 def export_all() -> knowledge.ExportReport:
+    knowledge.retry_refused_files()
     return knowledge.export_graph(threading.Event())
 
 
@@ -232,6 +238,66 @@ def test_it_is_owed_while_neo4j_is_away_or_killed(
     export_all()
     assert len(graph.entities()) == 13
     assert graph.is_equal_to_rebuild()
+
+
+@pytest.fixture
+def names_are_unique(graph: Graph) -> Iterator[Callable[[], object]]:
+    """Neo4j refuses a second file of one name. Calling it ends that."""
+    graph.driver.execute_query("MATCH (f:WindlassFile) DETACH DELETE f")  # of other tests
+    graph.driver.execute_query("CREATE CONSTRAINT one_name FOR (f:WindlassFile) REQUIRE (f.owner, f.name) IS UNIQUE")
+    end = partial(graph.driver.execute_query, "DROP CONSTRAINT one_name IF EXISTS")
+    yield end
+    end()
+
+
+def test_a_file_that_neo4j_refuses_delays_no_other(graph: Graph, names_are_unique: Callable[[], object]) -> None:
+    export_all()
+    first, second, third = (graph.add(f"The {name} Ltd met the Common Inc.") for name in ("Acme", "Blue", "Cyan"))
+    for asset in (first, second):
+        FileAsset.objects.filter(id=asset.id).update(original_filename="same.txt")
+    report = export_all()
+    assert (report.written, report.refused) == (2, 1)
+    assert len(graph.entities()) == 3
+    (row,) = knowledge.refused_files()
+    assert row.file_id in (first.id, second.id)
+    assert (row.attempts, "ConstraintError" in row.reason) == (1, True)
+    assert check_graph_export().detail.startswith("Neo4j refuses 1 files")
+    assert knowledge.export_graph(threading.Event()) == knowledge.ExportReport(), "it is not due yet"
+    names_are_unique()
+    assert export_all() == knowledge.ExportReport(written=1)
+    assert len(graph.entities()) == 4
+    assert check_graph_export().state == CheckState.OK
+    third.delete()
+    assert export_all().deleted == 1
+    assert graph.is_equal_to_rebuild()
+
+
+def test_the_scheduler_compares_the_files_that_the_journal_names(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graph_export, "INTERVAL_SECONDS", 0.0)
+    exporter, stop, compared = graph_export.GraphExporter(), threading.Event(), []
+    export = knowledge.export_graph
+    monkeypatch.setattr(
+        knowledge, "export_graph", lambda stop, among: [compared.append(among), export(stop, among=among)][1]
+    )
+    first = graph.add("The Acme Ltd met the Common Inc.")
+    exporter.run_due(stop)
+    second = graph.add("The Blue Ltd met the Common Inc.")
+    exporter.run_due(stop)
+    assert "Blue Ltd" not in graph.entities(), "nothing in the journal names it"
+    with events.recording() as recorder:
+        recorder.add(events.EventType.FILE_READY, owner=graph.owner, file_id=second.id)
+    exporter.run_due(stop)
+    exporter.run_due(stop)
+    assert compared == [None, set(), {second.id}, set()]
+    assert graph.entities() == {"Acme Ltd": 1, "Blue Ltd": 1, "Common Inc.": 1}
+    ids = {each.name: each.id for each in knowledge.list_entities(FileAsset.objects.all(), "", None, None, 200)[0]}
+    knowledge.merge(graph.owner, ids["Blue Ltd"], ids["Acme Ltd"])
+    exporter.run_due(stop)
+    assert graph.entities() == {"Acme Ltd": 2, "Common Inc.": 1}
+    exporter = graph_export.GraphExporter()
+    first.delete()
+    exporter.run_due(stop)
+    assert graph.entities() == {"Blue Ltd": 1, "Common Inc.": 1}
 
 
 @pytest.mark.parametrize("url", ["http://localhost", "bolt://user:secret@host", "neo4j://", "bolt://host/path"])

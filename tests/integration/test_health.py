@@ -29,6 +29,7 @@ NAMES = NOT_RUNNING | {
     "broker",
     "queue",
     "clock",
+    "graph",
 }
 
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 import pytest
 
 from tests.chaos.faults import Fault
-from tests.chaos.play import play
+from tests.chaos.play import Course, play
 from tests.chaos.system import Missing
 from tests.conftest import require
 
 #: A machine that runs other tests meanwhile is given more time than the promise.
 RECOVERY_SECONDS = 150.0
 LISTED = {
-    "s3": "kill-web:3 kill-store:1 kill-worker:2 cut-store:4 kill-scanner:5 kill-all:6 kill-scheduler:7",
+    "s3": "kill-web:3 kill-store:1 kill-worker:2 cut-store:4 kill-all:6 kill-storm:7",
     "redis": "cut-at-commit:1 kill-worker:2 kill-database-at-commit:3 kill-broker:4 freeze-connections:5 kill-web:6",
 }
 
@@ -27,7 +27,7 @@ LISTED = {
 def test_nothing_acknowledged_is_lost_whatever_breaks(mode: str) -> None:
     faults = [Fault.parse(text) for text in LISTED[mode].split()]
     try:
-        report = play(mode, faults, 1, print, recovery_limit=RECOVERY_SECONDS)
+        report = play(mode, faults, 1, print, Course(RECOVERY_SECONDS, think_seconds=0.2))
     except Missing as error:
         require(None, str(error))
     print(report.document())

@@ -65,7 +65,7 @@ def found(text: str, language: str = "en") -> list[tuple[str, str]]:
         ),
         (
             "en",
-            "Nothing to see: version 1.2.3, 10.0.0.1, 12:30, a.b@c, in EUR and Limited, Mr. and Mrs., 5 m long.",
+            "Nothing: version 1.2.3, 10.0.0.1, 12:30, a.b@c, in EUR and Limited, Mr. and Mrs., 5 m long, EUR 0,500.",
             [],
         ),
     ],

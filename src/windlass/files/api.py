@@ -174,7 +174,7 @@ from windlass.files.move import (
     remove_expired_objects,
     retain_object,
 )
-from windlass.files.name_index import by_name_index, has_part
+from windlass.files.name_index import by_name_index, forget_deleted_names, has_part
 from windlass.files.open_uploads import address_key
 from windlass.files.owner_data import (
     delete_blobs_without_files,
@@ -338,6 +338,7 @@ __all__ = [
     "find_original_file",
     "finish_backup",
     "finish_key",
+    "forget_deleted_names",
     "forget_unfinished_backups",
     "forget_upload",
     "get_file",

@@ -19,6 +19,7 @@ from django.db.models.expressions import RawSQL
 
 from windlass.database.connection import connection
 from windlass.database.online_index import create_index_concurrently
+from windlass.database.sqlite.full_text import merge_segments
 from windlass.files.models import FileAsset
 
 log = structlog.get_logger(__name__)
@@ -81,6 +82,12 @@ def by_name_index(files: QuerySet[FileAsset], text: str) -> QuerySet[FileAsset]:
         return files
     found = f"SELECT k.file_id FROM {TRIGRAMS} t CROSS JOIN {KEYS} k ON k.id = t.rowid WHERE t.names MATCH %s"
     return files.filter(id__in=RawSQL(found, ['"' + text.replace('"', '""') + '"']))  # noqa: S611  a parameter
+
+
+def forget_deleted_names() -> bool:
+    """Remove what deleted and changed names have left in the index; False if there was nothing to do."""
+    database = connection()
+    return database.vendor == "sqlite" and merge_segments(database, TRIGRAMS)
 
 
 def _is_complete(database: Any) -> bool:

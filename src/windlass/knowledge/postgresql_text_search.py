@@ -30,6 +30,9 @@ class PostgresqlTextSearch:
         with database.cursor() as cursor:
             cursor.executemany(f"UPDATE {PASSAGES} SET words = %s::tsvector WHERE id = %s", rows)  # noqa: S608  our name
 
+    def forget_deleted(self, database: BaseDatabaseWrapper) -> bool:
+        return False  # the words are part of the row
+
     def recreate(self, database: BaseDatabaseWrapper) -> None:
         with database.cursor() as cursor:
             for statement in (*DROP, *CREATE):

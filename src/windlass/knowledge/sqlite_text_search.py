@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from windlass.database.sqlite.full_text import merge_segments
 from windlass.knowledge.queries import Term
 from windlass.knowledge.words import compared_words
 
@@ -30,6 +31,9 @@ class SqliteTextSearch:
         rows = [(number, " ".join(compared_words(text))) for number, text in passages]
         with database.cursor() as cursor:
             cursor.executemany(f"INSERT INTO {WORDS} (rowid, words) VALUES (%s, %s)", rows)  # noqa: S608  our names
+
+    def forget_deleted(self, database: BaseDatabaseWrapper) -> bool:
+        return merge_segments(database, WORDS)
 
     def recreate(self, database: BaseDatabaseWrapper) -> None:
         with database.cursor() as cursor:

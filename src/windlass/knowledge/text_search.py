@@ -33,6 +33,10 @@ class TextSearch(Protocol):
         """Index passages, given by id and text, within the caller's transaction."""
         ...
 
+    def forget_deleted(self, database: BaseDatabaseWrapper) -> bool:
+        """Remove what deleted passages have left in the index; False if there was nothing to do."""
+        ...
+
     def recreate(self, database: BaseDatabaseWrapper) -> None:
         """Make the index anew, without any passage."""
         ...
@@ -64,6 +68,12 @@ def add_words(passages: Sequence[Passage]) -> None:
     """Index saved passages within the caller's transaction."""
     database = connection()
     text_search(database).add(database, [(passage.pk, passage.text) for passage in passages])
+
+
+def forget_deleted_words() -> bool:
+    """Remove what deleted passages have left in the index of words; False if there was nothing to do."""
+    database = connection()
+    return text_search(database).forget_deleted(database)
 
 
 def find_passages(terms: Sequence[Term], files: QuerySet[FileAsset], limit: int) -> list[Match]:

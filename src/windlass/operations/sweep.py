@@ -20,6 +20,7 @@ from windlass.events import api as events
 from windlass.files import api as files
 from windlass.jobs import api as jobs
 from windlass.kernel.clock import monotonic, now
+from windlass.operations.deleted_words import forget_deleted_words
 from windlass.processing import api as processing
 from windlass.receiving import concatenation, direct_upload
 
@@ -50,6 +51,7 @@ LABELS = {
     "stores_skipped": "stores passed over: away, not set up any more, or unable to list what they have",
     "duplicates_merged": "equal files brought together",
     "quotas_corrected": "wrong quota accounts",
+    "indexes_merged": "indexes freed of deleted words",
 }
 
 
@@ -265,6 +267,11 @@ def _passages(_: bool) -> Iterator[Cleaned]:
         yield Cleaned("entity_merges_deleted", knowledge.delete_unused_merges())
 
 
+def _deleted_words(dry_run: bool) -> Iterator[Cleaned]:
+    if not dry_run:
+        yield Cleaned("indexes_merged", int(forget_deleted_words()))
+
+
 def _duplicates(dry_run: bool) -> Iterator[Cleaned]:
     yield Cleaned("duplicates_merged", files.merge_duplicates(dry_run=dry_run))
 
@@ -299,6 +306,7 @@ TASKS = (
     CleanupTask("references", _references, Schedule.BY_HAND, by_hand=True),
     CleanupTask("orphans", _orphans, Schedule.HOURLY, by_hand=True, heavy=True),
     CleanupTask("passages", _passages, Schedule.HOURLY, heavy=True),
+    CleanupTask("deleted_words", _deleted_words, Schedule.HOURLY, by_hand=True, heavy=True),
     CleanupTask("duplicates", _duplicates, Schedule.BY_HAND, by_hand=True),
     CleanupTask("quotas", _quotas, Schedule.HOURLY, by_hand=True, heavy=True),
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -87,14 +86,13 @@ class FileOrder:
         if self.sort == NEWEST_FIRST:
             return cursors.encode(last.created_at, last.id)
         written = _COLUMNS[self.sort.removeprefix("-")][1](getattr(last, self.column))
-        return base64.urlsafe_b64encode(f"{self.sort} {written} {last.id}".encode()).decode().rstrip("=")
+        return cursors.encode_text(f"{self.sort} {written} {last.id}")
 
     def _decode(self, cursor: str) -> tuple[Any, uuid.UUID]:
         if self.sort == NEWEST_FIRST:
             return cursors.decode(cursor)
         try:
-            text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
-            sort, _, rest = text.partition(" ")
+            sort, _, rest = cursors.decode_text(cursor).partition(" ")
             written, _, id_text = rest.rpartition(" ")
             value, file_id = _COLUMNS[self.sort.removeprefix("-")][2](written), parse_id(id_text)
         except (ValueError, OverflowError):

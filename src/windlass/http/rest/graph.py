@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from urllib.parse import urlencode
@@ -18,6 +17,7 @@ from windlass.executors import in_database
 from windlass.files.api import FileAsset, visible_files
 from windlass.http.callers import caller
 from windlass.http.json_models import ReplyModel, within
+from windlass.http.rest import cursors
 from windlass.http.rest.credentials import OWNER
 from windlass.http.rest.files import on_file
 from windlass.kernel import urls
@@ -126,6 +126,12 @@ class DescribedEntityOut(ReplyModel):
     relations: list[RelationOut] = Field(description="At most 100, the surest first.")
 
 
+class MergeIn(Schema):
+    entity: Annotated[str, StringConstraints(max_length=64)] = Field(
+        description="Id of the entity that counts as the one in the path from now on."
+    )
+
+
 class PathsOut(ReplyModel):
     paths: list[list[RelationOut]] = Field(
         description="The shortest paths, at most 10. The relations of each are in the order from one entity to the "
@@ -149,6 +155,26 @@ async def entities(request: HttpRequest, query: Query[EntityQuery]) -> HttpRespo
 @router.get("/graph/entities/{entity_id}", auth=OWNER, response=DescribedEntityOut, summary="An entity, and its files")
 async def entity(request: HttpRequest, entity_id: str) -> HttpResponse:
     return JsonResponse(await _on_graph(request, _described_entity, entity_id))
+
+
+@router.post(
+    "/graph/entities/{entity_id}/merges",
+    auth=OWNER,
+    response=DescribedEntityOut,
+    summary="Merge another entity of the same type into this one",
+)
+async def merge_entity(request: HttpRequest, entity_id: str, asked: MergeIn) -> HttpResponse:
+    return JsonResponse(await _on_graph(request, _merged, entity_id, asked.entity))
+
+
+@router.delete(
+    "/graph/entities/{entity_id}/merges",
+    auth=OWNER,
+    response=DescribedEntityOut,
+    summary="Undo every merge into this entity, or make its names separate",
+)
+async def split_entity(request: HttpRequest, entity_id: str) -> HttpResponse:
+    return JsonResponse(await _on_graph(request, _split, entity_id))
 
 
 @router.get("/graph/paths", auth=OWNER, response=PathsOut, summary="How two entities are connected")
@@ -198,6 +224,21 @@ def _described_entity(files: QuerySet[FileAsset], entity_id: str) -> dict[str, A
         files=[FileOfEntityOut.of(each, link=urls.file_path(each.file_id)) for each in found.files],
         relations=_relations(found.relations),
     )
+
+
+def _merged(files: QuerySet[FileAsset], entity_id: str, other: str) -> dict[str, Any]:
+    knowledge, into = _knowledge(), _parsed(entity_id)
+    knowledge.require_entity(files, into)
+    merged = _end_id(knowledge, files, "entity", other)
+    knowledge.merge(knowledge.owner_of(into), merged, into)
+    return _described_entity(files, entity_id)
+
+
+def _split(files: QuerySet[FileAsset], entity_id: str) -> dict[str, Any]:
+    knowledge, entity = _knowledge(), _parsed(entity_id)
+    knowledge.require_entity(files, entity)
+    knowledge.split(knowledge.owner_of(entity), entity)
+    return _described_entity(files, entity_id)
 
 
 def _paths(files: QuerySet[FileAsset], query: PathQuery) -> dict[str, Any]:
@@ -254,16 +295,16 @@ def _relation(found: FoundRelation) -> dict[str, Any]:
 
 def _encode(name: str, entity_id: UUID) -> str:
     """A cursor: the place of the last entity of a page."""
-    return base64.urlsafe_b64encode(f"{entity_id} {name}".encode()).decode().rstrip("=")
+    return cursors.encode_text(f"{entity_id} {name}")
 
 
 def _decode(cursor: str) -> tuple[str, UUID]:
     """Raises InvalidField."""
     try:
-        id_text, _, name = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().partition(" ")
+        id_text, _, name = cursors.decode_text(cursor).partition(" ")
     except ValueError:
         id_text, name = "", ""
     parsed = parse_id(id_text)
     if parsed is None or "\0" in name:
-        raise InvalidField("The cursor is ill-formed: take it from `next` of the page before.", field="cursor")
+        raise cursors.ill_formed()
     return name, parsed

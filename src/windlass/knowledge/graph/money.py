@@ -30,7 +30,7 @@ _GROUPED = re.compile(r"\d{1,3}(?:[.,'’ \xa0\u202f]\d{3})+$")
 
 
 def read_money(found: re.Match[str]) -> str | None:
-    """Currency and amount, such as ``EUR 1250.00``; None if the number could be either of two."""
+    """Currency and amount, such as ``EUR 1250.00``; None if the number could be either of two, as ``0,500`` could."""
     currency = found["c1"] or found["c2"]
     amount = _amount(found["n1"] or found["n2"], (found["s1"] or found["s2"] or "").rstrip(".").casefold())
     name = _SYMBOLS.get(currency.upper()) or _WORDS.get(currency.casefold()) or currency.upper()
@@ -42,7 +42,7 @@ def _amount(digits: str, scale: str) -> Decimal | None:
     if not marks:
         number = digits
     elif _GROUPED.match(digits):
-        if len(set(marks)) > 1:
+        if len(set(marks)) > 1 or digits.startswith("0"):
             return None
         number = re.sub(r"\D", "", digits)
     else:

@@ -55,6 +55,6 @@ function letDrag(frame) {
     const move = (event) => frame.scrollTo(left - event.clientX, top - event.clientY);
     frame.setPointerCapture(down.pointerId);
     frame.addEventListener("pointermove", move);
-    frame.addEventListener("pointerup", () => frame.removeEventListener("pointermove", move), { once: true });
+    frame.addEventListener("lostpointercapture", () => frame.removeEventListener("pointermove", move), { once: true });
   });
 }
