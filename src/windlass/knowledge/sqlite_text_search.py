@@ -54,8 +54,9 @@ class SqliteTextSearch:
     def select(self, files: str) -> str:
         # Read in this order: the words that match, then their passages and files, whose conditions are asked of these.
         newest = (
-            f"SELECT p.id, p.file_id, -bm25({WORDS}) AS score FROM {WORDS} CROSS JOIN {PASSAGES} p ON p.id = {WORDS}.rowid "  # noqa: S608  our names
-            f"CROSS JOIN ({files}) wanted ON wanted.id = p.file_id WHERE {WORDS} MATCH %s ORDER BY {WORDS}.rowid DESC LIMIT %s"
+            f"SELECT p.id, p.file_id, -bm25({WORDS}) AS score FROM {WORDS} "  # noqa: S608  our names
+            f"CROSS JOIN {PASSAGES} p ON p.id = {WORDS}.rowid CROSS JOIN ({files}) wanted ON wanted.id = p.file_id "
+            f"WHERE {WORDS} MATCH %s ORDER BY {WORDS}.rowid DESC LIMIT %s"
         )
         best = f"SELECT id, file_id, score FROM ({newest}) ORDER BY score DESC, id LIMIT %s"  # noqa: S608  our names
         return (
