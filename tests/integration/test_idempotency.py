@@ -374,6 +374,19 @@ class TestClaims:
         assert isinstance(third, files.AnsweredRequest)
         assert third.answer == files.Answer(201, [("a", "b")], b"answer")
 
+    def test_a_claim_that_a_wrong_clock_made_ends_as_soon_as_any_other(self, caller: ApiClient) -> None:
+        from windlass.files import api as files
+        from windlass.kernel.problem_types import RequestInProgress
+
+        asked = files.KeyedRequest(caller.owner, str(uuid.uuid4()), "f" * 64)
+        files.claim_key(asked, "web-1", 3600)
+        assert files.correct_key_claims_ahead(10) == 1
+        assert files.correct_key_claims_ahead(10) == 0
+        with pytest.raises(RequestInProgress):
+            files.claim_key(asked, "web-2", 10)
+        files.correct_key_claims_ahead(-10)
+        assert isinstance(files.claim_key(asked, "web-2", 10), files.KeyClaim)
+
     @pytest.mark.parametrize("name", ["raw", "form"])
     def test_a_commit_that_the_database_did_not_confirm(
         self, caller: ApiClient, name: str, monkeypatch: pytest.MonkeyPatch

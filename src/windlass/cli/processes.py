@@ -22,7 +22,7 @@ from windlass.kernel.ids import new_id
 from windlass.kernel.shared_counts import shared_counts
 
 if TYPE_CHECKING:
-    from windlass.jobs.api import Stage
+    from windlass.jobs.api import Queue
 
 Host = Annotated[str, typer.Option(envvar="HOST", help="Address to listen on.")]
 Port = Annotated[int, typer.Option(envvar="PORT", min=0, max=65535, help="Port to listen on.")]
@@ -85,7 +85,13 @@ def _end_first_run(settings: conf.Settings) -> None:
 
 
 def worker(
-    queues: Annotated[str, typer.Option(help="Stages to process, separated by commas. Default: all.")] = "",
+    queues: Annotated[
+        str,
+        typer.Option(
+            help="Queues to serve, separated by commas: stages (intake), cost classes (light, heavy), or both "
+            "(derive-heavy). Default: all."
+        ),
+    ] = "",
     concurrency: Annotated[int, typer.Option(min=0, help="Number of concurrent jobs. 0: WORKER_CONCURRENCY.")] = 0,
     home: Home = None,
     instance: Instance = "",
@@ -99,7 +105,7 @@ def worker(
     set_up_django("worker")
     from windlass.processing import api as processing
 
-    stages = _stages(queues)
+    served = _queues(queues)
     try:
         processing.configured_scanner()
     except processing.BrokenScanner as error:
@@ -118,7 +124,7 @@ def worker(
     try:
         processing.revoke_claims(jobs.running_jobs_of(name))
         stop_requests.action = drain_action(celery.stop)
-        code = celery.work(name, stages=stages, concurrency=concurrency or settings.worker_concurrency)
+        code = celery.work(name, queues=served, concurrency=concurrency or settings.worker_concurrency)
     finally:
         processing.shut_down()
         telemetry.stop()
@@ -155,14 +161,23 @@ def _tasks_of_project() -> list[Callable[[threading.Event], None]]:
     return [signals.run]
 
 
-def _stages(queues: str) -> list[Stage]:
-    from windlass.jobs.api import Stage
+def _queues(text: str) -> list[Queue]:
+    """The queues that ``--queues`` names. Raises CommandError for an unknown name."""
+    from windlass.jobs.api import QUEUES
 
-    names = [name.strip() for name in queues.split(",") if name.strip()] or list(Stage.values)
-    unknown = sorted(set(names) - set(Stage.values))
-    if unknown:
-        raise CommandError(f"there is no queue {unknown[0]!r}; there are {', '.join(Stage.values)}")
-    return [Stage(name) for name in names]
+    found: list[Queue] = []
+    for name in [name.strip() for name in text.split(",") if name.strip()]:
+        of_name = [queue for queue in QUEUES if name in _names_of(queue)]
+        if not of_name:
+            known = dict.fromkeys(each for queue in QUEUES for each in _names_of(queue))
+            raise CommandError(f"there is no queue {name!r}; there are {', '.join(known)}")
+        found += [queue for queue in of_name if queue not in found]
+    return found or list(QUEUES)
+
+
+def _names_of(queue: Queue) -> tuple[str, ...]:
+    """``derive`` is both classes of the stage, ``heavy`` this class of every stage."""
+    return (queue.stage.value, queue.cost.value, f"{queue.stage.value}-{queue.cost.value}")
 
 
 def require_sandbox(settings: conf.Settings) -> None:

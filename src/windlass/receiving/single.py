@@ -213,5 +213,6 @@ class SingleRequestUpload:
                 size=self.size,
                 sha256=self._sha256,
             )
-            jobs.enqueue(jobs.Stage.INTAKE, asset.id, run=asset.run, request_id=request_id)
+            cost = jobs.cost_class(asset.size)
+            jobs.enqueue(jobs.Stage.INTAKE, asset.id, cost=cost, run=asset.run, request_id=request_id)
         return asset
