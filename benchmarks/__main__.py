@@ -144,7 +144,7 @@ def _measure_in_pairs(result: Report, workload: Workload, suitable: list[Peer], 
 
 def _sides(suitable: list[Peer]) -> tuple[list[Peer], list[Peer]]:
     """Windlass and the others; of Windlass alone, the first set-up and the others."""
-    ours = [peer for peer in suitable if isinstance(peer, Windlass)]
+    ours: list[Peer] = [peer for peer in suitable if isinstance(peer, Windlass)]
     others = [peer for peer in suitable if not isinstance(peer, Windlass)]
     return (ours, others) if ours and others else (suitable[:1], suitable[1:])
 
@@ -160,7 +160,7 @@ def _add_ratio(result: Report, workload: Workload, ours: Row, theirs: Row) -> No
 def _sample(result: Report, workload: Workload, peer: Peer, row: Row, scratch: Path) -> Row:
     """Return the row with one more sample, or with its error."""
     try:
-        with running(peer, scratch) as server:
+        with running(peer, scratch, workload.scale.largest_sample) as server:
             result.startup_seconds.setdefault(peer.name, []).append(server.startup_seconds)
             figures = workload.run(server, peer.dialects[row.dialect])
     except (UnavailableError, UnexpectedReplyError, OSError) as error:

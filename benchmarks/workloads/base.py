@@ -28,6 +28,11 @@ class Scale:
     mixed: int
     each_kind: int
 
+    @property
+    def largest_sample(self) -> int:
+        """More bytes than any sample writes."""
+        return 3 * self.large
+
 
 FULL = Scale(
     rounds=3,

@@ -90,6 +90,8 @@ def test_the_standalone_server_answers_as_the_middleware_does_and_without_django
     expected = StaticFilesMiddleware(lambda _: HttpResponse(status=404))(request)
     assert (sent.status_code, sent.read()) == (expected.status_code, gunzipped(expected))
     assert {name: sent.headers[name] for name in expected.headers} == dict(expected.headers)
+    has_script = "Content-Type" in expected.headers
+    assert (sent.headers["Content-Security-Policy"] == "default-src 'none'") == has_script
 
 
 def gunzipped(reply: HttpResponse) -> bytes:

@@ -91,14 +91,13 @@ def forget_deleted_names() -> bool:
 
 
 def _is_complete(database: Any) -> bool:
-    """Whether all triggers are there: a table that was made anew has none, and what was written since is not found."""
+    """Whether the tables and all triggers are there: a table of files that was made anew has no triggers, and what was
+    written since is not found; triggers without their tables let no file be written."""
+    parts = [*_TRIGGERS, KEYS, TRIGRAMS]
     with database.cursor() as cursor:
-        names = ", ".join(["%s"] * len(_TRIGGERS))
-        cursor.execute(
-            f"SELECT count(*) FROM sqlite_master WHERE type = 'trigger' AND name IN ({names})",
-            list(_TRIGGERS),
-        )
-        return bool(cursor.fetchone()[0] == len(_TRIGGERS))
+        names = ", ".join(["%s"] * len(parts))
+        cursor.execute(f"SELECT count(*) FROM sqlite_master WHERE name IN ({names})", parts)
+        return bool(cursor.fetchone()[0] == len(parts))
 
 
 def _ensure_triggers(database: Any) -> None:

@@ -19,10 +19,11 @@ from windlass.accounts import api as accounts
 from windlass.events import api as events
 from windlass.files import api as files
 from windlass.jobs import api as jobs
-from windlass.kernel.clock import monotonic, now
+from windlass.kernel.clock import CLOCK_TOLERANCE, monotonic, now
 from windlass.operations.deleted_words import forget_deleted_words
 from windlass.processing import api as processing
 from windlass.receiving import concatenation, direct_upload
+from windlass.receiving.lease import LEASE_SECONDS
 
 log = structlog.get_logger(__name__)
 
@@ -118,7 +119,9 @@ def _rests(task: CleanupTask) -> bool:
     the hour between two runs."""
     state = files.PeriodicTaskState.objects.filter(name=_state_name(task)).first() if task.heavy else None
     rest = timedelta(seconds=0.0 if state is None else HEAVY_REST * state.seconds)
-    return state is not None and rest > timedelta(hours=1) and now() < state.updated_at + rest
+    if state is None or rest <= timedelta(hours=1) or state.updated_at > now() + CLOCK_TOLERANCE:
+        return False
+    return now() < state.updated_at + rest
 
 
 def _state_name(task: CleanupTask) -> str:
@@ -160,6 +163,8 @@ def _run(tasks: Iterable[CleanupTask]) -> CleanupReport:
 
 def _times_ahead(_: bool) -> Iterator[Cleaned]:
     yield Cleaned("times_corrected", jobs.correct_times_ahead())
+    yield Cleaned("times_corrected", files.correct_key_claims_ahead(LEASE_SECONDS))
+    yield Cleaned("times_corrected", events.correct_delivery_times_ahead())
 
 
 def _expired_claims(dry_run: bool) -> Iterator[Cleaned]:

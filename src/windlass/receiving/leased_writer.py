@@ -76,7 +76,7 @@ class LeasedUploadWriter:
             must_hash=self.must_hash,
             proof=self.proof,
             checkpoint=None if self.proof else self._checkpoint,
-            syncs=syncs_acknowledgements(),
+            syncs=syncs_acknowledgements() and not self.store.capabilities.remote,
             reserve=self._reserve if self.lease.size is None else None,
             pace=self.pace,
             waits_for_network=self.store.capabilities.remote,
@@ -115,7 +115,7 @@ class LeasedUploadWriter:
 
     def _close(self) -> None:
         assert self._writer is not None
-        if self._start is not None:
+        if self._start is not None and not self._start.cancel():
             wait([self._start])  # it uses the object
         self._writer.close()
 
@@ -176,11 +176,19 @@ def open_leased_writer(store: Store, lease: files.Lease, is_valid: Callable[[], 
 
 
 def validity_of(lease: files.Lease) -> Callable[[], bool]:
-    """A function for another thread that asks the database whether the lease is valid. Call this on the event loop."""
+    """A function for another thread that asks the database whether the lease is valid. Call this on the event loop.
+
+    It waits until the lease ends: what has not been answered by then is not valid any more.
+    """
     loop = asyncio.get_running_loop()
 
     def ask() -> bool:
-        return asyncio.run_coroutine_threadsafe(in_database(files.is_lease_valid, lease), loop).result()
+        answer = asyncio.run_coroutine_threadsafe(in_database(files.is_lease_valid, lease), loop)
+        try:
+            return answer.result(max(0.0, (lease.until - now()).total_seconds()))
+        except TimeoutError:
+            answer.cancel()
+            return False
 
     return ask
 

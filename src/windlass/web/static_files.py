@@ -27,9 +27,11 @@ from whitenoise.middleware import WhiteNoiseMiddleware  # type: ignore[import-un
 
 from windlass.executors import in_thread
 from windlass.kernel import urls
+from windlass.kernel.document_policies import PART_POLICY
 
 #: A smaller file is as small without compression (bytes).
 LEAST_BYTES = 200
+_PARTS_OF_PAGES = ("text/javascript", "text/css")
 _ACCEPTS_GZIP = re.compile(r"\bgzip\b")
 
 
@@ -55,6 +57,8 @@ class StaticReplies:
         response = await in_thread(_serve, self._files[path], ASGIRequest(scope, BytesIO()))
         if response.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
             response["Content-Length"] = "0"
+        if response.get("Content-Type", "").startswith(_PARTS_OF_PAGES):
+            response["Content-Security-Policy"] = PART_POLICY
         headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in response.items()]
         await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
         await send({"type": "http.response.body", "body": response.content})
