@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -93,6 +94,22 @@ def postgres_server() -> Iterator[services.Postgres]:
 def postgres(postgres_server: services.Postgres) -> str:
     """DATABASE_URL of an empty database in a real PostgreSQL."""
     return postgres_server.new_database()
+
+
+@pytest.fixture(scope="session")
+def _migrated_template(postgres_server: services.Postgres, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The name of a database that was migrated once."""
+    url = postgres_server.new_database()
+    home = {"WINDLASS_HOME": str(tmp_path_factory.mktemp("migrated")), "DATABASE_URL": url}
+    command = [sys.executable, "-m", "windlass", "migrate", "--quiet"]
+    subprocess.run(command, env=os.environ | {"DJANGO_SETTINGS_MODULE": "windlass.settings"} | home, check=True)
+    return url.rpartition("/")[2]
+
+
+@pytest.fixture
+def migrated_postgres(postgres_server: services.Postgres, _migrated_template: str) -> str:
+    """DATABASE_URL of a database in a real PostgreSQL, as ``windlass migrate`` leaves it."""
+    return postgres_server.new_database(_migrated_template)
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
 from typing import Any, cast
@@ -82,6 +83,22 @@ BYTE_ROUTES: list[Route] = [
     *byte_endpoints.ROUTES,
     *(declared.route(answering(handler, declared)) for declared, handler in _SERVICE_HANDLERS.items()),
 ]
+
+
+def _first_segment(path: str) -> str:
+    return path.lstrip("/").partition("/")[0]
+
+
+def _grouped(routes: Iterable[Route]) -> dict[tuple[str, str], list[Route]]:
+    """The routes by method and first segment, in their order: a request is compared with few of them."""
+    groups: dict[tuple[str, str], list[Route]] = {}
+    for route in routes:
+        for method in route.methods or ():
+            groups.setdefault((method, _first_segment(route.path)), []).append(route)
+    return groups
+
+
+_ROUTES = _grouped(BYTE_ROUTES)
 
 #: First segments of the paths that may be Windlass's. Every other path is passed to the wrapped project unchanged.
 OWN_SEGMENTS = frozenset(
@@ -260,7 +277,7 @@ def _has_view(scope: Scope) -> bool:
 
 
 def _may_be_windlass(scope: Scope) -> bool:
-    return path_of(scope).lstrip("/").partition("/")[0] in OWN_SEGMENTS
+    return _first_segment(path_of(scope)) in OWN_SEGMENTS
 
 
 def _is_of_project(scope: Scope) -> bool:
@@ -326,7 +343,7 @@ def _for_routing(scope: Scope) -> Scope:
 
 
 def _byte_route(scope: Scope) -> Route | None:
-    for route in BYTE_ROUTES:
+    for route in _ROUTES.get((scope["method"], _first_segment(path_of(scope))), ()):
         match, child = route.matches(scope)
         if match is Match.FULL:
             scope.update(child)

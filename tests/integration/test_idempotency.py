@@ -399,14 +399,17 @@ class TestClaims:
         from windlass.http.uploads import multipart_intake
         from windlass.receiving import single
 
-        async def unconfirmed(*work: Any) -> None:
-            await executors.in_transaction(*work)
-            raise OperationalError("server closed the connection unexpectedly")
+        def unconfirmed(run: Callable[..., Any]) -> Callable[..., Any]:
+            async def run_unconfirmed(*work: Any) -> None:
+                await run(*work)
+                raise OperationalError("server closed the connection unexpectedly")
+
+            return run_unconfirmed
 
         header, request = key(), CREATIONS[name][0]
         with monkeypatch.context() as patch:
-            for module in (single, multipart_intake):
-                patch.setattr(module, "in_transaction", unconfirmed)
+            patch.setattr(single, "in_thread_then_transaction", unconfirmed(executors.in_thread_then_transaction))
+            patch.setattr(multipart_intake, "in_transaction", unconfirmed(executors.in_transaction))
             assert send(caller, request, header).status_code == 503
         again = send(caller, request, header)
         assert (again.status_code, again.headers[REPLAYED]) == (201, "true")

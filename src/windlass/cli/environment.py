@@ -14,6 +14,7 @@ import typer
 from windlass import conf
 from windlass.cli.errors import CommandError, database_errors
 from windlass.kernel.acting_caller import COMMAND, ActingCaller, set_acting_caller
+from windlass.kernel.garbage_collection import loading
 
 Home = Annotated[Path | None, typer.Option(help="Home directory. Default: WINDLASS_HOME, else ./windlass-data.")]
 
@@ -118,7 +119,8 @@ def set_up_django(process: str | None = None) -> None:
     from django.core.exceptions import ImproperlyConfigured
 
     try:
-        django.setup()
+        with loading():
+            django.setup()
     except ImproperlyConfigured as error:
         if "psycopg" not in str(error):
             raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import socket
 import threading
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from windlass.cli.process_priority import lower_priority
 from windlass.cli.signals import StopRequests, drain_action, exit_at_once
 from windlass.cli.supervisor import ProcessEnd
 from windlass.conf import first_run_key
+from windlass.kernel.garbage_collection import loading
 from windlass.kernel.ids import new_id
 from windlass.kernel.shared_counts import shared_counts
 
@@ -47,28 +47,26 @@ def web(
     supervisor_pipe: SupervisorPipe = None,
 ) -> None:
     """Run one web process."""
-    gc.disable()  # nothing that imports make is garbage; looking for some takes a tenth of the start
     stop_requests = StopRequests(exit_at_once)
     settings = use_home(home)
     require_loopback_in_open_mode(host, settings)
     require_sandbox(settings)
     # Before the slow imports, so that an address in use is reported at once.
     listening_socket = listen(host, port) if listener is None else socket.socket(fileno=listener)
-    set_up_django("web")
-    from windlass.cli import web_server
-    from windlass.cli.wait_for_services import wait_for_tables
-    from windlass.files import api as files
-    from windlass.operations import telemetry
+    with loading():
+        set_up_django("web")
+        from windlass.cli import web_server
+        from windlass.cli.wait_for_services import wait_for_tables
+        from windlass.files import api as files
+        from windlass.operations import telemetry
 
-    if counts:
-        descriptor, _, number = counts.partition(":")
-        shared_counts.share(int(descriptor), int(number))
-    files.profiles()  # an invalid profile ends the start, not the first upload
-    ProcessEnd(supervisor_pipe).wait_for_start()
-    wait_for_tables()
-    _end_first_run(settings)
-    gc.freeze()
-    gc.enable()
+        if counts:
+            descriptor, _, number = counts.partition(":")
+            shared_counts.share(int(descriptor), int(number))
+        files.profiles()  # an invalid profile ends the start, not the first upload
+        ProcessEnd(supervisor_pipe).wait_for_start()
+        wait_for_tables()
+        _end_first_run(settings)
     try:
         web_server.run(listening_socket, instance or f"web-{new_id().hex[:12]}", stop_requests)
     finally:
@@ -102,19 +100,20 @@ def worker(
     settings = use_home(home)
     lower_priority(settings.worker_nice)
     require_sandbox(settings)
-    set_up_django("worker")
-    from windlass.processing import api as processing
+    with loading():
+        set_up_django("worker")
+        from windlass.processing import api as processing
 
-    served = _queues(queues)
-    try:
-        processing.configured_scanner()
-    except processing.BrokenScanner as error:
-        raise CommandError(str(error)) from error
-    processing.warm_up()  # the sandbox loads its libraries while this process loads Celery
-    from windlass import celery
-    from windlass.cli.wait_for_services import wait_for_broker, wait_for_tables
-    from windlass.jobs import api as jobs
-    from windlass.operations import telemetry
+        served = _queues(queues)
+        try:
+            processing.configured_scanner()
+        except processing.BrokenScanner as error:
+            raise CommandError(str(error)) from error
+        processing.warm_up()  # the sandbox loads its libraries while this process loads Celery
+        from windlass import celery
+        from windlass.cli.wait_for_services import wait_for_broker, wait_for_tables
+        from windlass.jobs import api as jobs
+        from windlass.operations import telemetry
 
     processing.warn_of_weak_sandbox()
     name = instance or f"worker-{new_id().hex[:12]}"
@@ -135,10 +134,11 @@ def scheduler(home: Home = None, supervisor_pipe: SupervisorPipe = None) -> None
     """Run the scheduler: lost notifications, jobs of dead workers, expired uploads, retention."""
     stop_requests = StopRequests(exit_at_once)
     use_home(home)
-    set_up_django("scheduler")
-    from windlass.cli.wait_for_services import wait_for_tables
-    from windlass.operations import scheduler as scheduling
-    from windlass.operations import telemetry
+    with loading():
+        set_up_django("scheduler")
+        from windlass.cli.wait_for_services import wait_for_tables
+        from windlass.operations import scheduler as scheduling
+        from windlass.operations import telemetry
 
     ProcessEnd(supervisor_pipe).wait_for_start()
     wait_for_tables()

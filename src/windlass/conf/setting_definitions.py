@@ -20,6 +20,11 @@ def _absolute(value: Any) -> Path:
 class Settings:
     """The settings of this process. Sizes are bytes unless the name ends in ``_MB`` (2^20); times are seconds."""
 
+    def __hash__(self) -> int:
+        """Caches by settings are read several times for each request: equal settings have these fields in common, and
+        to hash all fields takes twenty times as long."""
+        return hash((self.windlass_home, self.database_url))
+
     # Paths, database and stores
     windlass_home: Path = setting(
         lambda: _absolute("windlass-data"), "Directory of everything that the server stores on this machine."
