@@ -14,8 +14,9 @@ from uuid import UUID
 
 from windlass.knowledge.matches import Match
 
-#: What the best match by words, by meaning, and in a name or facts adds to a score.
-WORDS, MEANING, NAME = 0.5, 0.5, 0.5
+#: What the best match by words, by meaning, and in a name or facts adds to a score: half and half, but so that what has
+#: all of the words is before the nearest that has none of them.
+WORDS, MEANING, NAME = 0.501, 0.499, 0.501
 #: Of a match by words: how much of its score is the share of the terms; the rest is what the database's rank adds.
 SHARE = 0.9
 #: What the last of the files that were found by their names has of ``NAME``; the first has all.
