@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +13,12 @@ from benchmarks import __main__ as benchmarks
 from benchmarks.report import Report, Row
 
 
-def test_each_round_measures_the_first_peer_before_each_other_and_has_a_ratio(monkeypatch: pytest.MonkeyPatch) -> None:
+@dataclass(frozen=True)
+class Named:
+    name: str
+
+
+def test_each_round_measures_every_peer_once_and_has_a_ratio_of_each_pair(monkeypatch: pytest.MonkeyPatch) -> None:
     measured: list[str] = []
 
     def sample(_result: Report, _workload: Any, peer: Any, row: Row, _scratch: Path) -> Row:
@@ -22,13 +28,13 @@ def test_each_round_measures_the_first_peer_before_each_other_and_has_a_ratio(mo
 
     monkeypatch.setattr(benchmarks, "_sample", sample)
     columns = (SimpleNamespace(key="speed"),)
-    workload: Any = SimpleNamespace(key="any", title="Load", columns=columns, dialects=lambda _peer: ["tus", "raw"])
-    peers: Any = [SimpleNamespace(name=name) for name in ("ours", "one", "two")]
+    workload: Any = SimpleNamespace(key="any", title="Load", columns=columns, comparable=lambda _peer: ["tus"])
+    peers: Any = [Named(name) for name in ("ours", "one", "two")]
     result = Report("2026-01-01", 2, {}, {}, {})
     rows = benchmarks._measure_in_pairs(result, workload, peers, Path())
-    assert measured == ["ours", "one", "ours", "two"] * 2
-    assert [len(row.samples) for row in rows] == [4, 2, 2]
+    assert measured == ["ours", "one", "two"] * 2
+    assert [len(row.samples) for row in rows] == [2, 2, 2]
     assert {pair: [round(ratio, 3) for ratio in ratios] for pair, ratios in result.ratios.items()} == {
-        "Load: ours, tus / one, tus": [2.0, 1.2],
-        "Load: ours, tus / two, tus": [1.333, 1.143],
+        "Load: ours, tus / one, tus": [2.0, 1.25],
+        "Load: ours, tus / two, tus": [3.0, 1.5],
     }
