@@ -48,14 +48,14 @@ FULL = Scale(
 )
 QUICK = Scale(
     rounds=1,
-    large=64 * MIB,
-    parallel=4,
+    large=32 * MIB,
+    parallel=2,
     parallel_size=8 * MIB,
     bucket_parallel=2,
     small=100,
     processed=20,
-    pictures=2,
-    mixed=16,
+    pictures=1,
+    mixed=8,
     each_kind=1,
 )
 

@@ -75,10 +75,19 @@ def test_a_file_that_is_chosen_before_the_modules_are_there_is_uploaded(
     visit: Visit, upload_server: ServerProcess, tmp_path: Path
 ) -> None:
     held: list[Route] = []
-    visit.page.route("**/js/uploads/main.js", lambda route: held.append(route))
+    is_holding = True
+
+    def hold(route: Route) -> None:
+        if is_holding:
+            held.append(route)
+        else:
+            route.continue_()
+
+    visit.page.route("**/js/uploads/main.js", hold)
     visit.page.goto(upload_server.url, wait_until="domcontentloaded")
     visit.page.locator("#file-input").set_input_files(random_file(tmp_path / "early.bin", 1000))
     visit.page.wait_for_timeout(100)
+    is_holding = False
     for route in held:
         route.continue_()
     UploadPage(visit.page, upload_server.url).expect_uploaded(1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -17,6 +18,9 @@ from windlass.conf import BadSetting, Settings
 from windlass.conf.graph import check_graph
 from windlass.events import api as events
 from windlass.files.api import FileAsset, PeriodicTaskState
+from windlass.jobs import api as jobs
+from windlass.jobs.models import ProcessHeartbeat
+from windlass.kernel.clock import now
 from windlass.kernel.ids import new_id
 from windlass.knowledge import api as knowledge
 from windlass.knowledge.graph import export
@@ -181,6 +185,17 @@ def test_one_process_exports_at_a_time(graph: Graph) -> None:
     assert export_all().written >= 1
 
 
+def test_the_lease_of_a_process_that_was_killed_is_taken(graph: Graph) -> None:
+    """Else nothing would be exported for three minutes after the kill of a server that was just exporting."""
+    graph.add("The Acme Ltd met the Blue Inc here.")
+    name = f"scheduler-{new_id()}"
+    jobs.record_heartbeat(name, jobs.ProcessRole.SCHEDULER)
+    assert export._Lease(name).take()
+    assert export_all().is_busy
+    ProcessHeartbeat.objects.filter(name=name).update(seen_at=now() - timedelta(seconds=2 * jobs.ALIVE_SECONDS))
+    assert export_all().written >= 1
+
+
 def test_a_rebuild_that_lost_its_lease_deletes_nothing_more(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else it would delete what the other process has written, and recorded as written."""
     graph.add("The Acme Ltd met the Blue Inc here.")
@@ -277,7 +292,7 @@ def test_the_scheduler_compares_the_files_that_the_journal_names(graph: Graph, m
     exporter, stop, compared = graph_export.GraphExporter(), threading.Event(), []
     export = knowledge.export_graph
     monkeypatch.setattr(
-        knowledge, "export_graph", lambda stop, among: [compared.append(among), export(stop, among=among)][1]
+        knowledge, "export_graph", lambda stop, among, process: [compared.append(among), export(stop, among=among)][1]
     )
     first = graph.add("The Acme Ltd met the Common Inc.")
     exporter.run_due(stop)
@@ -290,7 +305,8 @@ def test_the_scheduler_compares_the_files_that_the_journal_names(graph: Graph, m
     exporter.run_due(stop)
     assert compared == [None, set(), {second.id}, set()]
     assert graph.entities() == {"Acme Ltd": 1, "Blue Ltd": 1, "Common Inc.": 1}
-    ids = {each.name: each.id for each in knowledge.list_entities(FileAsset.objects.all(), "", None, None, 200)[0]}
+    files = FileAsset.objects.filter(owner=graph.owner)
+    ids = {each.name: each.id for each in knowledge.list_entities(files, "", None, None, 10)[0]}
     knowledge.merge(graph.owner, ids["Blue Ltd"], ids["Acme Ltd"])
     exporter.run_due(stop)
     assert graph.entities() == {"Acme Ltd": 2, "Common Inc.": 1}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import pwd
 from collections.abc import Iterator
@@ -127,3 +128,8 @@ def set_up_django(process: str | None = None) -> None:
         raise CommandError(
             "the database is PostgreSQL, and its driver is not installed: pip install 'windlass[postgres]'"
         ) from error
+    from django.db import connections
+
+    # What is exempt from the garbage collection is not closed by the interpreter's end: the last connection to a SQLite
+    # that is closed writes the log back and removes it.
+    atexit.register(connections.close_all)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import threading
 from collections.abc import Callable
@@ -67,6 +68,7 @@ def web(
         ProcessEnd(supervisor_pipe).wait_for_start()
         wait_for_tables()
         _end_first_run(settings)
+    gc.freeze()
     try:
         web_server.run(listening_socket, instance or f"web-{new_id().hex[:12]}", stop_requests)
     finally:

@@ -27,9 +27,11 @@ MOST_EVENTS = 2_000
 
 
 class GraphExporter:
-    """``run_due`` is called again and again by the scheduler. While Neo4j is away the pauses grow."""
+    """``run_due`` is called again and again by the scheduler. While Neo4j is away the pauses grow. ``process``: the
+    name of its heartbeat."""
 
-    def __init__(self) -> None:
+    def __init__(self, process: str = "") -> None:
+        self._process = process
         self._pause, self._due_at = INTERVAL_SECONDS, 0.0
         self._event, self._compare_at = 0, 0.0
 
@@ -43,7 +45,7 @@ class GraphExporter:
         began = monotonic()
         files, last_event = self._changed_files(began)
         try:
-            report = knowledge.export_graph(stop, among=files)
+            report = knowledge.export_graph(stop, among=files, process=self._process)
         except knowledge.Neo4jAway as error:
             self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)
             log.warning("graph_export.away", reason=str(error), seconds=self._pause)

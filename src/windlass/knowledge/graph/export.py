@@ -20,6 +20,7 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from windlass import conf
 from windlass.files.api import PeriodicTaskState
+from windlass.jobs import api as jobs
 from windlass.kernel.clock import now
 from windlass.knowledge.graph.merges import with_counted_entity
 from windlass.knowledge.graph.neo4j_database import Neo4jAway, Neo4jDatabase, WriteRefused, connected
@@ -62,15 +63,16 @@ def retry_refused_files() -> None:
 
 
 def export_graph(
-    stop: threading.Event, *, rebuild: bool = False, among: Collection[UUID] | None = None
+    stop: threading.Event, *, rebuild: bool = False, among: Collection[UUID] | None = None, process: str = ""
 ) -> ExportReport:
     """Write every changed file, and delete every file that is gone, until nothing is left to do or ``stop`` is set.
 
     ``rebuild``: first delete everything of Windlass in Neo4j. ``among``: the only files that may have changed; files
-    whose export failed before are looked at too. Connects only if there is something to do. Raises Neo4jAway: what was
-    not done is left for the next call.
+    whose export failed before are looked at too. ``process``: the name of the caller's heartbeat; if that stops, no
+    other process has to wait until the lease lapses. Connects only if there is something to do. Raises Neo4jAway: what
+    was not done is left for the next call.
     """
-    report, lease = ExportReport(), _Lease()
+    report, lease = ExportReport(), _Lease(process)
     work = _Work(None if among is None else [*among, *_owed_ids()])
     if not rebuild and not work.exists():
         return report
@@ -186,7 +188,8 @@ def _write(database: Neo4jDatabase, file_id: UUID) -> bool:
     values = {"name": graph.name, "owner": graph.owner, "extractor": graph.extractor}
     database.replace_file(file_id, values, mentions, relations)
     exported = GraphExport.objects.filter(file_id=file_id)
-    exported.update(revision=graph.revision, attempts=0, reason="", due_at=None)
+    if not exported.update(revision=graph.revision, attempts=0, reason="", due_at=None):
+        GraphExport.objects.get_or_create(file_id=file_id)  # another process has deleted it meanwhile: do it again
     return True
 
 
@@ -223,19 +226,27 @@ def _current() -> QuerySet[FileGraph]:
 
 
 class _Lease:
-    """The right to export, of one process at a time."""
+    """The right to export, of one process at a time. ``process``: the name of its heartbeat, if it has one."""
 
-    def __init__(self) -> None:
-        self._holder = str(uuid4())
+    def __init__(self, process: str = "") -> None:
+        self._value = {"holder": str(uuid4()), "process": process}
 
     def take(self) -> bool:
-        """Take or renew it; False if another process has it."""
-        mine = {"value": {"holder": self._holder}, "updated_at": now()}
-        lapsed = Q(updated_at__lt=now() - timedelta(seconds=LEASE_SECONDS)) | Q(value={}) | Q(value=mine["value"])
-        if PeriodicTaskState.objects.filter(lapsed, name=_LEASE).update(**mine):
+        """Take or renew it; False if another process has it, which is not known to be dead."""
+        mine = {"value": self._value, "updated_at": now()}
+        rows = PeriodicTaskState.objects.filter(name=_LEASE)
+        lapsed = Q(updated_at__lt=now() - timedelta(seconds=LEASE_SECONDS)) | Q(value={}) | Q(value=self._value)
+        if rows.filter(lapsed).update(**mine):
             return True
-        return PeriodicTaskState.objects.get_or_create(name=_LEASE, defaults=mine)[1]
+        other = rows.values_list("value", flat=True).first()
+        if other is None:
+            return PeriodicTaskState.objects.get_or_create(name=_LEASE, defaults=mine)[1]
+        return _is_dead(other.get("process", "")) and bool(rows.filter(value=other).update(**mine))
 
     def release(self) -> None:
-        mine = PeriodicTaskState.objects.filter(name=_LEASE, value={"holder": self._holder})
-        mine.update(value={}, updated_at=now())
+        PeriodicTaskState.objects.filter(name=_LEASE, value=self._value).update(value={}, updated_at=now())
+
+
+def _is_dead(process: str) -> bool:
+    """Whether its heartbeat has stopped. One without a heartbeat is not known to be dead."""
+    return any(each.name == process and not each.alive for each in jobs.seen_processes(jobs.ProcessRole.SCHEDULER))
