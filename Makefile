@@ -57,7 +57,8 @@ chaos: $(STAMP)-dev ## Break a running server under load and check that nothing 
 
 kill-moments: $(STAMP)-dev ## Kill a server at the moments that matter, and upgrades in the middle (SEED=1 ROUNDS=5)
 	CHAOS_SEED=$(or $(SEED),1) CHAOS_ROUNDS=$(or $(ROUNDS),5) $(BIN)/python -m pytest --timeout=0 $(ARGS) \
-		tests/process/test_faults.py tests/process/test_idempotency.py tests/process/test_upgrade.py
+		tests/process/test_faults.py tests/process/test_idempotency.py tests/process/test_upgrade.py \
+		tests/process/test_knowledge_kills.py
 
 soak: $(STAMP)-dev ## Load a server steadily and check that nothing grows (HOURS=1)
 	$(BIN)/python -m tests.chaos.soak --hours $(or $(HOURS),1) $(ARGS)

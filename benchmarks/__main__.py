@@ -8,12 +8,14 @@ import os
 import shutil
 import sys
 import tempfile
+from itertools import product, zip_longest
 from pathlib import Path
 
 from benchmarks import machine, peers, report, workloads
 from benchmarks.http1 import UnexpectedReplyError
 from benchmarks.measure import MIB
 from benchmarks.peers.base import ROOT, TOOLS, Peer, UnavailableError, running
+from benchmarks.peers.windlass import Windlass
 from benchmarks.report import Report, Row, Table
 from benchmarks.workloads.base import FULL, QUICK, Scale, Source, Workload
 
@@ -48,7 +50,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--paired",
         action="store_true",
-        help="the first peer directly before each other one, and their ratios",
+        help="Windlass and the other peers alternately, in their comparable dialects, with the ratios of each round",
     )
     parser.add_argument("--rounds", type=int, help=f"how often each load is repeated ({FULL.rounds}; quick: 1)")
     parser.add_argument("--peers", type=_choice([peer.key for peer in peers.ALL]), help="comma-separated; all")
@@ -123,37 +125,42 @@ def _measure_in_turn(result: Report, workload: Workload, suitable: list[Peer], s
 
 
 def _measure_in_pairs(result: Report, workload: Workload, suitable: list[Peer], scratch: Path) -> list[Row]:
-    """Measure the first of the peers before each of the others, in the usual dialect of each: a machine that becomes
-    slower in between affects a pair least. Each row has the ratio of every pair."""
-    if not suitable:
-        return []
-    ours, *others = suitable
-    first = Row(ours.name, workload.dialects(ours)[0])
-    rows = {peer.name: Row(peer.name, dialects[0]) for peer in others if (dialects := workload.dialects(peer))}
+    """Measure ours and the others alternately, in the dialects that are comparable, and relate those of one round: a
+    machine that becomes slower in between affects a ratio less than it does a figure."""
+    ours, others = _sides(suitable)
+    order = [peer for pair in zip_longest(ours, others) for peer in pair if peer is not None]
+    contests = list(zip_longest(*([(peer, name) for name in workload.comparable(peer)] for peer in order)))
+    rows = {entry: Row(entry[0].name, entry[1]) for contest in contests for entry in contest if entry is not None}
     for _ in range(result.rounds):
-        for peer in others:
-            row = rows.get(peer.name)
-            if row is None or row.problem or first.problem:
-                continue
-            first = _sample(result, workload, ours, first, scratch)
-            rows[peer.name] = row = _sample(result, workload, peer, row, scratch)
-            if not first.problem and not row.problem:
-                _add_ratio(result, workload, first, row)
-    return [first, *rows.values()]
+        for contest in contests:
+            entries = [entry for entry in contest if entry is not None and not rows[entry].problem]
+            for entry in entries:
+                rows[entry] = _sample(result, workload, entry[0], rows[entry], scratch)
+            for mine, theirs in product(entries, entries):
+                if mine[0] in ours and theirs[0] in others and not rows[mine].problem and not rows[theirs].problem:
+                    _add_ratio(result, workload, rows[mine], rows[theirs])
+    return list(rows.values())
+
+
+def _sides(suitable: list[Peer]) -> tuple[list[Peer], list[Peer]]:
+    """Windlass and the others; of Windlass alone, the first set-up and the others."""
+    ours: list[Peer] = [peer for peer in suitable if isinstance(peer, Windlass)]
+    others = [peer for peer in suitable if not isinstance(peer, Windlass)]
+    return (ours, others) if ours and others else (suitable[:1], suitable[1:])
 
 
 def _add_ratio(result: Report, workload: Workload, ours: Row, theirs: Row) -> None:
-    """Record how many times as much of the first column the first peer of the pair has just had."""
+    """Record how many times as much of the first column ours has had in this round."""
     key = workload.columns[0].key
     ratio = ours.samples[-1][key] / theirs.samples[-1][key]
     result.ratios.setdefault(f"{workload.title}: {ours.label} / {theirs.label}", []).append(ratio)
-    print(f"{workload.key:9} {theirs.label:38} {ratio:9.2f} times: {ours.label} before it", flush=True)
+    print(f"{workload.key:9} {ours.label} / {theirs.label}: {ratio:.2f}", flush=True)
 
 
 def _sample(result: Report, workload: Workload, peer: Peer, row: Row, scratch: Path) -> Row:
     """Return the row with one more sample, or with its error."""
     try:
-        with running(peer, scratch) as server:
+        with running(peer, scratch, workload.scale.largest_sample) as server:
             result.startup_seconds.setdefault(peer.name, []).append(server.startup_seconds)
             figures = workload.run(server, peer.dialects[row.dialect])
     except (UnavailableError, UnexpectedReplyError, OSError) as error:

@@ -20,3 +20,5 @@ secret metrics_token "$(random)"     # for Prometheus
 secret s3_secret_key "$(random)"
 secret postgres_password "$(random)" # hexadecimal, so it needs no quoting in the URL
 secret database_url "postgres://windlass:$(cat secrets/postgres_password)@postgres:5432/windlass"
+secret neo4j_password "$(random)"
+secret neo4j_auth "neo4j/$(cat secrets/neo4j_password)" # as Neo4j's image reads it

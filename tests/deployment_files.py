@@ -23,7 +23,7 @@ SYSTEMD_COMMON = SYSTEMD / "windlass-.service.d" / "common.conf"
 
 _VARIABLE = re.compile(r"\$\{(\w+):-([^}]*)\}")
 #: Variables of compose.yaml: where they differ from settings, they are documented at its top.
-COMPOSE_VARIABLES = {"PUBLISH", "ALLOWED_HOSTS", "WINDLASS_TAG"}
+COMPOSE_VARIABLES = {"PUBLISH", "ALLOWED_HOSTS", "WINDLASS_TAG", "GRAPH", "NEO4J_URL"}
 
 
 def compose() -> dict[str, Any]:

@@ -13,6 +13,8 @@ import zlib
 from collections.abc import Mapping
 from functools import cache
 
+#: What a picture of writing says.
+WRITING = "Haul away, haul away\nTotal 1234 EUR"
 _XML = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
 _CORE = (
     '<cp:coreProperties xmlns:cp="http://schemas.openxmlformats.org/package/2006/metadata/core-properties"'
@@ -264,9 +266,9 @@ def text_pdf(*pages: str) -> bytes:
 
 
 @cache
-def scanned_pdf(*, first_page: str = "") -> bytes:
+def scanned_pdf(*, first_page: str = "", words: str = WRITING) -> bytes:
     """A picture of writing, as a scanner makes it, on its last page."""
-    jpeg, width, height = picture_of_text("jpeg"), 1200, 300
+    jpeg, width, height = picture_of_text("jpeg", words), 1200, 300
     objects: list[bytes] = [b"<</Type/Catalog/Pages 2 0 R>>", b"", b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>"]
     kids = []
     contents = [f"BT /F1 24 Tf 72 700 Td ({first_page}) Tj ET"] if first_page else []
@@ -294,11 +296,11 @@ def _pdf_of(objects: list[bytes]) -> bytes:
 
 
 @cache
-def picture_of_text(kind: str = "png") -> bytes:
+def picture_of_text(kind: str = "png", words: str = WRITING) -> bytes:
     """Dark writing on white, 1200 by 300."""
     import pyvips
 
-    ink = pyvips.Image.text("Haul away, haul away\nTotal 1234 EUR", dpi=200)
+    ink = pyvips.Image.text(words, dpi=200)
     page = ink.invert().embed(40, 40, 1200, 300, extend="white").copy(interpretation="b-w").colourspace("srgb")
     return bytes(page.pngsave_buffer() if kind == "png" else page.jpegsave_buffer(Q=90))
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
@@ -51,6 +53,11 @@ class ModelServer:
 
 
 @contextmanager
-def model_server(vector_of: Callable[[str], Sequence[float]] = hashed_words) -> Iterator[ModelServer]:
-    with Receiver() as receiver:
+def model_server(vector_of: Callable[[str], Sequence[float]] = hashed_words, port: int = 0) -> Iterator[ModelServer]:
+    with Receiver(port=port) as receiver:
         yield ModelServer(receiver, vector_of)
+
+
+if __name__ == "__main__":
+    with model_server(port=int(sys.argv[1])):
+        signal.pause()

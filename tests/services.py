@@ -97,11 +97,11 @@ class Postgres:
     def url(self, database: str) -> str:
         return f"postgres://windlass@127.0.0.1:{self.port}/{database}"
 
-    def new_database(self) -> str:
-        """Create an empty database for the caller and return its URL."""
+    def new_database(self, template: str = "template1") -> str:
+        """Create a database for the caller and return its URL. It is empty, or a copy of one that nobody uses."""
         name = f"test_{uuid4().hex}"
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{name}"')
+            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
         return self.url(name)
 
 

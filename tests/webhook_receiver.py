@@ -35,10 +35,14 @@ class Answer:
 
 
 class Receiver:
-    """Listens on a free port of loopback. ``answer`` is called with each request's path and body, in its thread."""
+    """Listens on ``port`` of loopback, by default a free one. ``answer`` is called with each request's path and body,
+    in its thread."""
 
     def __init__(
-        self, answer: Callable[[str, bytes], Answer] = lambda path, body: Answer(), tls: ssl.SSLContext | None = None
+        self,
+        answer: Callable[[str, bytes], Answer] = lambda path, body: Answer(),
+        tls: ssl.SSLContext | None = None,
+        port: int = 0,
     ) -> None:
         self.answer = answer
         self.received: list[Received] = []
@@ -72,7 +76,7 @@ class Receiver:
             def handle_error(self, *_: Any) -> None:
                 """A process that was killed while it sent is no error."""
 
-        self._server = Server(("127.0.0.1", 0), Handler)
+        self._server = Server(("127.0.0.1", port), Handler)
         if tls is not None:
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self.port = self._server.server_port

@@ -98,39 +98,40 @@ class Running:
     store: ProcessTree | None = None
 
 
-#: More bytes than a sample writes.
-MAX_SAMPLE_BYTES = 3 * 1024**3
 _BLOCK = bytes(1024 * 1024)
 
 
-def _reserve_page_cache(directory: Path) -> None:
-    """Fill as much page cache as a sample will, and free it.
+def _reserve_page_cache(directory: Path, size: int) -> None:
+    """Fill so many bytes of the page cache, and free them.
 
-    The host of a virtual machine reclaims idle memory. The first server to use it would wait for every page; this
-    once reduced its speed to a third.
+    The host of a virtual machine takes back memory that has been free for some seconds, and whoever uses it next waits
+    for every page, for 1 CPU-second a GiB and more. So this comes last before the load: a server that takes long to
+    start would otherwise pay for what one that starts at once does not.
     """
     used = directory / "touched"
     with used.open("wb", buffering=0) as file:
-        for _ in range(MAX_SAMPLE_BYTES // len(_BLOCK)):
+        for _ in range(size // len(_BLOCK)):
             file.write(_BLOCK)
     used.unlink()
 
 
 @contextlib.contextmanager
-def running(peer: Peer, scratch: Path) -> Iterator[Running]:
-    """Run a peer on an empty directory. Afterwards delete its files and sync, so that no dirty page remains."""
+def running(peer: Peer, scratch: Path, largest_sample: int) -> Iterator[Running]:
+    """Run a peer on an empty directory, for a load that writes so many bytes at most. Afterwards delete its files and
+    sync, so that no dirty page remains."""
     directory = Path(tempfile.mkdtemp(prefix=f"{peer.key}-", dir=scratch))
     port = free_port()
-    _reserve_page_cache(directory)
     os.sync()
     try:
-        with peer.companions(directory, port) as companions:
-            yield from _running(peer, directory, port, companions)
+        with peer.companions(directory, port) as companions, _running(peer, directory, port, companions) as server:
+            _reserve_page_cache(directory, largest_sample)
+            yield server
     finally:
         shutil.rmtree(directory, ignore_errors=True)
         os.sync()
 
 
+@contextlib.contextmanager
 def _running(peer: Peer, directory: Path, port: int, companions: Companions) -> Iterator[Running]:
     started = time.monotonic()
     command = [*peer.command(directory, port), *companions.options]

@@ -28,6 +28,11 @@ class Scale:
     mixed: int
     each_kind: int
 
+    @property
+    def largest_sample(self) -> int:
+        """More bytes than any sample writes."""
+        return 3 * self.large
+
 
 FULL = Scale(
     rounds=3,
@@ -43,14 +48,14 @@ FULL = Scale(
 )
 QUICK = Scale(
     rounds=1,
-    large=64 * MIB,
-    parallel=4,
+    large=32 * MIB,
+    parallel=2,
     parallel_size=8 * MIB,
     bucket_parallel=2,
     small=100,
     processed=20,
-    pictures=2,
-    mixed=16,
+    pictures=1,
+    mixed=8,
     each_kind=1,
 )
 
@@ -97,6 +102,11 @@ class Workload(ABC):
     def dialects(self, peer: Peer) -> list[str]:
         """Return the dialects in which the peer is measured; empty if the workload does not apply to it."""
         return list(peer.dialects)
+
+    def comparable(self, peer: Peer) -> list[str]:
+        """Return the peer's dialects that are compared with those of the other peers in the same place of their lists:
+        here the usual one alone."""
+        return self.dialects(peer)[:1]
 
     @abstractmethod
     def describe(self) -> str:

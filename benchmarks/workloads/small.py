@@ -17,6 +17,10 @@ SIZE = 10 * 1024
 CLIENTS = 16
 
 
+#: The dialects of a file in one request, the one that costs least first.
+ONE_REQUEST = ("raw", "tus, one request")
+
+
 class Small(Workload):
     key = "small"
     title = "Many small files"
@@ -27,6 +31,10 @@ class Small(Workload):
         TOTAL,
         Column("client_cpu_ms_per_file", "client CPU ms/file", 2),
     )
+
+    def comparable(self, peer: Peer) -> list[str]:
+        """The usual one, and a file in one request."""
+        return [*super().comparable(peer), *[name for name in ONE_REQUEST if name in peer.dialects][:1]]
 
     def describe(self) -> str:
         return f"{self.scale.small} files of {SIZE // 1024} KiB from {CLIENTS} clients with kept-alive connections"

@@ -11,10 +11,13 @@ def main() -> None:
 
 
 def _run() -> None:
-    from windlass.cli import app
-    from windlass.cli.errors import CommandError, exit_with_error
-    from windlass.conf import BadSetting
-    from windlass.operations.backup.errors import BackupError
+    from windlass.kernel.garbage_collection import loading
+
+    with loading():
+        from windlass.cli import app
+        from windlass.cli.errors import CommandError, exit_with_error
+        from windlass.conf import BadSetting
+        from windlass.operations.backup.errors import BackupError
 
     try:
         app()

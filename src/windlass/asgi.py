@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
 from typing import Any, cast
@@ -68,6 +69,7 @@ from windlass.operations import health, level_evaluator, metrics
 from windlass.operations.shared_counters import share_counters
 from windlass.receiving import chunked, lease
 from windlass.resilience.rate_limits.policies import RateClass
+from windlass.web.static_files import StaticReplies
 
 #: The handlers of the endpoints that ``windlass.http`` declares and ``windlass.operations`` answers.
 _SERVICE_HANDLERS = {
@@ -81,6 +83,22 @@ BYTE_ROUTES: list[Route] = [
     *byte_endpoints.ROUTES,
     *(declared.route(answering(handler, declared)) for declared, handler in _SERVICE_HANDLERS.items()),
 ]
+
+
+def _first_segment(path: str) -> str:
+    return path.lstrip("/").partition("/")[0]
+
+
+def _grouped(routes: Iterable[Route]) -> dict[tuple[str, str], list[Route]]:
+    """The routes by method and first segment, in their order: a request is compared with few of them."""
+    groups: dict[tuple[str, str], list[Route]] = {}
+    for route in routes:
+        for method in route.methods or ():
+            groups.setdefault((method, _first_segment(route.path)), []).append(route)
+    return groups
+
+
+_ROUTES = _grouped(BYTE_ROUTES)
 
 #: First segments of the paths that may be Windlass's. Every other path is passed to the wrapped project unchanged.
 OWN_SEGMENTS = frozenset(
@@ -103,6 +121,7 @@ class WindlassApplication:
     def __init__(self, inner: App, *, alone: bool = False) -> None:
         self._inner = inner
         self._alone = alone
+        self._static = StaticReplies() if alone else None
         self._evaluating: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -167,7 +186,10 @@ class WindlassApplication:
             query_parameters.check_text(scope["query_string"].decode("latin-1"))
             if scope["method"] == "POST" and path_of(scope) in _SIGN_IN_PAGES:
                 await rate_limits.check(scope, RateClass.SIGN_IN, None)
-            await self._call_django(scope, receive, _with_limits(scope, send), PAGE_BODY_LIMIT)
+            if self._static is not None and self._static.has(path_of(scope)):
+                await self._static.answer(path_of(scope), scope, send)
+            else:
+                await self._call_django(scope, receive, _with_limits(scope, send), PAGE_BODY_LIMIT)
         except Exception as error:  # noqa: BLE001  the boundary of a request
             await problem_response(problem_of(error), Request(scope))(scope, receive, send)
 
@@ -255,7 +277,7 @@ def _has_view(scope: Scope) -> bool:
 
 
 def _may_be_windlass(scope: Scope) -> bool:
-    return path_of(scope).lstrip("/").partition("/")[0] in OWN_SEGMENTS
+    return _first_segment(path_of(scope)) in OWN_SEGMENTS
 
 
 def _is_of_project(scope: Scope) -> bool:
@@ -321,7 +343,7 @@ def _for_routing(scope: Scope) -> Scope:
 
 
 def _byte_route(scope: Scope) -> Route | None:
-    for route in BYTE_ROUTES:
+    for route in _ROUTES.get((scope["method"], _first_segment(path_of(scope))), ()):
         match, child = route.matches(scope)
         if match is Match.FULL:
             scope.update(child)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
@@ -21,7 +21,8 @@ from celery.worker import state
 from celery.worker.consumer import Consumer
 
 from windlass.jobs import notify
-from windlass.jobs.api import ProcessRole, Stage
+from windlass.jobs.api import QUEUES, ProcessRole, Queue, queue_of
+from windlass.operations.heavy_slots import HeavySlots
 from windlass.operations.process_heartbeat import beating
 from windlass.operations.watchdog import Watchdog, WorkerActivity
 from windlass.processing import api as processing
@@ -42,43 +43,50 @@ app = notify.celery_app()
 _reconnect = threading.Event()
 activity = WorkerActivity()
 _holder = ""
-_stages: Sequence[Stage] = tuple(Stage)
+_queues: Collection[Queue] = QUEUES
+_slots = HeavySlots(QUEUES, 1, lambda: None)
+_consumer: Any = None
 
 
-@app.task(name=notify.TASK, ignore_result=True)  # type: ignore[untyped-decorator]
-def run_job(job_id: str) -> None:
-    with activity.job():
-        processing.run_job(UUID(job_id), holder=_holder or f"eager-{os.getpid()}", stages=_stages)
+@app.task(name=notify.TASK, ignore_result=True, bind=True)  # type: ignore[untyped-decorator]
+def run_job(self: Any, job_id: str) -> None:
+    queue = queue_of((self.request.delivery_info or {}).get("routing_key") or "")
+    with activity.job(), _slots.job(queue) as may_run:
+        if may_run or queue is None:
+            processing.run_job(UUID(job_id), holder=_holder or f"eager-{os.getpid()}", queues=_queues)
+        else:
+            notify.notify_workers(UUID(job_id), queue)  # back to the broker, for another worker or for later
 
 
-def work(instance: str, *, stages: Sequence[Stage], concurrency: int) -> int:
-    """Run jobs of these stages until ``stop`` is called; return the exit code of the process.
+def work(instance: str, *, queues: Collection[Queue], concurrency: int) -> int:
+    """Run jobs of these queues until ``stop`` is called; return the exit code of the process.
 
     ``instance`` is the name under which jobs are claimed. Call it in the main thread.
     """
-    global _holder, _stages
-    _holder, _stages = instance, stages
+    global _holder, _queues, _slots
+    _holder, _queues = instance, queues
+    _slots = HeavySlots(queues, concurrency, _consume_as_allowed)
     # Celery warns of running as root. Messages are JSON only, and hostile files are parsed in the sandbox.
     warnings.filterwarnings("ignore", category=SecurityWarning)
     warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)  # running jobs outlive a lost connection
     app.add_defaults(lambda: _worker_configuration(concurrency))
     setup_logging.connect(_keep_logging)  # type: ignore[no-untyped-call]
     activity.start(slots=concurrency)
-    watchdog = Watchdog(activity, stages, reconnect=_reconnect.set, give_up=_give_up)
+    watchdog = Watchdog(activity, lambda: _slots.consumed, reconnect=_reconnect.set, give_up=_give_up)
     worker: Any = _Worker(  # type: ignore[no-untyped-call]
         app=app,
         hostname=f"windlass@{instance}",
         pool="threads",
         concurrency=concurrency,
         consumer_cls=_Consumer,
-        queues=[stage.value for stage in stages],
+        queues=[queue.name for queue in queues],
         quiet=True,
         without_mingle=True,
         without_gossip=True,
         without_heartbeat=True,
     )
     threading.Thread(target=watchdog.run, name="windlass-watchdog", daemon=True).start()
-    with beating(instance, ProcessRole.WORKER, stages):
+    with beating(instance, ProcessRole.WORKER, queues):
         worker.start()
     return int(worker.exitcode or 0)
 
@@ -90,6 +98,21 @@ class _Worker(CeleryWorker):
 
 class _Consumer(Consumer):
     """Reconnects every few seconds and logs that once; Celery's consumer waits up to 30 s and logs every attempt."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)  # type: ignore[no-untyped-call]
+        global _consumer
+        _consumer = self
+
+    def consume_as_allowed(self) -> None:
+        """Consume the queues that ``_slots`` allows, and no others. Runs in the thread of the consumer."""
+        celery_consumer: Any = self
+        for queue in _queues:
+            is_consumed = bool(celery_consumer.task_consumer.consuming_from(queue.name))
+            if is_consumed and queue not in _slots.consumed:
+                celery_consumer.cancel_task_queue(queue.name)
+            elif not is_consumed and queue in _slots.consumed:
+                celery_consumer.add_task_queue(queue.name)
 
     def ensure_connected(self, conn: Any) -> Any:
         logged = False
@@ -135,6 +158,12 @@ def _tick() -> None:
     if _reconnect.is_set():
         _reconnect.clear()
         raise ConnectionResetError("this worker receives no messages; it reconnects")
+
+
+def _consume_as_allowed() -> None:
+    """Called by the thread of a job that begins or ends."""
+    if _consumer is not None:
+        _consumer.call_soon(_consumer.consume_as_allowed)
 
 
 def stop() -> None:

@@ -30,6 +30,7 @@ from windlass.loop_threads import Call, LoopThreads, Outcome, report
 
 P = ParamSpec("P")
 T = TypeVar("T")
+U = TypeVar("U")
 
 DATABASE_THREADS = 8
 BYTE_THREADS = 32
@@ -92,6 +93,33 @@ async def in_transaction(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs
     return await _in_database_thread(partial(_in_own_transaction, call))
 
 
+async def in_thread_then_transaction(work: Callable[[], T], record: Callable[[T], U]) -> U:
+    """``in_thread(work)``, and then ``in_transaction(record, its result)``.
+
+    The thread passes its result on to that of the database, so that the event loop is woken once.
+    """
+    if conf.get().celery_task_always_eager:
+        return await in_transaction(record, await in_thread(work))
+    context = copy_context()
+
+    def pass_on(call: Call, result: T) -> None:
+        _transact(call.continued(partial(context.run, record, result)))
+
+    call = Call.of(partial(context.run, work), pass_on)
+    _threads("bytes", BYTE_THREADS).put(call)
+    recorded: U = await call.future
+    return recorded
+
+
+def _transact(call: Call) -> None:
+    """Let another thread run this call in a transaction and report its outcome after the commit."""
+    if vendor() == "sqlite":
+        _group_committer().put(call)
+    else:
+        alone = partial(_with_fresh_connections, partial(_in_own_transaction, call.work))
+        _threads("database", DATABASE_THREADS).put(call.continued(alone))
+
+
 async def _in_database_thread(call: Callable[[], T]) -> T:
     # Where jobs run eagerly (in tests) the caller's own thread runs it: another thread's connection would neither see
     # the rows of the test's transaction nor get past its lock.
@@ -116,8 +144,12 @@ class GroupCommitter:
     def submit(self, work: Callable[[], T]) -> asyncio.Future[T]:
         """Called on an event loop."""
         call = Call.of(work)
-        self._waiting.put(call)
+        self.put(call)
         return call.future
+
+    def put(self, call: Call) -> None:
+        """Called in any thread."""
+        self._waiting.put(call)
 
     def _run(self) -> None:
         while True:

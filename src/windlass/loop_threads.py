@@ -25,17 +25,26 @@ class Outcome(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Call:
-    """Work that a coroutine waits for, by a future of its event loop."""
+    """Work that a coroutine waits for, by a future of its event loop.
+
+    ``pass_on``: what gets the result, in the thread that did the work, instead of the coroutine, which waits for the
+    call that is made of it (``continued``). What the work raises is reported to the coroutine.
+    """
 
     work: Callable[[], Any]
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Any]
+    pass_on: Callable[[Call, Any], None] | None = None
 
     @classmethod
-    def of(cls, work: Callable[[], Any]) -> Call:
+    def of(cls, work: Callable[[], Any], pass_on: Callable[[Call, Any], None] | None = None) -> Call:
         """Called on the event loop."""
         loop = asyncio.get_running_loop()
-        return cls(work, loop, loop.create_future())
+        return cls(work, loop, loop.create_future(), pass_on)
+
+    def continued(self, work: Callable[[], Any]) -> Call:
+        """The call whose outcome the same coroutine waits for. Called in any thread."""
+        return Call(work, self.loop, self.future)
 
     @property
     def is_cancelled(self) -> bool:
@@ -77,6 +86,11 @@ class LoopThreads:
     def submit(self, work: Callable[[], T]) -> asyncio.Future[T]:
         """Called on an event loop. Cancelling the future keeps the work from beginning, and does not interrupt it."""
         call = Call.of(work)
+        self.put(call)
+        return call.future
+
+    def put(self, call: Call) -> None:
+        """Called in any thread."""
         with self._lock:
             if self._idle:
                 self._idle -= 1  # one of them takes the call
@@ -86,12 +100,11 @@ class LoopThreads:
                 self._threads.append(thread)
                 thread.start()
             self._waiting.put(call)
-        return call.future
 
     def _run(self) -> None:
         while (call := self._waiting.get()) is not None:
             if not call.is_cancelled:
-                report([call], [_outcome_of(call.work)])
+                _do(call)
             del call  # what it holds must not outlive it while this thread waits
             with self._lock:
                 if self._waiting.empty():
@@ -102,6 +115,14 @@ class LoopThreads:
             self._waiting.put(None)
         for thread in self._threads:
             thread.join()
+
+
+def _do(call: Call) -> None:
+    outcome = _outcome_of(call.work)
+    if call.pass_on is not None and outcome.failure is None:
+        call.pass_on(call, outcome.result)
+    else:
+        report([call], [outcome])
 
 
 def _outcome_of(work: Callable[[], Any]) -> Outcome:

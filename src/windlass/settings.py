@@ -47,8 +47,9 @@ def _database(url: str, home: Path) -> Any:
             "timeout": 30,
             # wal_autocheckpoint: 64 MB of 4 KiB pages. It bounds the log where no scheduler runs, which otherwise
             # checkpoints long before (operations.wal_checkpoint).
+            # secure_delete: what is deleted is overwritten with zeros. Many builds of SQLite do so by default.
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA mmap_size=0; "
-            "PRAGMA wal_autocheckpoint=16384;",
+            "PRAGMA wal_autocheckpoint=16384; PRAGMA secure_delete=ON;",
         }
     else:
         database["CONN_HEALTH_CHECKS"] = True
@@ -86,7 +87,6 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
-    "windlass.web.static_files.StaticFilesMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from contextlib import suppress
 
 #: Bytes of one read; what a browser sends beside uploads comes in smaller ones.
 BLOCK = 65536
@@ -55,6 +56,8 @@ class HoldingProxy:
             pass
         finally:
             for end in (source, sink):
+                with suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)  # closing alone tells nobody while the other thread reads from it
                 end.close()
 
     def _wait_for_allowance(self, size: int) -> None:

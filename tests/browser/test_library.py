@@ -617,6 +617,14 @@ class TestTenThousandFiles:
         assert frames > 100, "every part of the list was on the screen"
         assert elements < 100, "only what is near the screen is in the page"
 
+    def test_all_shown_are_selected_and_then_all_that_match(self, page: Page, server: ServerProcess) -> None:
+        open_library(page, server, "?q=row+012&sort=name")
+        item(page, "row 01200.txt").get_by_role("checkbox").click()
+        page.get_by_role("button", name="Select all shown").click()
+        expect(page.locator("#selection-count")).to_contain_text("60 selected")
+        page.get_by_role("button", name="Select all that match").click()
+        expect(page.locator("#selection-count")).to_contain_text("100 selected")
+
     def test_going_back_shows_the_place_that_was_left(self, page: Page, server: ServerProcess) -> None:
         open_library(page, server, "?q=row+0&sort=name")
         for _ in range(4):

@@ -25,6 +25,7 @@ def server(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 @pytest.mark.parametrize("path", ["/", "/operations/", "/sign-in/"])
 def test_a_page_loads_in_its_budget(server: ServerProcess, visit: Visit, path: str) -> None:
     visit.page.goto(f"{server.url}{path}", wait_until="load")
+    assert visit.page.evaluate("document.documentElement.dataset.scripts") == "ready", "the load event waits for all"
     if path == "/":
         visit.page.locator("#library-list li").first.wait_for()
     visit.page.wait_for_load_state("networkidle")

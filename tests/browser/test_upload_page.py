@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -11,7 +13,7 @@ from playwright.sync_api import Route, expect
 
 from tests import samples
 from tests.browser.holding_proxy import HoldingProxy
-from tests.browser.pages import PHONE, Visit
+from tests.browser.pages import PHONE, WAIT, Visit
 from tests.browser.upload_page import (
     COPIES,
     ENOUGH,
@@ -24,7 +26,7 @@ from tests.browser.upload_page import (
     upload_server,
 )
 from tests.process.conftest import ServerProcess
-from tests.process.file_assertions import assert_stored, sha256
+from tests.process.file_assertions import assert_stored, sha256, wait_until_processed
 
 __all__ = ["proxy", "upload_server"]
 
@@ -73,10 +75,19 @@ def test_a_file_that_is_chosen_before_the_modules_are_there_is_uploaded(
     visit: Visit, upload_server: ServerProcess, tmp_path: Path
 ) -> None:
     held: list[Route] = []
-    visit.page.route("**/js/uploads/main.js", lambda route: held.append(route))
+    is_holding = True
+
+    def hold(route: Route) -> None:
+        if is_holding:
+            held.append(route)
+        else:
+            route.continue_()
+
+    visit.page.route("**/js/uploads/main.js", hold)
     visit.page.goto(upload_server.url, wait_until="domcontentloaded")
     visit.page.locator("#file-input").set_input_files(random_file(tmp_path / "early.bin", 1000))
     visit.page.wait_for_timeout(100)
+    is_holding = False
     for route in held:
         route.continue_()
     UploadPage(visit.page, upload_server.url).expect_uploaded(1)
@@ -150,6 +161,45 @@ def test_a_duplicate_is_told(uploads: UploadPage, upload_server: ServerProcess, 
     original = records(upload_server, [first.name])[first.name]["id"]
     link = uploads.row(second.name).get_by_role("link", name="open the earlier one")
     expect(link).to_have_attribute("href", f"/f/{original}")
+
+
+def test_a_result_that_could_not_be_read_is_read_again(
+    uploads: UploadPage, upload_server: ServerProcess, tmp_path: Path
+) -> None:
+    path = random_file(tmp_path / "read again.bin", 5000)
+    refused: set[str] = set()
+    is_away = True
+
+    def answer(route: Route) -> None:
+        if not is_away:
+            return route.continue_()
+        refused.add(urlsplit(route.request.url).path)
+        return route.abort()
+
+    uploads.page.route(re.compile(r"/files/[0-9a-f-]{36}/(status/)?$"), answer)
+    uploads.choose(path)
+    wait_for(uploads, lambda: any(each.endswith("/status/") for each in refused))
+    file = records(upload_server, [path.name])[path.name]["links"]["self"]
+    wait_until_processed(upload_server.url, file)
+    is_away = False
+    uploads.expect_uploaded(1)
+    shown = uploads.page.locator("#library-list li", has=uploads.page.get_by_role("link", name=path.name, exact=True))
+    expect(shown.locator(".item-status")).to_have_text("Ready")
+    is_away = True
+    refused.clear()
+    httpx.post(f"{upload_server.url}{file}release/").raise_for_status()
+    wait_for(uploads, lambda: file in refused)
+    is_away = False
+    expect(shown.locator(".item-status")).to_have_text("Released")
+
+
+def wait_for(uploads: UploadPage, condition: Callable[[], bool]) -> None:
+    """Handle the page's requests until the condition holds."""
+    for _ in range(WAIT // 100):
+        if condition():
+            return
+        uploads.page.wait_for_timeout(100)
+    raise AssertionError("it did not happen")
 
 
 def test_steps_are_shown_live(uploads: UploadPage, tmp_path: Path) -> None:

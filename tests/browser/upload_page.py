@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,8 @@ from playwright.sync_api import Locator, Page, Request, Response, expect
 
 from tests.browser.holding_proxy import HoldingProxy
 from tests.process.conftest import ServerProcess
+from tests.process.file_assertions import PROCESSING_SECONDS
+from windlass.client import Client
 
 MIB = 1024 * 1024
 #: Bytes of a file of the profile "slow" that take two seconds.
@@ -45,6 +48,10 @@ def upload_server(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> It
     profiles.write_text(PROFILES)
     server = ServerProcess(directory / "home", WINDLASS_PROFILES=str(profiles))
     server.start()
+    with Client(server.url) as client:
+        first = client.upload(io.BytesIO(b"A file for the worker.\n"), filename="first.txt").id
+        client.wait(first, PROCESSING_SECONDS)  # the worker of a new server is not there as soon as its pages are
+        client.delete(first)
     yield server
     server.kill()
 

@@ -283,3 +283,5 @@ KINDS = {
     "clock-forward": Kind(_move_clock(1), weight=1),
     "clock-back": Kind(_move_clock(-1), weight=1),
 }
+#: Those after which times in the database are ahead until they are corrected.
+WRONG_CLOCKS = frozenset({"clock-forward", "clock-back"})

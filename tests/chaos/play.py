@@ -16,7 +16,7 @@ import httpx
 
 from tests.chaos import verdict
 from tests.chaos.clients import DIALECTS, FAILING, UploadClient
-from tests.chaos.faults import Fault
+from tests.chaos.faults import WRONG_CLOCKS, Fault
 from tests.chaos.ledger import Ledger
 from tests.chaos.system import System, running
 
@@ -189,7 +189,7 @@ def _play_one(system: System, fault: Fault, report: Report, say: Callable[[str],
         return [f"{fault}: not recovered after {report.recovery_limit:.0f} s"]
     report.recoveries[fault.name].append(round(took, 2))
     say(f"{report.faults:5} {fault}: recovered in {took:.1f} s; {report.kills} kills so far")
-    return [f"{fault}: {text}" for text in verdict.inconsistent(system)]
+    return [f"{fault}: {text}" for text in verdict.inconsistent(system, after_wrong_clock=fault.name in WRONG_CLOCKS)]
 
 
 def _end_of_log(system: System) -> str:

@@ -50,6 +50,8 @@ IETF_PATCH = IETF | {"Content-Type": "application/partial-upload", "Upload-Offse
 #: Of calls about direct uploads: these tests have no store that takes them, and the owner is told so.
 NO_DIRECT_STORE = frozenset({501})
 NOT_READY = frozenset({409})
+#: Of an entity with one name, which can be neither split nor merged with itself.
+ONE_NAME = frozenset({409})
 #: Of a WebSocket.
 UPGRADED = frozenset({101})
 CHUNK_FORM: dict[str, Any] = {
@@ -151,6 +153,8 @@ ROWS: dict[str, Row] = {
     "GET /files/{}/passages": OWNER.of("file"),
     "GET /graph/entities": OWNER.listing("entity"),
     "GET /graph/entities/{}": OWNER.of("entity"),
+    "DELETE /graph/entities/{}/merges": OWNER.of("entity", own=ONE_NAME),
+    "POST /graph/entities/{}/merges": OWNER.of("entity", json={"entity": "{id}"}, own=ONE_NAME),
     "GET /graph/paths": OWNER,
     "GET /search": OWNER,
     "POST /search": OWNER_READS,

@@ -14,10 +14,10 @@ MODULES = (HERE / "test_audit.py", HERE / "test_owner_data.py", HERE / "test_ope
 
 
 @pytest.mark.slow
-def test_audit_log_owners_data_and_operations_are_the_same_on_postgresql(postgres: str) -> None:
+def test_audit_log_owners_data_and_operations_are_the_same_on_postgresql(migrated_postgres: str) -> None:
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *map(str, MODULES)],
-        env=os.environ | {"DATABASE_URL": postgres},
+        env=os.environ | {"DATABASE_URL": migrated_postgres},
         cwd=HERE.parents[1],
         capture_output=True,
         text=True,

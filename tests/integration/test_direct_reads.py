@@ -87,7 +87,13 @@ def test_every_reading_operation_answers_the_same_both_ways(
 
 @pytest.mark.parametrize(
     "headers",
-    [{}, {"Origin": "http://elsewhere.example"}, {"Tus-Resumable": "1.0.0"}, {"Authorization": "Bearer wrong"}],
+    [
+        {},
+        {"Origin": "http://elsewhere.example"},
+        {"Tus-Resumable": "1.0.0"},
+        {"Authorization": "Bearer wrong"},
+        {"Cookie": "theme=dark; csrftoken=0aZ1bY2cX3dW4eV5fU6gT7hS8iR9jQ0k"},
+    ],
 )
 def test_lists_and_records_answer_the_same_both_ways(
     application: Any, user: User, both_ways: Callable[..., tuple[Any, Any]], headers: dict[str, str]
@@ -113,7 +119,7 @@ def test_a_compressed_list_has_the_same_headers_both_ways(
     assert names[0].count(b"content-length") == 1
 
 
-@pytest.mark.parametrize("headers", [{"Cookie": "sessionid=none"}, {"Content-Length": "2"}])
+@pytest.mark.parametrize("headers", [{"Cookie": "a=b; sessionid=none"}, {"Content-Length": "2"}])
 def test_calls_that_middleware_acts_on_go_through_django(
     application: Any, user: User, monkeypatch: pytest.MonkeyPatch, headers: dict[str, str]
 ) -> None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.integration.asgi_client import ApiClient, make_file
+from tests.model_server import hashed_words, model_server
 from windlass.files.api import FileAsset
+from windlass.knowledge import api as knowledge
+from windlass.knowledge.graph.similar_names import may_mean_the_same
 from windlass.knowledge.graph.storing import StoredGraph
 from windlass.knowledge.indexing import PassageIndex
 
@@ -142,3 +146,90 @@ def file_ids(document: Any) -> set[str]:
         own = {document["file_id"]} if "file_id" in document else set()
         return own.union(*map(file_ids, document.values()))
     return set()
+
+
+def test_entities_are_merged_and_split(client: ApiClient, user: Callable[..., ApiClient]) -> None:
+    file_with_graph(client.owner, "The Acme Ltd met the Blue Inc and Mr. John Smith here.")
+    ids = {each["name"]: each["id"] for each in client("GET", "/graph/entities/").json()["results"]}
+    path = f"/graph/entities/{ids['Acme Ltd']}/merges/"
+    merged = client("POST", path, json={"entity": ids["Blue Inc"]})
+    assert merged.json()["names"] == ["Acme Ltd", "Blue Inc"]
+    assert names(client) == ["Acme Ltd", "John Smith"]
+    assert client("POST", path, json={"entity": ids["John Smith"]}).status_code == 409
+    assert client("POST", path, json={"entity": "x"}).status_code == 422
+    assert client("POST", path, json={"entity": str(uuid.uuid4())}).status_code == 404
+    other = user()
+    file_with_graph(other.owner, "The Acme Ltd met the Blue Inc here.")
+    (foreign,) = [each["id"] for each in other("GET", "/graph/entities/?q=blue").json()["results"]]
+    assert client("POST", path, json={"entity": foreign}).status_code == 404
+    assert other("POST", path, json={"entity": foreign}).status_code == 404
+    assert client("DELETE", path).json()["names"] == ["Acme Ltd"]
+    assert client("DELETE", path).status_code == 409
+    assert names(client) == ["Acme Ltd", "Blue Inc", "John Smith"]
+    assert names(other) == ["Acme Ltd", "Blue Inc"]
+
+
+@pytest.fixture
+def near_names(configure: Callable[..., None]) -> Iterator[None]:
+    """A model for which names are near each other that have the same words, in any order."""
+    with model_server(lambda text: hashed_words(" ".join(sorted(set(text.split()) - {"of"})))) as model:
+        configure(EMBEDDINGS="http", EMBEDDINGS_URL=model.url, EMBEDDINGS_MODEL=f"names-{uuid.uuid4()}")
+        yield
+
+
+@pytest.mark.usefixtures("near_names")
+def test_similar_names_are_merged_within_an_owner_and_a_type_and_split_for_good(
+    client: ApiClient, user: Callable[..., ApiClient]
+) -> None:
+    file_with_graph(client.owner, "The Oxford University Ltd met the Cyan 1 Inc and the Cyan 2 Inc here.")
+    file_with_graph(client.owner, "The University of Oxford Ltd. Dear Mrs. Oxford University, write to us.")
+    other = user()
+    file_with_graph(other.owner, "The Oxford University Ltd is old.")
+    before = names(client), names(other)
+    pairs = list(knowledge.find_similar(client.owner))
+    (pair,) = pairs
+    assert {pair.name, pair.into_name} == {"Oxford University Ltd", "University of Oxford Ltd."}
+    assert pair.similarity >= knowledge.SIMILARITY
+    knowledge.merge_similar(pair)
+    assert len(names(client)) == len(before[0]) - 1
+    assert names(other) == before[1]
+    found = client("GET", f"/graph/entities/{pair.into}/").json()
+    assert found["names"] == ["Oxford University Ltd", "University of Oxford Ltd."]
+    assert list(knowledge.find_similar(client.owner)) == []
+    client("DELETE", f"/graph/entities/{pair.into}/merges/")
+    assert names(client) == before[0]
+    assert list(knowledge.find_similar(client.owner)) == [], "somebody has decided that they are two"
+    knowledge.merge(client.owner, pair.entity, pair.into)
+    assert len(names(client)) == len(before[0]) - 1
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "may_be"),
+    [
+        ("University of Oxford", "Oxford University", True),
+        ("Northwind Rope", "Northwind Ropes", True),
+        ("John Smith", "John A. Smith", True),
+        ("Hewlett-Packard", "hewlett packard", True),
+        ("Zora Vale", "Vale, Zora", True),
+        ("Acme 1", "Acme 2", False),
+        ("Acme Germany", "Acme France", False),
+        ("Northwind Rope", "Southwind Rope", False),
+        ("Anna Anna", "Anna Meier", False),
+        ("Tom", "Tomas", False),
+        ("!", "?", False),
+    ],
+)
+def test_names_of_one_entity_share_their_words_and_numbers(one: str, other: str, may_be: bool) -> None:
+    assert may_mean_the_same(one, other) is may_mean_the_same(other, one) is may_be
+
+
+def test_a_real_model_finds_names_that_differ_in_little(sentence_model: Path, configure: Callable[..., None]) -> None:
+    configure(EMBEDDINGS="local", EMBEDDINGS_MODEL=str(sentence_model))
+    owner = f"user:{uuid.uuid4()}"
+    same = "The Oxford University Ltd, the Northwind Rope Ltd and the University of Oxford Inc met."
+    file_with_graph(owner, f"{same} The Northwind Ropes Inc came. The Southwind Rope Ltd and the Rope Bank AG did not.")
+    found = {frozenset({each.name, each.into_name}) for each in knowledge.find_similar(owner)}
+    assert found == {
+        frozenset({"Oxford University Ltd", "University of Oxford Inc"}),
+        frozenset({"Northwind Rope Ltd", "Northwind Ropes Inc"}),
+    }

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import neo4j
@@ -14,12 +16,19 @@ from tests import services
 from tests.integration.test_graph_calls import file_with_graph
 from windlass.conf import BadSetting, Settings
 from windlass.conf.graph import check_graph
+from windlass.events import api as events
 from windlass.files.api import FileAsset, PeriodicTaskState
+from windlass.jobs import api as jobs
+from windlass.jobs.models import ProcessHeartbeat
+from windlass.kernel.clock import now
 from windlass.kernel.ids import new_id
 from windlass.knowledge import api as knowledge
 from windlass.knowledge.graph import export
 from windlass.knowledge.graph.neo4j_database import Neo4jDatabase
 from windlass.knowledge.models import FileGraph, GraphExport
+from windlass.operations import graph_export
+from windlass.operations.checks.check import CheckState
+from windlass.operations.checks.graph import check_graph_export
 from windlass.resilience import circuit_breaker
 
 pytest_plugins = ["tests.integration.record_plane"]
@@ -75,6 +84,7 @@ def graph(neo4j_server: services.Neo4jServer, configure: Callable[..., None]) ->
 
 
 def export_all() -> knowledge.ExportReport:
+    knowledge.retry_refused_files()
     return knowledge.export_graph(threading.Event())
 
 
@@ -175,6 +185,17 @@ def test_one_process_exports_at_a_time(graph: Graph) -> None:
     assert export_all().written >= 1
 
 
+def test_the_lease_of_a_process_that_was_killed_is_taken(graph: Graph) -> None:
+    """Else nothing would be exported for three minutes after the kill of a server that was just exporting."""
+    graph.add("The Acme Ltd met the Blue Inc here.")
+    name = f"scheduler-{new_id()}"
+    jobs.record_heartbeat(name, jobs.ProcessRole.SCHEDULER)
+    assert export._Lease(name).take()
+    assert export_all().is_busy
+    ProcessHeartbeat.objects.filter(name=name).update(seen_at=now() - timedelta(seconds=2 * jobs.ALIVE_SECONDS))
+    assert export_all().written >= 1
+
+
 def test_a_rebuild_that_lost_its_lease_deletes_nothing_more(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else it would delete what the other process has written, and recorded as written."""
     graph.add("The Acme Ltd met the Blue Inc here.")
@@ -232,6 +253,67 @@ def test_it_is_owed_while_neo4j_is_away_or_killed(
     export_all()
     assert len(graph.entities()) == 13
     assert graph.is_equal_to_rebuild()
+
+
+@pytest.fixture
+def names_are_unique(graph: Graph) -> Iterator[Callable[[], object]]:
+    """Neo4j refuses a second file of one name. Calling it ends that."""
+    graph.driver.execute_query("MATCH (f:WindlassFile) DETACH DELETE f")  # of other tests
+    graph.driver.execute_query("CREATE CONSTRAINT one_name FOR (f:WindlassFile) REQUIRE (f.owner, f.name) IS UNIQUE")
+    end = partial(graph.driver.execute_query, "DROP CONSTRAINT one_name IF EXISTS")
+    yield end
+    end()
+
+
+def test_a_file_that_neo4j_refuses_delays_no_other(graph: Graph, names_are_unique: Callable[[], object]) -> None:
+    export_all()
+    first, second, third = (graph.add(f"The {name} Ltd met the Common Inc.") for name in ("Acme", "Blue", "Cyan"))
+    for asset in (first, second):
+        FileAsset.objects.filter(id=asset.id).update(original_filename="same.txt")
+    report = export_all()
+    assert (report.written, report.refused) == (2, 1)
+    assert len(graph.entities()) == 3
+    (row,) = knowledge.refused_files()
+    assert row.file_id in (first.id, second.id)
+    assert (row.attempts, "ConstraintError" in row.reason) == (1, True)
+    assert check_graph_export().detail.startswith("Neo4j refuses 1 files")
+    assert knowledge.export_graph(threading.Event()) == knowledge.ExportReport(), "it is not due yet"
+    names_are_unique()
+    assert export_all() == knowledge.ExportReport(written=1)
+    assert len(graph.entities()) == 4
+    assert check_graph_export().state == CheckState.OK
+    third.delete()
+    assert export_all().deleted == 1
+    assert graph.is_equal_to_rebuild()
+
+
+def test_the_scheduler_compares_the_files_that_the_journal_names(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graph_export, "INTERVAL_SECONDS", 0.0)
+    exporter, stop, compared = graph_export.GraphExporter(), threading.Event(), []
+    export = knowledge.export_graph
+    monkeypatch.setattr(
+        knowledge, "export_graph", lambda stop, among, process: [compared.append(among), export(stop, among=among)][1]
+    )
+    first = graph.add("The Acme Ltd met the Common Inc.")
+    exporter.run_due(stop)
+    second = graph.add("The Blue Ltd met the Common Inc.")
+    exporter.run_due(stop)
+    assert "Blue Ltd" not in graph.entities(), "nothing in the journal names it"
+    with events.recording() as recorder:
+        recorder.add(events.EventType.FILE_READY, owner=graph.owner, file_id=second.id)
+    exporter.run_due(stop)
+    exporter.run_due(stop)
+    assert compared == [None, set(), {second.id}, set()]
+    assert graph.entities() == {"Acme Ltd": 1, "Blue Ltd": 1, "Common Inc.": 1}
+    files = FileAsset.objects.filter(owner=graph.owner)
+    ids = {each.name: each.id for each in knowledge.list_entities(files, "", None, None, 10)[0]}
+    knowledge.merge(graph.owner, ids["Blue Ltd"], ids["Acme Ltd"])
+    exporter.run_due(stop)
+    assert graph.entities() == {"Acme Ltd": 2, "Common Inc.": 1}
+    exporter = graph_export.GraphExporter()
+    first.delete()
+    exporter.run_due(stop)
+    assert graph.entities() == {"Blue Ltd": 1, "Common Inc.": 1}
 
 
 @pytest.mark.parametrize("url", ["http://localhost", "bolt://user:secret@host", "neo4j://", "bolt://host/path"])

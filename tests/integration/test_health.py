@@ -29,6 +29,7 @@ NAMES = NOT_RUNNING | {
     "broker",
     "queue",
     "clock",
+    "graph",
 }
 
 
@@ -191,7 +192,7 @@ def running_processes(records_home: Path) -> Iterator[None]:
     """A worker for each stage and a scheduler, as their heartbeats say."""
     from windlass.jobs import api as jobs
 
-    jobs.record_heartbeat("a-worker", jobs.ProcessRole.WORKER, tuple(jobs.Stage))
+    jobs.record_heartbeat("a-worker", jobs.ProcessRole.WORKER, jobs.QUEUES)
     jobs.record_heartbeat("a-scheduler", jobs.ProcessRole.SCHEDULER)
     yield
     jobs.remove_heartbeat("a-worker")
@@ -267,15 +268,15 @@ def test_heartbeats_end_with_a_process_and_are_forgotten(records_home: Path) -> 
         return {each.name for each in jobs.seen_processes(worker) if each.alive is alive}
 
     for _ in range(2):
-        jobs.record_heartbeat("here", worker, [jobs.Stage.DERIVE, jobs.Stage.INTAKE])
-    jobs.record_heartbeat("killed", worker, [jobs.Stage.INTAKE])
-    jobs.record_heartbeat("long-dead", worker, [jobs.Stage.INTAKE])
+        jobs.record_heartbeat("here", worker, jobs.QUEUES[1:3])
+    jobs.record_heartbeat("killed", worker, jobs.QUEUES[:1])
+    jobs.record_heartbeat("long-dead", worker, jobs.QUEUES[:1])
     for name, seconds in {"killed": 7, "long-dead": 700}.items():
         rows = ProcessHeartbeat.objects.filter(name=name)
         rows.update(seen_at=rows.get().seen_at - timedelta(seconds=seconds))
     assert (names(alive=True), names(alive=False)) == ({"here"}, {"killed", "long-dead"})
-    stages = {each.name: each.stages for each in jobs.seen_processes(worker)}
-    assert stages["here"] == {jobs.Stage.DERIVE, jobs.Stage.INTAKE}
+    queues = {each.name: each.queues for each in jobs.seen_processes(worker)}
+    assert queues["here"] == set(jobs.QUEUES[1:3])
     assert jobs.delete_old_heartbeats() == 1
     assert jobs.delete_old_heartbeats() == 0
     for name in ("here", "killed"):
@@ -375,3 +376,19 @@ def test_an_unavailable_store_says_when_its_next_trial_is(records_home: Path, co
 
     reset_circuit("storage")
     circuit_breaker.reset()
+
+
+def test_a_stage_whose_heavy_jobs_nobody_serves_is_seen(records_home: Path) -> None:
+    """As with workers of the version before, which know one queue for each stage."""
+    from windlass.jobs import api as jobs
+    from windlass.operations.checks.check import CheckFailed
+    from windlass.operations.checks.workers import check_workers
+
+    light = [queue for queue in jobs.QUEUES if queue.cost == jobs.CostClass.LIGHT]
+    jobs.record_heartbeat("light", jobs.ProcessRole.WORKER, light)
+    with pytest.raises(CheckFailed, match="this stage of large files and long steps"):
+        check_workers("derive")
+    jobs.record_heartbeat("all", jobs.ProcessRole.WORKER, jobs.QUEUES)
+    assert check_workers("derive").detail.startswith("2 running")
+    for name in ("light", "all"):
+        jobs.remove_heartbeat(name)

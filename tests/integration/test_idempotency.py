@@ -374,6 +374,19 @@ class TestClaims:
         assert isinstance(third, files.AnsweredRequest)
         assert third.answer == files.Answer(201, [("a", "b")], b"answer")
 
+    def test_a_claim_that_a_wrong_clock_made_ends_as_soon_as_any_other(self, caller: ApiClient) -> None:
+        from windlass.files import api as files
+        from windlass.kernel.problem_types import RequestInProgress
+
+        asked = files.KeyedRequest(caller.owner, str(uuid.uuid4()), "f" * 64)
+        files.claim_key(asked, "web-1", 3600)
+        assert files.correct_key_claims_ahead(10) == 1
+        assert files.correct_key_claims_ahead(10) == 0
+        with pytest.raises(RequestInProgress):
+            files.claim_key(asked, "web-2", 10)
+        files.correct_key_claims_ahead(-10)
+        assert isinstance(files.claim_key(asked, "web-2", 10), files.KeyClaim)
+
     @pytest.mark.parametrize("name", ["raw", "form"])
     def test_a_commit_that_the_database_did_not_confirm(
         self, caller: ApiClient, name: str, monkeypatch: pytest.MonkeyPatch
@@ -386,14 +399,17 @@ class TestClaims:
         from windlass.http.uploads import multipart_intake
         from windlass.receiving import single
 
-        async def unconfirmed(*work: Any) -> None:
-            await executors.in_transaction(*work)
-            raise OperationalError("server closed the connection unexpectedly")
+        def unconfirmed(run: Callable[..., Any]) -> Callable[..., Any]:
+            async def run_unconfirmed(*work: Any) -> None:
+                await run(*work)
+                raise OperationalError("server closed the connection unexpectedly")
+
+            return run_unconfirmed
 
         header, request = key(), CREATIONS[name][0]
         with monkeypatch.context() as patch:
-            for module in (single, multipart_intake):
-                patch.setattr(module, "in_transaction", unconfirmed)
+            patch.setattr(single, "in_thread_then_transaction", unconfirmed(executors.in_thread_then_transaction))
+            patch.setattr(multipart_intake, "in_transaction", unconfirmed(executors.in_transaction))
             assert send(caller, request, header).status_code == 503
         again = send(caller, request, header)
         assert (again.status_code, again.headers[REPLAYED]) == (201, "true")

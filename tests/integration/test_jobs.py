@@ -25,6 +25,7 @@ from windlass import conf  # noqa: E402  after Django
 from windlass.jobs import api as jobs  # noqa: E402
 from windlass.jobs import notify  # noqa: E402
 from windlass.jobs.api import AttemptOutcome, Job, JobState, Stage  # noqa: E402
+from windlass.jobs.pacing import next_due_time  # noqa: E402
 from windlass.kernel.clock import now  # noqa: E402
 from windlass.operations.watchdog import Watchdog, WorkerActivity  # noqa: E402
 
@@ -177,6 +178,23 @@ def test_jobs_that_were_written_while_the_clock_was_ahead_are_corrected() -> Non
     assert running.lease_until - now() <= timedelta(seconds=conf.get().job_lease_seconds)
     assert postponed.due_at == ahead
     assert jobs.correct_times_ahead() == 0
+
+
+@pytest.mark.parametrize("column", ["retry_due_at", "backfill_due_at"])
+def test_jobs_at_a_pace_do_not_follow_times_that_a_wrong_clock_wrote(column: str) -> None:
+    """A chaos run found files that waited for an hour: dead letters were retried while the clock was ahead, and those
+    retried later queued up behind them."""
+    done, running, corrected, ahead = (new_job() for _ in range(4))
+    hour = now() + timedelta(hours=1)
+    paced, pause = Job.objects.all(), timedelta(seconds=10)
+    Job.objects.filter(id=done.id).update(state=JobState.DONE, due_at=hour, **{column: hour})
+    Job.objects.filter(id=running.id).update(state=JobState.RUNNING, due_at=hour, **{column: hour})
+    Job.objects.filter(id=corrected.id).update(due_at=now(), **{column: hour})
+    Job.objects.filter(id=ahead.id).update(due_at=hour, updated_at=hour, **{column: hour})
+    assert next_due_time(paced, column, pause) <= now()
+    waiting = new_job()
+    Job.objects.filter(id=waiting.id).update(due_at=hour, **{column: hour})
+    assert next_due_time(paced, column, pause) == hour + pause, "behind one that waits for its turn"
 
 
 def test_a_claim_is_revoked_once_and_not_after_the_job_changed() -> None:
@@ -380,10 +398,10 @@ def done() -> list[str]:
     return []
 
 
-def watchdog(done: list[str], activity: WorkerActivity, stages: Sequence[Stage] = tuple(Stage)) -> Watchdog:
+def watchdog(done: list[str], activity: WorkerActivity, queues: Sequence[jobs.Queue] = jobs.QUEUES) -> Watchdog:
     activity.last_notified_at = now() - timedelta(minutes=5)
     return Watchdog(
-        activity, stages, reconnect=lambda: done.append("reconnect"), give_up=lambda: done.append("give up")
+        activity, lambda: queues, reconnect=lambda: done.append("reconnect"), give_up=lambda: done.append("give up")
     )
 
 
@@ -456,7 +474,7 @@ def test_a_busy_or_notified_worker_does_not_reconnect(done: list[str]) -> None:
 
 
 def test_a_notification_of_another_stage_is_not_missed(done: list[str]) -> None:
-    dog = watchdog(done, WorkerActivity(), [Stage.DERIVE])
+    dog = watchdog(done, WorkerActivity(), [jobs.Queue(Stage.DERIVE, jobs.CostClass.LIGHT)])
     job = new_job(Stage.INTAKE)
     for seconds in (60, 40, 20):
         notified_ago(job, seconds=seconds, due_ago=90)

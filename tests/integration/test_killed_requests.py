@@ -19,7 +19,7 @@ EFFECTS = {"raw": (1, 0, 1), "large raw": (1, 0, 1), "form": (2, 0, 2), "grant":
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def kills(request: pytest.FixtureRequest, tmp_path: Path) -> list[dict[str, Any]]:
-    database = {"DATABASE_URL": request.getfixturevalue("postgres")} if request.param == "postgresql" else {}
+    database = {"DATABASE_URL": request.getfixturevalue("migrated_postgres")} if request.param == "postgresql" else {}
     environment = {key: value for key, value in os.environ.items() if key != "DATABASE_URL"} | database
     environment |= {"WINDLASS_HOME": str(tmp_path), "DJANGO_SETTINGS_MODULE": "windlass.settings"}
     every = os.environ.get("KILL_EVERY", str(EVERY[request.param]))

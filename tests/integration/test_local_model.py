@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from windlass.conf.embeddings import local_model_directory, model_pooling
+from windlass.conf.reader import BadSetting
 from windlass.knowledge.bad_model import BadModel
 from windlass.knowledge.local_model import LocalModel, version_of
 
@@ -41,6 +44,33 @@ def test_files_that_are_no_model_are_refused(sentence_model: Path, tmp_path: Pat
     (tmp_path / "tokenizer.json").write_bytes((sentence_model / "tokenizer.json").read_bytes())
     with pytest.raises(BadModel, match=r"model\.onnx cannot be loaded"):
         LocalModel(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("config", "pooling"),
+    [
+        ({}, "mean"),
+        ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}, "cls"),
+        ({"pooling_mode_mean_tokens": True, "word_embedding_dimension": 8}, "mean"),
+        ({"pooling_mode": "cls"}, "cls"),
+        ({"pooling_mode": "lasttoken"}, None),
+        ({"pooling_mode_max_tokens": True}, None),
+        ({"pooling_mode_mean_tokens": True, "pooling_mode_max_tokens": True}, None),
+    ],
+)
+def test_the_pooling_of_a_model_is_known_or_refused(
+    config: dict[str, object], pooling: str | None, tmp_path: Path
+) -> None:
+    """A model with another pooling was silently used with the mean, which is not what it was trained for."""
+    (tmp_path / "1_Pooling").mkdir()
+    (tmp_path / "1_Pooling" / "config.json").write_text(json.dumps(config))
+    if pooling:
+        assert model_pooling(tmp_path) == pooling
+        return
+    for name in ("model.onnx", "tokenizer.json"):
+        (tmp_path / name).touch()
+    with pytest.raises(BadSetting, match="a model must have mean or cls"):
+        local_model_directory(str(tmp_path))
 
 
 def test_the_version_is_that_of_the_files(sentence_model: Path, tmp_path: Path) -> None:

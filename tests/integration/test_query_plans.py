@@ -77,7 +77,7 @@ def plans_of(home: Path, **settings: str) -> Mapping[str, Sequence[str]]:
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_each_hot_statement_follows_its_index(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    settings = {"DATABASE_URL": request.getfixturevalue("postgres")} if kind == "postgresql" else {}
+    settings = {"DATABASE_URL": request.getfixturevalue("migrated_postgres")} if kind == "postgresql" else {}
     plans = plans_of(tmp_path, **settings)
     for name, indexes in (EXPECTED | OF_ONE[kind]).items():
         for index in indexes:

@@ -17,8 +17,8 @@ Race = Callable[..., Any]
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def race(request: pytest.FixtureRequest, tmp_path: Path) -> Race:
-    """Run a function of ``concurrent_changes.py`` on an empty database and return its result."""
-    database = {"DATABASE_URL": request.getfixturevalue("postgres")} if request.param == "postgresql" else {}
+    """Run a function of ``concurrent_changes.py`` on a database without files and return its result."""
+    database = {"DATABASE_URL": request.getfixturevalue("migrated_postgres")} if request.param == "postgresql" else {}
 
     def run(name: str, **settings: str) -> Any:
         home = {"WINDLASS_HOME": str(tmp_path), "DJANGO_SETTINGS_MODULE": "windlass.settings"}

@@ -10,7 +10,7 @@ import hashlib
 import random
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import pairwise
@@ -590,3 +590,106 @@ def test_a_lease_that_was_lost_before_its_session_is_loaded(
     ends(upload)
     with pytest.raises(problem):
         leased_session(lost)
+
+
+WHOLE = b"the whole file"
+
+
+def create_small() -> uuid.UUID:
+    upload: uuid.UUID = create_upload(size=len(WHOLE)).state.upload_id
+    return upload
+
+
+def append_whole(upload: uuid.UUID, content: bytes = WHOLE) -> Outcome:
+    return append(upload, 0, body([content]), body_length=len(content))
+
+
+def session_of(upload: uuid.UUID) -> UploadSession:
+    return UploadSession.objects.get(id=upload)
+
+
+def write_elsewhere(upload: uuid.UUID, content: bytes = b"") -> None:
+    """What another process does that appends ``content``."""
+    taken = files.take_lease(upload, "other", seconds=10)
+    assert taken is not None
+    if content:
+        with closing(store().open_writer(taken.store_key, taken.state)) as writer:
+            writer.write(0, [content])
+            state = writer.sync()
+        files.commit_offset(taken, len(content), state, ttl_hours=1, release=True)
+    else:
+        files.release_lease(taken)
+
+
+def require_recorded_once(upload: uuid.UUID, *, epoch: int) -> None:
+    session = session_of(upload)
+    assert (session.status, session.lease_epoch, stored(session)) == (UploadStatus.COMPLETED, epoch, WHOLE)
+    assert FileAsset.objects.filter(upload_id=upload).count() == 1
+
+
+def test_the_first_append_of_a_whole_file_takes_no_lease() -> None:
+    upload = create_small()
+    append_whole(upload)
+    require_recorded_once(upload, epoch=0)
+    append_whole(upload)  # the answer was lost
+    require_recorded_once(upload, epoch=0)
+
+
+def test_a_first_append_after_another_process_had_the_lease() -> None:
+    upload = create_small()
+    write_elsewhere(upload)
+    append_whole(upload)
+    require_recorded_once(upload, epoch=2)
+
+
+def test_a_first_append_overwrites_nothing_that_another_process_has_committed() -> None:
+    upload = create_small()
+    write_elsewhere(upload, b"THE")
+    with pytest.raises(OffsetMismatch):
+        append_whole(upload)
+    assert stored(session_of(upload)) == b"THE"
+
+
+@pytest.mark.parametrize("delete", [False, True])
+def test_a_first_append_to_a_cancelled_upload(*, delete: bool) -> None:
+    upload = create_small()
+    files.mark_upload_ended(upload, UploadStatus.CANCELLED)
+    if delete:
+        files.forget_upload(upload)
+    with pytest.raises(NotFound if delete else UploadGone):
+        append_whole(upload)
+    assert not FileAsset.objects.filter(upload_id=upload).exists()
+
+
+def test_another_process_takes_the_lease_before_the_file_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    upload = create_small()
+    write, written = offset_uploads.append_at_once, []
+
+    def write_and_lose(*arguments: Any, **options: Any) -> Any:
+        state = write(*arguments, **options)
+        if not written:
+            write_elsewhere(upload)
+        written.append(upload)
+        return state
+
+    monkeypatch.setattr(offset_uploads, "append_at_once", write_and_lose)
+    append_whole(upload)
+    assert len(written) == 2
+    require_recorded_once(upload, epoch=2)
+
+
+def test_a_first_append_while_another_process_has_locked_the_object() -> None:
+    upload = create_small()
+    session = session_of(upload)
+    with closing(store().open_writer(session.store_key, session.store_state)), pytest.raises(UploadLocked):
+        append_whole(upload)
+    append_whole(upload)
+    require_recorded_once(upload, epoch=2)
+
+
+def test_a_first_append_that_breaks_off() -> None:
+    upload = create_small()
+    append(upload, 0, body([WHOLE[:4]], breaks=True), body_length=len(WHOLE))
+    assert (session_of(upload).offset, session_of(upload).lease_epoch) == (4, 1)
+    append(upload, 4, body([WHOLE[4:]]), body_length=len(WHOLE) - 4)
+    require_recorded_once(upload, epoch=2)

@@ -120,7 +120,7 @@ def test_a_job_that_a_step_queues_stays_in_the_trace_and_a_later_backfill_begins
     assert jobs.Job.objects.get(id=following.job_id).trace_context == job.trace_context
 
     jobs.finish(following)
-    assert jobs.reopen(jobs.Stage.DERIVE, file_id, run=1)
+    assert jobs.reopen(jobs.Stage.DERIVE, file_id, cost=jobs.CostClass.LIGHT, run=1)
     assert jobs.Job.objects.get(id=following.job_id).trace_context == ""
 
 

@@ -14,10 +14,10 @@ MODULES = (HERE / "test_text_search.py", HERE / "processing" / "test_index.py", 
 
 
 @pytest.mark.slow
-def test_search_and_indexing_are_the_same_on_postgresql(postgres: str) -> None:
+def test_search_and_indexing_are_the_same_on_postgresql(migrated_postgres: str) -> None:
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *map(str, MODULES)],
-        env=os.environ | {"DATABASE_URL": postgres},
+        env=os.environ | {"DATABASE_URL": migrated_postgres},
         cwd=HERE.parents[1],
         capture_output=True,
         text=True,

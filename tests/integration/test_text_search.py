@@ -7,6 +7,7 @@ import random
 import uuid
 from collections.abc import Callable
 from contextlib import nullcontext
+from typing import NoReturn
 
 import pytest
 from django.db import connection
@@ -16,11 +17,12 @@ from windlass.files.api import FileAsset, TextModelAway, visible_files
 from windlass.kernel.owners import EVERY_OWNER, Owners
 from windlass.kernel.principals import Principal
 from windlass.knowledge import api as knowledge
+from windlass.knowledge import text_search
 from windlass.knowledge.api import Passage
 from windlass.knowledge.indexing import PassageIndex
 from windlass.knowledge.queries import parse_query
 from windlass.knowledge.system_checks import check_search
-from windlass.knowledge.text_search import weight_of
+from windlass.knowledge.text_search import share_of
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -201,10 +203,40 @@ def test_vectors_are_away_where_the_database_cannot_store_them() -> None:
             PassageIndex().embed(uuid.uuid4(), nullcontext)
 
 
+def test_a_damaged_model_leaves_vectors_owed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files of a model are replaced while the server runs: a text that is indexed meanwhile has not failed."""
+
+    def load() -> NoReturn:
+        raise knowledge.BadModel("model.onnx cannot be loaded")
+
+    monkeypatch.setattr("windlass.knowledge.indexing.vectors_available", lambda: True)
+    monkeypatch.setattr("windlass.knowledge.embeddings.current_embedder", load)
+    with pytest.raises(TextModelAway, match="cannot be used"):
+        PassageIndex().embed(uuid.uuid4(), nullcontext)
+
+
 def test_a_stray_word_counts_less_than_all_of_them() -> None:
-    terms = parse_query("notice of the lease of the boathouse")
-    assert weight_of(terms, ["the", "lease", "of", "boathouses", "notice"]) == 1
-    assert weight_of(terms, ["lease"]) == pytest.approx(1 / 9)
+    terms = parse_query('notice of the lease of the "old boathouse"')
+    assert share_of(terms, "the lease of old boathouse notices") == 1
+    assert share_of(terms, "sublease old boathouses lease") == pytest.approx(1 / 3)
+
+
+def test_what_is_ranked_is_bounded(add: Add, owner: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of common words the newest passages are ranked, and never those of others in place of the own ones; a rare word
+    is found however old its passage is, and so are passages with all of the common words."""
+    monkeypatch.setattr(text_search, "MOST_RANKED", 3)
+    files = visible_files(Principal(owner)).filter(gate_passed=True)
+
+    def best(query: str) -> set[uuid.UUID]:
+        return {match.file_id for match in text_search.find_passages(parse_query(query), files, 3)}
+
+    rare, both = add("bollard"), add("quay and crane")
+    newest = [add(f"quay {number}, and boats") for number in range(5)][-3:]
+    for number in range(4):
+        add(f"crane {number}")
+        add(f"crane at the quay {number}", owner=f"other-{owner}")
+    assert best("quay") == {asset.id for asset in newest}
+    assert best("bollard quay crane") == {rare.id, both.id}
 
 
 def test_a_lost_index_is_rebuilt_from_the_rows(add: Add, owner: str) -> None:

@@ -18,7 +18,7 @@ BESIDES = 3
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def statements(request: pytest.FixtureRequest, tmp_path: Path) -> Statements:
-    database = {"DATABASE_URL": request.getfixturevalue("postgres")} if request.param == "postgresql" else {}
+    database = {"DATABASE_URL": request.getfixturevalue("migrated_postgres")} if request.param == "postgresql" else {}
     inherited = {key: value for key, value in os.environ.items() if key != "DATABASE_URL"}
     ended = subprocess.run(
         [sys.executable, "-m", "tests.integration.upload_statements"],
@@ -45,9 +45,10 @@ def test_each_request_takes_few_statements(statements: Statements) -> None:
     assert len(statements["create"]) == len(["session"]) + BESIDES
     assert len(statements["half"]) == len(["lease", "offset"])
     assert len(statements["complete"]) == len(["lease", "session", *file]) + BESIDES
+    assert len(statements["at once"]) == len(["session", *file]) + BESIDES
     assert len(statements["together"]) == len(["created", "session", *file]) + 2 * BESIDES
     assert len(statements["raw"]) == len(["session", *file]) + BESIDES
-    for name in ("create", "half", "complete", "together", "raw"):
+    for name in ("create", "half", "complete", "at once", "together", "raw"):
         assert "SELECT" not in verbs(statements[name]), name
         assert "SAVEPOINT" not in verbs(statements[name]), name
 

@@ -331,6 +331,28 @@ def test_retry_after_is_respected(user: Any, receiver: Receiver, configure: Any)
     assert 890 < (Delivery.objects.get().due_at - now()).total_seconds() <= 900
 
 
+def test_deliveries_that_were_written_while_the_clock_was_ahead_are_corrected(
+    user: Any, receiver: Receiver, configure: Any
+) -> None:
+    """One keeps its delay, counted from now; a lease ends as soon as any other. What waits by the schedule stays."""
+    configure(WEBHOOK_RETRY_SECONDS="7200")
+    create(owner := user(), receiver.url)
+    receiver.answer = lambda path, body: Answer(500)
+    record(owner.owner)
+    deliver()
+    assert events.correct_delivery_times_ahead() == 0
+    row, hour = Delivery.objects.get(), timedelta(hours=1)
+    delay = row.due_at - now()
+    log = [{**row.attempt_log[-1], "at": rfc3339(now() + hour)}]
+    Delivery.objects.update(due_at=row.due_at + hour, attempt_log=log, lease_until=now() + hour)
+    assert events.correct_delivery_times_ahead() == 2
+    row.refresh_from_db()
+    assert abs((row.due_at - now()) - delay) < timedelta(seconds=30)
+    assert row.lease_until is not None
+    assert row.lease_until < now() + timedelta(minutes=5)
+    assert events.correct_delivery_times_ahead() == 0
+
+
 def test_events_of_one_file_wait_for_each_other_and_no_others(user: Any, receiver: Receiver) -> None:
     """An upload and its file are one row of events: the middle one has the ids of both."""
     owner = user()

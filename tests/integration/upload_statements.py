@@ -70,6 +70,10 @@ async def upload(client: httpx.AsyncClient, found: dict[str, list[str]], prefix:
     with recorded(found, f"{prefix}complete"):
         whole = await patch(client, created.headers["location"], 100, CONTENT[100:])
     assert whole.status_code == 204, whole.text
+    other = await client.post("/files/", headers=TUS | length)
+    with recorded(found, f"{prefix}at once"):
+        at_once = await patch(client, other.headers["location"], 0, CONTENT)
+    assert at_once.status_code == 204, at_once.text
     with recorded(found, f"{prefix}together"):
         together = await client.post("/files/", headers=TUS | length | BYTES, content=CONTENT)
     assert together.status_code == 201, together.text

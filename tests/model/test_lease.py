@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
@@ -21,6 +22,7 @@ from windlass.events.api import recording
 from windlass.files import api as files
 from windlass.files.models import FileAsset, UploadSession
 from windlass.kernel.clock import now
+from windlass.receiving.first_append import as_if_leased
 from windlass.receiving.leased_writer import open_leased_writer
 from windlass.storage.contract import Writer, WriterBusy
 from windlass.storage.registry import store
@@ -86,6 +88,24 @@ class Upload:
                 files.commit_offset(lease, end, {}, ttl_hours=48, release=True)
         self.acknowledged.append(self.stored()[: lease.offset] + data)
 
+    def append_whole(self, name: str, session: UploadSession) -> None:
+        """Append the whole file without a lease, as the process does that created ``session``."""
+        lease = as_if_leased(session)
+        self.leases[name] = lease
+        point("open")
+        writer = self.writers[name] = self._open(lease)
+        point("write")
+        writer.write(0, [name.encode() * SIZE])
+        point("close")
+        writer.close()
+        with recording() as recorder:
+            files.complete_upload(recorder, lease, session, size=SIZE, sha256=None)
+        self.acknowledged.append(name.encode() * SIZE)
+
+    def try_to_append_whole(self, name: str, session: UploadSession) -> None:
+        with suppress(files.LeaseLost, WriterBusy):
+            self.append_whole(name, session)
+
     def _open(self, lease: files.Lease) -> Writer:
         return open_leased_writer(store(), lease, lambda: files.is_lease_valid(lease))
 
@@ -142,7 +162,8 @@ def moves_clock(*steps: timedelta) -> Actor:
     return Actor("clock", work)
 
 
-def check(names: Sequence[str], *clock: timedelta) -> Explored:
+def check(names: Sequence[str], *clock: timedelta, creator: str = "") -> Explored:
+    """``creator``: also appends, as the process that created the session and takes no lease."""
     upload, first = Upload(), FirstRows(Upload.create)
 
     def reset() -> list[Actor]:
@@ -158,6 +179,9 @@ def check(names: Sequence[str], *clock: timedelta) -> Explored:
             )  # type: ignore[misc]
             for name in names
         ]
+        if creator:
+            append = partial(upload.try_to_append_whole, creator, UploadSession.objects.get())
+            writers.append(Actor(creator, append, True, upload.memory(creator), upload.close(creator)))
         return [*writers, *([moves_clock(*clock)] if clock else [])]
 
     def state() -> object:
@@ -178,3 +202,8 @@ def check(names: Sequence[str], *clock: timedelta) -> Explored:
 )
 def test_no_acknowledged_byte_is_lost_and_the_upload_can_go_on(clock: tuple[timedelta, ...]) -> None:
     assert check("ab", *clock).states > 100
+
+
+@pytest.mark.parametrize(("names", "clock"), [("ab", ()), ("a", (PASSED, BACK))], ids=["two others", "the clock moves"])
+def test_an_append_without_a_lease_overwrites_nothing(names: str, clock: tuple[timedelta, ...]) -> None:
+    assert check(names, *clock, creator="c").states > 30

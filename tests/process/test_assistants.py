@@ -17,7 +17,8 @@ from mcp import StdioServerParameters
 
 from tests.process.conftest import ServerProcess
 from tests.webhook_receiver import Answer, Receiver
-from windlass.client import Client
+from windlass.cli.assistant_tools import assistant_server
+from windlass.client import AsyncClient, Client, NotFound
 
 ROOT = Path(__file__).parents[2]
 FILES = {
@@ -78,6 +79,23 @@ def test_an_assistant_searches_reads_lists_and_describes(served: tuple[ServerPro
             assert (await client.call_tool("search", {"query": ""})).is_error
 
     asyncio.run(assist())
+
+
+def test_a_file_is_described_where_the_server_has_no_graph(
+    served: tuple[ServerProcess, dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, ids = served
+
+    async def no_graph(client: AsyncClient, file_id: str) -> None:
+        raise NotFound("This server has no graph.", status=404)
+
+    async def describe() -> Any:
+        async with AsyncClient(server.url) as client, McpClient(assistant_server(client)) as assistant:
+            return await call(assistant, "describe_file", file_id=ids["letter.txt"])
+
+    monkeypatch.setattr(AsyncClient, "file_graph", no_graph)
+    described = asyncio.run(describe())
+    assert (described["filename"], described["names"]) == ("letter.txt", [])
 
 
 def test_the_graphrag_example_answers_with_citations(served: tuple[ServerProcess, dict[str, str]]) -> None:

@@ -111,6 +111,7 @@ def test_profiles_and_plan_need_no_server(tmp_path: Path) -> None:
     assert {"checksum", "type"} <= {step["name"] for step in planned["steps"]}
     reasons = {step["name"]: step["reason"] for step in planned["left_out"]}
     assert "application/pdf" in reasons["pdf_facts"]
+    assert reasons["embed"] == "the setting EMBEDDINGS is off"
     assert {step["reason"] for step in planned["steps"] if step["stage"] == "intake"} == {"every file"}
     assert "left out:" in here("plan", page)
 
@@ -125,6 +126,8 @@ def test_a_folder_is_uploaded_with_its_paths(shared_server: ServerProcess, tmp_p
     records = [json.loads(line) for line in sent.stdout.splitlines()]
     assert {record["metadata"]["relativePath"] for record in records} == {"album/one.txt", "album/sub/two.txt"}
     assert sent.stderr.splitlines()[-1] == "2 files, 20 B: 2 done"
+    shown = windlass(shared_server, "upload", "-r", folder, "--include", "two.txt").stdout
+    assert shown.startswith("album/sub/two.txt: READY ")
 
     ids = [record["id"] for record in records]
     fetched = windlass(shared_server, "download", *ids, tmp_path / "back", "--json")
@@ -214,6 +217,7 @@ def test_a_server_that_is_away_has_an_exit_code_of_its_own(tmp_path: Path, optio
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (ended.returncode, ended.stdout) == (3, "")
     assert "Run the same upload again to resume it." in ended.stderr
+    assert ("--patience is now called --retry-minutes" in ended.stderr) == (option == "--patience")
 
 
 def test_events_are_printed_until_the_one_that_is_named(shared_server: ServerProcess, tmp_path: Path) -> None:

@@ -119,5 +119,6 @@ def test_an_unknown_queue_is_refused_with_the_known_ones(home: Path) -> None:
     result = run("worker", "--queues", "intake,thumbs", home=home)
     assert (result.returncode, result.stderr) == (
         2,
-        "windlass: there is no queue 'thumbs'; there are intake, describe, derive\n",
+        "windlass: there is no queue 'thumbs'; there are intake, light, intake-light, heavy, intake-heavy, "
+        "describe, describe-light, describe-heavy, derive, derive-light, derive-heavy\n",
     )

@@ -43,7 +43,12 @@ def compose_set(
         "tcp://clamav:3310": clamd.tcp,
         "172.31.250.0/24": "127.0.0.1",
     }
-    secrets = {"secret_key": "e5" * 32 + "abcdefgh", "metrics_token": "to-scrape", "database_url": postgres}
+    secrets = {
+        "secret_key": "e5" * 32 + "abcdefgh",
+        "metrics_token": "to-scrape",
+        "database_url": postgres,
+        "neo4j_password": "x",
+    }
     bucket = s3_server.settings(s3_server.new_bucket())
     secrets["s3_secret_key"] = bucket["AWS_SECRET_ACCESS_KEY"]
     chosen = {name: bucket[name] for name in ("AWS_STORAGE_BUCKET_NAME", "AWS_ACCESS_KEY_ID")}

@@ -56,6 +56,10 @@ def test_the_compose_file_reads_its_variables(compose: str) -> None:
     ]
     assert served["web"]["image"] == "windlass:1.2.3"
     assert served["web"]["environment"]["ALLOWED_HOSTS"] == "files.example.org,127.0.0.1"
+    graph = {"GRAPH": "rules", "NEO4J_URL": "bolt://neo4j:7687"}
+    served = json.loads(run(compose, "deploy/compose.yaml", **graph))["services"]
+    assert served["scheduler"]["environment"].items() >= graph.items()
+    assert served["neo4j"]["profiles"] == ["graph"]
 
 
 def test_the_secrets_of_the_compose_file_are_made_once(tmp_path: Path) -> None:
@@ -66,6 +70,7 @@ def test_the_secrets_of_the_compose_file_are_made_once(tmp_path: Path) -> None:
     assert made.keys() == deployment.compose()["secrets"].keys()
     assert len(made["secret_key"]) == 64
     assert made["postgres_password"] in made["database_url"]
+    assert made["neo4j_auth"] == f"neo4j/{made['neo4j_password']}"
     run(script)
     assert {path.name: path.read_text() for path in (tmp_path / "secrets").iterdir()} == made
     assert stat.S_IMODE((tmp_path / "secrets").stat().st_mode) == 0o700

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import threading
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from configparser import ConfigParser
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -92,9 +92,18 @@ def test_credentials(make_server: Callable[..., ServerProcess], directory: Path)
     run(CREDENTIALS, directory, server.home, {ADDRESS: at(server)})
 
 
-def test_graph(make_server: Callable[..., ServerProcess], directory: Path) -> None:
-    server = make_server(GRAPH="rules")
-    run(GRAPH, directory, server.home, {ADDRESS: at(server)})
+@pytest.fixture(scope="module")
+def optional_parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server with what some pages ask their readers to switch on, and nothing that changes other pages' output."""
+    settings = {"GRAPH": "rules", "TRASH_HOURS": "72", "WEBHOOK_ALLOWED_NETWORKS": "127.0.0.1"}
+    server = ServerProcess(tmp_path_factory.mktemp("optional") / "home", **settings)
+    server.start()
+    yield server
+    server.kill()
+
+
+def test_graph(optional_parts: ServerProcess, directory: Path) -> None:
+    run(GRAPH, directory, optional_parts.home, {ADDRESS: at(optional_parts)})
 
 
 def test_django_project(directory: Path) -> None:
@@ -170,14 +179,12 @@ def test_scanner(make_server: Callable[..., ServerProcess], directory: Path) -> 
     run(SCANNER, directory, server.home, {ADDRESS: at(server)})
 
 
-def test_trash(make_server: Callable[..., ServerProcess], directory: Path) -> None:
-    server = make_server(TRASH_HOURS="72")
-    run(TRASH, directory, server.home, {ADDRESS: at(server)})
+def test_trash(optional_parts: ServerProcess, directory: Path) -> None:
+    run(TRASH, directory, optional_parts.home, {ADDRESS: at(optional_parts)})
 
 
-def test_webhooks(make_server: Callable[..., ServerProcess], directory: Path) -> None:
-    server = make_server(WEBHOOK_ALLOWED_NETWORKS="127.0.0.1")
-    run(WEBHOOKS, directory, server.home, {ADDRESS: at(server), "9000": str(free_port())})
+def test_webhooks(optional_parts: ServerProcess, directory: Path) -> None:
+    run(WEBHOOKS, directory, optional_parts.home, {ADDRESS: at(optional_parts), "9000": str(free_port())})
 
 
 def installed(page: Path, directory: Path) -> None:

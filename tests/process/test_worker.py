@@ -26,7 +26,7 @@ import django; django.setup()
 from windlass.jobs import api as jobs
 jobs.connect_broker()
 for _ in range(int(sys.argv[1])):
-    jobs.enqueue(jobs.Stage.INTAKE, uuid.uuid4())
+    jobs.enqueue(jobs.Stage.INTAKE, uuid.uuid4(), cost=jobs.CostClass(sys.argv[2]))
 """
 
 
@@ -44,9 +44,9 @@ class Site:
     def run(self, *arguments: str) -> Running:
         return Running(*arguments, home=self.home, **self.settings)
 
-    def enqueue(self, count: int) -> None:
+    def enqueue(self, count: int, cost: str = "light") -> None:
         subprocess.run(
-            [sys.executable, "-c", ENQUEUE, str(count)],
+            [sys.executable, "-c", ENQUEUE, str(count), cost],
             env=environment(self.home, **self.settings) | {"DJANGO_SETTINGS_MODULE": "windlass.settings"},
             check=True,
             timeout=TIMEOUT,
@@ -154,9 +154,9 @@ import threading
 from windlass.operations import logging; logging.configure("worker")
 import django; django.setup()
 from windlass import celery
-from windlass.jobs.api import Stage
+from windlass.jobs.api import QUEUES
 threading.Timer(1.0, celery._reconnect.set).start()
-celery.work("worker-a", stages=list(Stage), concurrency=1)
+celery.work("worker-a", queues=QUEUES, concurrency=1)
 """
 
 
@@ -175,6 +175,53 @@ def test_a_consumer_without_messages_reconnects_in_its_process(redis_site: Site)
         finally:
             worker.kill()
             worker.wait()
+
+
+#: A worker of two places whose jobs only say that they run; heavy ones wait for a file.
+GATED = """
+import pathlib, sys, time
+from windlass.operations import logging; logging.configure("worker")
+import django; django.setup()
+from windlass import celery
+from windlass.jobs.api import Job, QUEUES
+here = pathlib.Path(sys.argv[1])
+def run_job(job_id, holder, queues):
+    if not Job.objects.filter(id=job_id, state="queued").update(state="running"):
+        return
+    cost = Job.objects.get(id=job_id).cost
+    (here / f"{cost}-{job_id}").touch()
+    while cost == "heavy" and not (here / "gate").exists():
+        time.sleep(0.02)
+    Job.objects.filter(id=job_id).update(state="done")
+celery.processing.run_job = run_job
+celery.work("worker-a", queues=QUEUES, concurrency=2)
+"""
+
+
+@pytest.mark.parametrize("broker", ["embedded", "redis"])
+def test_a_worker_keeps_one_place_free_of_heavy_jobs(
+    tmp_path: Path, request: pytest.FixtureRequest, broker: str
+) -> None:
+    """Light jobs are done while heavy ones run that do not end, and all heavy ones are done in the end."""
+    site = Site(tmp_path / "home") if broker == "embedded" else request.getfixturevalue("redis_site")
+    variables = environment(site.home, **site.settings) | {"DJANGO_SETTINGS_MODULE": "windlass.settings"}
+    worker = subprocess.Popen([sys.executable, "-c", GATED, str(tmp_path)], env=variables)
+
+    def begun(cost: str) -> int:
+        return len(list(tmp_path.glob(f"{cost}-*")))
+
+    try:
+        site.enqueue(3, "heavy")
+        until(lambda: begun("heavy") == 1, "a heavy job")
+        site.enqueue(3)
+        site.until_ended(3)
+        assert (begun("light"), begun("heavy")) == (3, 1)
+        (tmp_path / "gate").touch()
+        until(lambda: begun("heavy") == 3, "the other heavy jobs, of which no notification comes again")
+        site.until_ended(6)
+    finally:
+        worker.kill()
+        worker.wait()
 
 
 GIVE_UP = """

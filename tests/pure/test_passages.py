@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import time
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from windlass.knowledge.languages import detect_language
 from windlass.knowledge.passages import MOST_TOKENS, OVERLAP_TOKENS, count_tokens, split_text
-from windlass.knowledge.words import compared_form, words_of
+from windlass.knowledge.words import compared_form, simple_form, spans_of, words_of
 
 _PIECES = st.sampled_from(
     [
@@ -123,3 +124,11 @@ def test_the_language_of_a_text(text: str, language: str) -> None:
 )  # fmt: skip
 def test_words_are_compared_without_case_and_accents(text: str, words: list[str]) -> None:
     assert [word.text for word in words_of(text)] == words
+
+
+@given(st.text(st.characters(max_codepoint=0x2100), max_size=30))
+def test_a_simple_form_has_the_words_of_its_text_at_their_places(text: str) -> None:
+    simple = simple_form(text)
+    if simple is not None:
+        found = [(match[0], *match.span()) for match in re.finditer("[0-9a-z]+", simple)]
+        assert found == list(spans_of(text))

@@ -132,6 +132,11 @@ def test_every_planned_step_has_a_reason() -> None:
     assert plan["type"].owed == ""
     others = {step.name: step.reason for step in left_out(OURS, {"thumbnails": False}, "image/jpeg")}
     assert others["thumbnail"] == "the profile has thumbnails off"
+    switches = {"search": True, "embeddings": False}
+    reasons = {step.name: step.reason for step in left_out(OURS, switches, "text/plain")}
+    assert reasons["embed"] == "the setting EMBEDDINGS is off"
+    reasons = {step.name: step.reason for step in left_out(OURS, {}, "text/plain")}
+    assert reasons["embed"] == "the profile has embeddings off"
     assert others["pdf_facts"] == "not for image/jpeg: it takes application/pdf"
     assert set(plan) | {step.name for step in left_out(OURS, {"thumbnails": True}, "image/jpeg")} == {
         about.name for about in OURS

@@ -157,14 +157,16 @@ def test_bars_show_each_file_and_all_of_them() -> None:
 def test_lines_name_the_share_and_for_a_stream_the_bytes() -> None:
     shown = io.StringIO()
     times = iter(range(100))
-    lines = Lines(Console(file=shown, width=100), clock=lambda: 3.0 * next(times))
+    lines = Lines(Console(file=shown, width=100), {"/home/ann/album/b.bin": "album/b.bin"}, lambda: 3.0 * next(times))
     lines.sent("a.bin", 500, 1000)
     lines.sent("a.bin", 750, 1000)
     lines.sent("stdin", 100, 0)
     lines.sent("stdin", 5000, 0)
+    lines.sent("/home/ann/album/b.bin", 10, 10)
     lines.summary("2 files")
     assert "a.bin: 75 % (750 B of 1000 B)" in shown.getvalue()
     assert "stdin: 4.9 KB\n" in shown.getvalue()
+    assert "\nalbum/b.bin: 100 %" in shown.getvalue()
     assert shown.getvalue().endswith("2 files\n")
 
 

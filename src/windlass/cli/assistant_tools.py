@@ -9,6 +9,7 @@ from mcp_types import ToolAnnotations
 from pydantic import Field
 
 from windlass import __version__
+from windlass.client import NotFound
 
 if TYPE_CHECKING:
     from windlass.client import AsyncClient, File, FoundFile
@@ -66,14 +67,21 @@ def assistant_server(client: AsyncClient) -> MCPServer:
     async def describe_file(file_id: _FileId) -> dict[str, Any]:
         """A file's record: name, type, size, pages, dates, facts, and the people, companies, days and sums it names."""
         file = await client.file(file_id)
-        graph = await client.file_graph(file_id)
-        named = [
-            {"name": each.name, "type": each.type, "mentions": len(each.mentions)}
-            for each in graph.entities[:MOST_ENTITIES]
-        ]
-        return {**_file(file), "facts": dict(file.extra_attributes), "names": named}
+        return {**_file(file), "facts": dict(file.extra_attributes), "names": await _names(client, file_id)}
 
     return server
+
+
+async def _names(client: AsyncClient, file_id: str) -> list[dict[str, Any]]:
+    """The entities of a file; none where the server has no graph."""
+    try:
+        graph = await client.file_graph(file_id)
+    except NotFound:
+        return []
+    return [
+        {"name": each.name, "type": each.type, "mentions": len(each.mentions)}
+        for each in graph.entities[:MOST_ENTITIES]
+    ]
 
 
 def _found(found: FoundFile) -> dict[str, Any]:

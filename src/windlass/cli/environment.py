@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import pwd
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import typer
 from windlass import conf
 from windlass.cli.errors import CommandError, database_errors
 from windlass.kernel.acting_caller import COMMAND, ActingCaller, set_acting_caller
+from windlass.kernel.garbage_collection import loading
 
 Home = Annotated[Path | None, typer.Option(help="Home directory. Default: WINDLASS_HOME, else ./windlass-data.")]
 
@@ -118,10 +120,16 @@ def set_up_django(process: str | None = None) -> None:
     from django.core.exceptions import ImproperlyConfigured
 
     try:
-        django.setup()
+        with loading():
+            django.setup()
     except ImproperlyConfigured as error:
         if "psycopg" not in str(error):
             raise
         raise CommandError(
             "the database is PostgreSQL, and its driver is not installed: pip install 'windlass[postgres]'"
         ) from error
+    from django.db import connections
+
+    # What is exempt from the garbage collection is not closed by the interpreter's end: the last connection to a SQLite
+    # that is closed writes the log back and removes it.
+    atexit.register(connections.close_all)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 graph_group = typer.Typer(no_args_is_help=True, help="The graph of what files name: entities, relations, paths.")
 
 EntityId = Annotated[str, typer.Argument(metavar="ENTITY", help="The entity's id, of `windlass graph entities`.")]
+#: Refused files that an export names.
+MOST_REFUSED = 100
 _Entity = Annotated[uuid.UUID, typer.Argument(metavar="ENTITY", help="The entity's id.")]
 
 
@@ -134,6 +136,45 @@ def split(entity_id: _Entity, as_json: JsonOption = False, home: Home = None) ->
         typer.echo(json_line({"entities": count}) if as_json else line)
 
 
+@graph_group.command("merge-similar")
+def merge_similar(
+    owner: Annotated[str | None, typer.Option(help="Only the entities of this owner, such as user:7.")] = None,
+    similarity: Annotated[
+        float | None,
+        typer.Option(min=0.5, max=1.0, help="The cosine of two names from which they may mean the same. Default 0.93."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be merged, and merge nothing.")] = False,
+    as_json: JsonOption = False,
+    home: Home = None,
+) -> None:
+    """Merge entities of one owner and type whose names are nearly equal by the model of EMBEDDINGS.
+
+    Every word of the shorter name must also be in the longer one. `windlass graph split` undoes each merge, for good.
+    """
+    with existing_server(home):
+        from windlass.kernel.problem_types import Problem
+        from windlass.knowledge import api as knowledge
+
+        if not knowledge.has_embeddings():
+            raise CommandError("EMBEDDINGS is off: names are compared by its model")
+        count = 0
+        try:
+            for each in [owner] if owner is not None else knowledge.owners_with_entities():
+                for pair in list(knowledge.find_similar(each, similarity or knowledge.SIMILARITY)):
+                    if not dry_run:
+                        knowledge.merge_similar(pair)
+                    count += 1
+                    names = f"{printable(pair.name)} counts as {printable(pair.into_name)}"
+                    document = {"entity": str(pair.entity), "name": pair.name, "counts_as": str(pair.into)}
+                    more = {"counts_as_name": pair.into_name, "similarity": pair.similarity}
+                    line = f"{pair.entity}  {pair.into}  {pair.similarity:.3f}  {names}"
+                    typer.echo(json_line(document | more) if as_json else line)
+        except (knowledge.ModelAway, knowledge.ModelRefused, knowledge.BadModel, Problem) as error:
+            raise CommandError(str(error)) from error
+        verb = "would be merged" if dry_run else "merged"
+        typer.echo(f"windlass: {count} {'entity' if count == 1 else 'entities'} {verb}", err=True)
+
+
 @graph_group.command("rebuild")
 def rebuild(
     owner: Annotated[str | None, typer.Option(help="Only the files of this owner, such as user:7.")] = None,
@@ -164,20 +205,32 @@ def export(
     as_json: JsonOption = False,
     home: Home = None,
 ) -> None:
-    """Write what has changed to Neo4j now (NEO4J_URL), as the scheduler does every few seconds."""
+    """Write what has changed to Neo4j now (NEO4J_URL), as the scheduler does every few seconds.
+
+    Files that Neo4j refused are tried again. Those that it still refuses are named, and the exit code is 1.
+    """
     with existing_server(home):
         from windlass.knowledge import api as knowledge
 
         if not knowledge.is_exported():
             raise CommandError("NEO4J_URL is not set")
+        knowledge.retry_refused_files()
         try:
             report = knowledge.export_graph(threading.Event(), rebuild=from_scratch)
         except knowledge.Neo4jAway as error:
             raise CommandError(str(error)) from error
         if report.is_busy:
             raise CommandError("another process exports at this moment")
-        line = f"{report.written} files written, {report.deleted} files deleted"
-        typer.echo(json_line({"written": report.written, "deleted": report.deleted}) if as_json else line)
+        refused = [(str(row.file_id), row.reason) for row in knowledge.refused_files()[:MOST_REFUSED]]
+        if as_json:
+            told = [{"file_id": file_id, "reason": reason} for file_id, reason in refused]
+            typer.echo(json_line({"written": report.written, "deleted": report.deleted, "refused": told}))
+        else:
+            typer.echo(f"{report.written} files written, {report.deleted} files deleted")
+            for file_id, reason in refused:
+                typer.echo(f"windlass: Neo4j refuses {file_id}: {printable(reason)}", err=True)
+        if report.refused:
+            raise typer.Exit(1)
 
 
 def _print_relations(relations: Iterable[Relation]) -> None:

@@ -46,9 +46,9 @@ def has_failed(file: File) -> bool:
     return file.ended and file.status not in _GOOD_END_STATES
 
 
-def outcome_line(file: File) -> str:
-    """``name: STATUS id``, followed by the reason if the file was rejected or failed."""
-    line = f"{printable(file.original_filename)}: {file.status} {file.id}"
+def outcome_line(file: File, name: str | None = None) -> str:
+    """``name: STATUS id``, followed by the reason if the file was rejected or failed. ``name`` may have a folder."""
+    line = f"{printable(name or file.original_filename)}: {file.status} {file.id}"
     if file.rejection:
         return f"{line}: {printable(file.rejection.detail)}"
     if file.status == "FAILED":

@@ -18,11 +18,12 @@ from windlass.cli.process_priority import lower_priority
 from windlass.cli.signals import StopRequests, drain_action, exit_at_once
 from windlass.cli.supervisor import ProcessEnd
 from windlass.conf import first_run_key
+from windlass.kernel.garbage_collection import loading
 from windlass.kernel.ids import new_id
 from windlass.kernel.shared_counts import shared_counts
 
 if TYPE_CHECKING:
-    from windlass.jobs.api import Stage
+    from windlass.jobs.api import Queue
 
 Host = Annotated[str, typer.Option(envvar="HOST", help="Address to listen on.")]
 Port = Annotated[int, typer.Option(envvar="PORT", min=0, max=65535, help="Port to listen on.")]
@@ -47,28 +48,27 @@ def web(
     supervisor_pipe: SupervisorPipe = None,
 ) -> None:
     """Run one web process."""
-    gc.disable()  # nothing that imports make is garbage; looking for some takes a tenth of the start
     stop_requests = StopRequests(exit_at_once)
     settings = use_home(home)
     require_loopback_in_open_mode(host, settings)
     require_sandbox(settings)
     # Before the slow imports, so that an address in use is reported at once.
     listening_socket = listen(host, port) if listener is None else socket.socket(fileno=listener)
-    set_up_django("web")
-    from windlass.cli import web_server
-    from windlass.cli.wait_for_services import wait_for_tables
-    from windlass.files import api as files
-    from windlass.operations import telemetry
+    with loading():
+        set_up_django("web")
+        from windlass.cli import web_server
+        from windlass.cli.wait_for_services import wait_for_tables
+        from windlass.files import api as files
+        from windlass.operations import telemetry
 
-    if counts:
-        descriptor, _, number = counts.partition(":")
-        shared_counts.share(int(descriptor), int(number))
-    files.profiles()  # an invalid profile ends the start, not the first upload
-    ProcessEnd(supervisor_pipe).wait_for_start()
-    wait_for_tables()
-    _end_first_run(settings)
+        if counts:
+            descriptor, _, number = counts.partition(":")
+            shared_counts.share(int(descriptor), int(number))
+        files.profiles()  # an invalid profile ends the start, not the first upload
+        ProcessEnd(supervisor_pipe).wait_for_start()
+        wait_for_tables()
+        _end_first_run(settings)
     gc.freeze()
-    gc.enable()
     try:
         web_server.run(listening_socket, instance or f"web-{new_id().hex[:12]}", stop_requests)
     finally:
@@ -85,7 +85,13 @@ def _end_first_run(settings: conf.Settings) -> None:
 
 
 def worker(
-    queues: Annotated[str, typer.Option(help="Stages to process, separated by commas. Default: all.")] = "",
+    queues: Annotated[
+        str,
+        typer.Option(
+            help="Queues to serve, separated by commas: stages (intake), cost classes (light, heavy), or both "
+            "(derive-heavy). Default: all."
+        ),
+    ] = "",
     concurrency: Annotated[int, typer.Option(min=0, help="Number of concurrent jobs. 0: WORKER_CONCURRENCY.")] = 0,
     home: Home = None,
     instance: Instance = "",
@@ -96,19 +102,20 @@ def worker(
     settings = use_home(home)
     lower_priority(settings.worker_nice)
     require_sandbox(settings)
-    set_up_django("worker")
-    from windlass.processing import api as processing
+    with loading():
+        set_up_django("worker")
+        from windlass.processing import api as processing
 
-    stages = _stages(queues)
-    try:
-        processing.configured_scanner()
-    except processing.BrokenScanner as error:
-        raise CommandError(str(error)) from error
-    processing.warm_up()  # the sandbox loads its libraries while this process loads Celery
-    from windlass import celery
-    from windlass.cli.wait_for_services import wait_for_broker, wait_for_tables
-    from windlass.jobs import api as jobs
-    from windlass.operations import telemetry
+        served = _queues(queues)
+        try:
+            processing.configured_scanner()
+        except processing.BrokenScanner as error:
+            raise CommandError(str(error)) from error
+        processing.warm_up()  # the sandbox loads its libraries while this process loads Celery
+        from windlass import celery
+        from windlass.cli.wait_for_services import wait_for_broker, wait_for_tables
+        from windlass.jobs import api as jobs
+        from windlass.operations import telemetry
 
     processing.warn_of_weak_sandbox()
     name = instance or f"worker-{new_id().hex[:12]}"
@@ -118,7 +125,7 @@ def worker(
     try:
         processing.revoke_claims(jobs.running_jobs_of(name))
         stop_requests.action = drain_action(celery.stop)
-        code = celery.work(name, stages=stages, concurrency=concurrency or settings.worker_concurrency)
+        code = celery.work(name, queues=served, concurrency=concurrency or settings.worker_concurrency)
     finally:
         processing.shut_down()
         telemetry.stop()
@@ -129,10 +136,11 @@ def scheduler(home: Home = None, supervisor_pipe: SupervisorPipe = None) -> None
     """Run the scheduler: lost notifications, jobs of dead workers, expired uploads, retention."""
     stop_requests = StopRequests(exit_at_once)
     use_home(home)
-    set_up_django("scheduler")
-    from windlass.cli.wait_for_services import wait_for_tables
-    from windlass.operations import scheduler as scheduling
-    from windlass.operations import telemetry
+    with loading():
+        set_up_django("scheduler")
+        from windlass.cli.wait_for_services import wait_for_tables
+        from windlass.operations import scheduler as scheduling
+        from windlass.operations import telemetry
 
     ProcessEnd(supervisor_pipe).wait_for_start()
     wait_for_tables()
@@ -155,14 +163,23 @@ def _tasks_of_project() -> list[Callable[[threading.Event], None]]:
     return [signals.run]
 
 
-def _stages(queues: str) -> list[Stage]:
-    from windlass.jobs.api import Stage
+def _queues(text: str) -> list[Queue]:
+    """The queues that ``--queues`` names. Raises CommandError for an unknown name."""
+    from windlass.jobs.api import QUEUES
 
-    names = [name.strip() for name in queues.split(",") if name.strip()] or list(Stage.values)
-    unknown = sorted(set(names) - set(Stage.values))
-    if unknown:
-        raise CommandError(f"there is no queue {unknown[0]!r}; there are {', '.join(Stage.values)}")
-    return [Stage(name) for name in names]
+    found: list[Queue] = []
+    for name in [name.strip() for name in text.split(",") if name.strip()]:
+        of_name = [queue for queue in QUEUES if name in _names_of(queue)]
+        if not of_name:
+            known = dict.fromkeys(each for queue in QUEUES for each in _names_of(queue))
+            raise CommandError(f"there is no queue {name!r}; there are {', '.join(known)}")
+        found += [queue for queue in of_name if queue not in found]
+    return found or list(QUEUES)
+
+
+def _names_of(queue: Queue) -> tuple[str, ...]:
+    """``derive`` is both classes of the stage, ``heavy`` this class of every stage."""
+    return (queue.stage.value, queue.cost.value, f"{queue.stage.value}-{queue.cost.value}")
 
 
 def require_sandbox(settings: conf.Settings) -> None:

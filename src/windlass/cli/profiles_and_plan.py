@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
@@ -40,12 +40,13 @@ def plan(
             typer.echo(line)
 
 
-def _profile_rules(name: str) -> dict[str, Any]:
+def _profile_rules(name: str) -> Mapping[str, Any]:
     from windlass.files.profiles import profile
     from windlass.kernel.problem_types import InvalidField
+    from windlass.processing.plan import profile_document
 
     try:
-        return profile(name).document()
+        return profile_document(profile(name))
     except InvalidField as error:
         raise typer.BadParameter(str(error)) from error
 

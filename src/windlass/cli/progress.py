@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import typer
@@ -23,19 +24,20 @@ if TYPE_CHECKING:
 #: A larger step is not a block that was sent, but the offset that the server reported after an interruption.
 RESUMED_STEP = 8 * 1024 * 1024
 LINE_INTERVAL_SECONDS = 2.0
+NO_TITLES: Mapping[str, str] = MappingProxyType({})
 
 
 @contextmanager
-def display() -> Iterator[Display]:
-    """Yield bars if stderr is a terminal, else lines."""
+def display(titles: Mapping[str, str] = NO_TITLES) -> Iterator[Display]:
+    """Yield bars if stderr is a terminal, else lines. ``titles``: what is shown for a name, if not its last part."""
     console = Console(stderr=True, highlight=False)
     if console.is_terminal:
         name = TextColumn("{task.description}", table_column=Column(no_wrap=True, max_width=28, overflow="ellipsis"))
         columns = name, BarColumn(bar_width=24), FiguresColumn(table_column=Column(no_wrap=True))
         with Progress(*columns, console=console, redirect_stdout=False, redirect_stderr=False) as progress:
-            yield Bars(progress)
+            yield Bars(progress, titles)
     else:
-        yield Lines(console)
+        yield Lines(console, titles)
 
 
 @contextmanager
@@ -75,8 +77,8 @@ def time_text(seconds: float) -> str:
 class Bars:
     """Rich's progress bars: one for each file in transfer, and the last one for all of them."""
 
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
+    def __init__(self, progress: Progress, titles: Mapping[str, str] = NO_TITLES) -> None:
+        self._progress, self._titles = progress, titles
         self._tasks: dict[str, TaskID] = {}
         self._sent: dict[str, int] = {}
         self._total: TaskID | None = None
@@ -104,7 +106,7 @@ class Bars:
         self._progress.update(self._task(name), completed=status.progress, total=100, doing=printable(doing))
 
     def notice(self, name: str, text: str) -> None:
-        self._progress.console.print(f"{_label(name)}: {text}", markup=False)
+        self._progress.console.print(f"{_title(name, self._titles)}: {text}", markup=False)
 
     def result(self, text: str) -> None:
         """Print above the bars if stdout is the same terminal, so that they do not mix."""
@@ -126,15 +128,17 @@ class Bars:
 
     def _task(self, name: str) -> TaskID:
         if name not in self._tasks:
-            self._tasks[name] = self._progress.add_task(escape(_label(name)), total=None, doing="")
+            self._tasks[name] = self._progress.add_task(escape(_title(name, self._titles)), total=None, doing="")
         return self._tasks[name]
 
 
 class Lines:
     """A line every few seconds, for logs."""
 
-    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
-        self._console, self._clock = console, clock
+    def __init__(
+        self, console: Console, titles: Mapping[str, str] = NO_TITLES, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._console, self._titles, self._clock = console, titles, clock
         self._printed: dict[str, tuple[int, float]] = {}
         self._stage: dict[str, str] = {}
 
@@ -153,7 +157,7 @@ class Lines:
             self.notice(name, status.stage)
 
     def notice(self, name: str, text: str) -> None:
-        self._console.print(f"{_label(name)}: {text}", markup=False, soft_wrap=True)
+        self._console.print(f"{_title(name, self._titles)}: {text}", markup=False, soft_wrap=True)
 
     def result(self, text: str) -> None:
         typer.echo(text)
@@ -177,5 +181,5 @@ def _share(sent: int, total: int) -> str:
     return f"{100 * sent // total} % ({size_text(sent)} of {size_text(total)})"
 
 
-def _label(name: str) -> str:
-    return printable(name.rpartition("/")[2])
+def _title(name: str, titles: Mapping[str, str]) -> str:
+    return printable(titles.get(name) or name.rpartition("/")[2])

@@ -82,12 +82,15 @@ def upload(
     from windlass.client import AsyncClient
     from windlass.client.resume_state import state_directory
 
+    if patience is not None:
+        typer.echo("windlass: --patience is now called --retry-minutes", err=True)
+        retry_minutes = patience
     items = _items(paths, recursive, Patterns(include or (), exclude or ()), name)
     if parts is None and len(items) > 1 and parallel > 1:
         parts = 1  # files at the same time use the link well enough
     url, credential = server_and_token(server, token)
     try:
-        client = AsyncClient(url, credential, retry_seconds=60 * (retry_minutes if patience is None else patience))
+        client = AsyncClient(url, credential, retry_seconds=60 * retry_minutes)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     options: UploadOptions = {"profile": profile, "reference": reference, "resume": resume, "parallel_parts": parts}
@@ -157,7 +160,7 @@ class UploadBatch:
 
         if self.options.get("resume"):
             self.finished.load()
-        with display() as shown:
+        with display({_label(item): item.relative_path for item in self.items if item.relative_path}) as shown:
             shown.expect(len(self.items), sum(item.size for item in self.items))
             remaining = iter(self.items)
             async with self.client:
@@ -185,7 +188,7 @@ class UploadBatch:
             self._report_error(item, error, shown)
         else:
             self.codes[ExitCode.REFUSED if has_failed(file) else ExitCode.DONE] += 1
-            shown.result(json_line(file.raw) if self.as_json else outcome_line(file))
+            shown.result(json_line(file.raw) if self.as_json else outcome_line(file, item.relative_path))
         shown.remove(label)
 
     async def _find_finished(self, item: Item) -> File | None:

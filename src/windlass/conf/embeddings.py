@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from pathlib import Path
+from typing import Any
 
 from windlass.conf.reader import BadSetting
 from windlass.conf.setting_definitions import Settings
@@ -12,6 +14,9 @@ from windlass.conf.setting_definitions import Settings
 LIBRARIES = {"local": ("numpy", "onnxruntime", "tokenizers"), "http": ("numpy",)}
 #: Where each file of a local model may be, in its directory: as exporters write it.
 MODEL_FILES = {"model.onnx": ("model.onnx", "onnx/model.onnx"), "tokenizer.json": ("tokenizer.json",)}
+
+#: What makes one vector of those of the tokens. Others, such as ``max`` and ``lasttoken``, are refused.
+POOLINGS = ("mean", "cls")
 
 
 def check_embeddings(settings: Settings) -> None:
@@ -32,14 +37,46 @@ def check_embeddings(settings: Settings) -> None:
 
 
 def local_model_directory(name: str, setting: str = "EMBEDDINGS_MODEL") -> Path:
-    """The directory of a model that ``setting`` names, with all of its files. Raises BadSetting."""
+    """The directory of a model that ``setting`` names, with all of its files, and a pooling that is known here. Raises
+    BadSetting."""
     directory = _directory(name)
     if directory is None:
         raise BadSetting(f"{setting} is {name!r}: there is neither such a directory nor such a package")
     lacking = [file for file in MODEL_FILES if find_model_file(directory, file) is None]
     if lacking:
         raise BadSetting(f"{setting} is {name!r}: {directory} lacks {' and '.join(lacking)}")
+    model_pooling(directory)
     return directory
+
+
+def model_pooling(directory: Path) -> str:
+    """How the model makes one vector of those of the tokens, one of POOLINGS: by ``1_Pooling/config.json``, as
+    sentence-transformers writes it; ``mean`` without that file. Raises BadSetting."""
+    path = directory / "1_Pooling" / "config.json"
+    config = read_model_json(path)
+    prefix, tokens = "pooling_mode_", "_tokens"
+    named = [str(config["pooling_mode"])] if config.get("pooling_mode") else []
+    modes = named or [
+        key.removeprefix(prefix).removesuffix(tokens).removesuffix("_token")
+        for key, value in config.items()
+        if key.startswith(prefix) and value is True
+    ]
+    if not modes:
+        return POOLINGS[0]
+    if len(modes) > 1 or modes[0] not in POOLINGS:
+        raise BadSetting(f"{path}: the pooling is {' and '.join(modes)}; a model must have {' or '.join(POOLINGS)}")
+    return modes[0]
+
+
+def read_model_json(path: Path) -> dict[str, Any]:
+    """A file of a model that it may lack; then empty. Raises BadSetting."""
+    try:
+        document = json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise BadSetting(f"{path} cannot be read: {error}") from error
+    return document if isinstance(document, dict) else {}
 
 
 def find_model_file(directory: Path, name: str) -> Path | None:

@@ -20,6 +20,11 @@ def _absolute(value: Any) -> Path:
 class Settings:
     """The settings of this process. Sizes are bytes unless the name ends in ``_MB`` (2^20); times are seconds."""
 
+    def __hash__(self) -> int:
+        """Caches by settings are read several times for each request: equal settings have these fields in common, and
+        to hash all fields takes twenty times as long."""
+        return hash((self.windlass_home, self.database_url))
+
     # Paths, database and stores
     windlass_home: Path = setting(
         lambda: _absolute("windlass-data"), "Directory of everything that the server stores on this machine."
@@ -155,6 +160,13 @@ class Settings:
         False, "Run jobs within the call that enqueues them, for tests of other projects."
     )
     worker_concurrency: int = setting(2, "Jobs that one worker process runs at a time.", check=valid.positive)
+    heavy_file_mb: int = setting(
+        256,
+        "Size from which the jobs of a file are heavy, as those with a long step are (previews of films, OCR). Heavy "
+        "jobs have queues of their own (`windlass worker --queues heavy`), and a worker of all queues keeps one of its "
+        "WORKER_CONCURRENCY places free of them.",
+        check=valid.positive,
+    )
     worker_nice: int = setting(
         10,
         "Niceness that a worker and its sandbox add to that of the process that starts them: they get little of the "

@@ -109,6 +109,7 @@ from windlass.files.idempotency_keys import (
     KeyClaim,
     KeyedRequest,
     claim_key,
+    correct_key_claims_ahead,
     finish_key,
     key_reused,
     prune_idempotency_keys,
@@ -174,7 +175,7 @@ from windlass.files.move import (
     remove_expired_objects,
     retain_object,
 )
-from windlass.files.name_index import by_name_index, has_part
+from windlass.files.name_index import by_name_index, forget_deleted_names, has_part
 from windlass.files.open_uploads import address_key
 from windlass.files.owner_data import (
     delete_blobs_without_files,
@@ -303,6 +304,7 @@ __all__ = [
     "complete_upload",
     "concatenations_of",
     "contiguous_chunk_count",
+    "correct_key_claims_ahead",
     "create_complete_upload",
     "create_concatenation",
     "create_upload",
@@ -338,6 +340,7 @@ __all__ = [
     "find_original_file",
     "finish_backup",
     "finish_key",
+    "forget_deleted_names",
     "forget_unfinished_backups",
     "forget_upload",
     "get_file",

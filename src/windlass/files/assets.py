@@ -184,7 +184,7 @@ def owed_steps(steps: Iterable[str], *, after: int, at_most: int) -> Sequence[St
         file__blob__damaged_at=None,
         run=F("file__run"),
     )
-    return list(query.order_by("id")[:at_most])
+    return list(query.select_related("file").order_by("id")[:at_most])
 
 
 def owed_step_counts() -> dict[str, int]:

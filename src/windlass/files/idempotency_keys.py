@@ -19,7 +19,7 @@ from windlass import conf
 from windlass.database.batches import delete_in_batches
 from windlass.files.lease_rows import KEY_CLAIMS
 from windlass.files.models import IdempotencyKey
-from windlass.kernel.clock import now
+from windlass.kernel.clock import CLOCK_TOLERANCE, now
 from windlass.kernel.problem_types import IdempotencyKeyReused, RequestInProgress
 
 
@@ -131,6 +131,17 @@ def finish_key(claim: KeyClaim) -> None:
 def release_key(claim: KeyClaim) -> None:
     """Forget the key of a request that had no effect, so that it may be sent again."""
     IdempotencyKey.objects.filter(id=claim.id, claim_epoch=claim.epoch, done=False).delete()
+
+
+def correct_key_claims_ahead(seconds: float) -> int:
+    """Shorten claims that end later than ``seconds`` from now, as long as a claim lasts; return how many.
+
+    They were taken while a clock was ahead. A holder that lives renews its claim; one that died would keep it, and its
+    client would be told for as long that the first request has not been answered.
+    """
+    longest = now() + timedelta(seconds=seconds)
+    held = IdempotencyKey.objects.exclude(claim_holder="").filter(claim_until__gt=longest + CLOCK_TOLERANCE)
+    return held.update(claim_until=longest)
 
 
 def prune_idempotency_keys() -> int:

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 from windlass.files.models import PeriodicTaskState
-from windlass.kernel.clock import monotonic, now
+from windlass.kernel.clock import CLOCK_TOLERANCE, monotonic, now
 
 #: Figures are not counted again within this time (seconds).
 COUNT_SECONDS = 60.0
@@ -52,7 +52,8 @@ class KeptFigures:
         PeriodicTaskState.objects.filter(name=self.name).delete()
 
     def _is_due(self, state: PeriodicTaskState) -> bool:
-        return now() - state.updated_at >= timedelta(seconds=max(COUNT_SECONDS, REST * state.seconds))
+        age = now() - state.updated_at
+        return age >= timedelta(seconds=max(COUNT_SECONDS, REST * state.seconds)) or age < -CLOCK_TOLERANCE
 
     def _count(self, state: PeriodicTaskState | None) -> Mapping[str, Any] | None:
         """None if another process counts. If it dies, another one counts when it is due the next time."""

@@ -19,6 +19,7 @@ from django.db.models.expressions import RawSQL
 
 from windlass.database.connection import connection
 from windlass.database.online_index import create_index_concurrently
+from windlass.database.sqlite.full_text import merge_segments
 from windlass.files.models import FileAsset
 
 log = structlog.get_logger(__name__)
@@ -83,15 +84,20 @@ def by_name_index(files: QuerySet[FileAsset], text: str) -> QuerySet[FileAsset]:
     return files.filter(id__in=RawSQL(found, ['"' + text.replace('"', '""') + '"']))  # noqa: S611  a parameter
 
 
+def forget_deleted_names() -> bool:
+    """Remove what deleted and changed names have left in the index; False if there was nothing to do."""
+    database = connection()
+    return database.vendor == "sqlite" and merge_segments(database, TRIGRAMS)
+
+
 def _is_complete(database: Any) -> bool:
-    """Whether all triggers are there: a table that was made anew has none, and what was written since is not found."""
+    """Whether the tables and all triggers are there: a table of files that was made anew has no triggers, and what was
+    written since is not found; triggers without their tables let no file be written."""
+    parts = [*_TRIGGERS, KEYS, TRIGRAMS]
     with database.cursor() as cursor:
-        names = ", ".join(["%s"] * len(_TRIGGERS))
-        cursor.execute(
-            f"SELECT count(*) FROM sqlite_master WHERE type = 'trigger' AND name IN ({names})",
-            list(_TRIGGERS),
-        )
-        return bool(cursor.fetchone()[0] == len(_TRIGGERS))
+        names = ", ".join(["%s"] * len(parts))
+        cursor.execute(f"SELECT count(*) FROM sqlite_master WHERE name IN ({names})", parts)
+        return bool(cursor.fetchone()[0] == len(parts))
 
 
 def _ensure_triggers(database: Any) -> None:

@@ -1,8 +1,8 @@
 """Answer reading calls of the record plane without Django's handler and middleware.
 
 Django's handler starts a thread for each request, and most middleware runs in it: two thirds of the processor time of a
-call that reads a record. On a reading call without cookies, the middleware of the standalone server does nothing but
-add ``_HEADERS``. All other calls, and all of those of a project that Windlass is an app of, go through Django's handler
+call that reads a record. On a reading call without a session, the middleware of the standalone server does nothing but
+add headers. All other calls, and all of those of a project that Windlass is an app of, go through Django's handler
 (docs/decisions/0088-record-plane.md).
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 from io import BytesIO
 from typing import cast
 
+from django.conf import settings
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpResponse
 from django.urls import ResolverMatch
@@ -22,8 +23,8 @@ from windlass.http.middleware import Headers, Scope, Send
 _FRAMES: Headers = [(b"X-Frame-Options", b"DENY")]
 _ORIGINS: Headers = [(b"Referrer-Policy", b"same-origin"), (b"Cross-Origin-Opener-Policy", b"same-origin")]
 
-#: Headers of a request that has a body, or that middleware acts on.
-_NOT_DIRECT = frozenset({b"cookie", b"content-length", b"transfer-encoding"})
+#: Headers of a request that has a body.
+_OF_BODIES = frozenset({b"content-length", b"transfer-encoding"})
 
 
 def is_direct(scope: Scope, match: ResolverMatch) -> bool:
@@ -32,8 +33,16 @@ def is_direct(scope: Scope, match: ResolverMatch) -> bool:
         scope["method"] in ("GET", "HEAD")
         and "GET" in getattr(match.func, "windlass_accesses", {})
         and bool(scope["query_string"].isascii())
-        and not any(name in _NOT_DIRECT for name, _ in scope["headers"])
+        and not any(_needs_django(name, value) for name, value in scope["headers"])
     )
+
+
+def _needs_django(name: bytes, value: bytes) -> bool:
+    """Whether the header says that there is a body, or may have a cookie that middleware acts on when something is
+    read. The page's CSRF token is none."""
+    if name == b"cookie":
+        return settings.SESSION_COOKIE_NAME.encode() in value or b"messages" in value
+    return name in _OF_BODIES
 
 
 async def answer(scope: Scope, match: ResolverMatch, send: Send) -> None:

@@ -7,7 +7,6 @@ not keep others from being served. Memory is bounded by the budget and these byt
 from __future__ import annotations
 
 import asyncio
-import ctypes
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from weakref import WeakKeyDictionary
@@ -104,10 +103,3 @@ def budget() -> MemoryBudget:
 
 
 _budgets: WeakKeyDictionary[asyncio.AbstractEventLoop, MemoryBudget] = WeakKeyDictionary()
-
-
-def give_back_freed_memory() -> None:
-    """Return memory that the C library keeps for reuse to the system. Takes milliseconds: call it in a thread."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc has it
-    if trim is not None:
-        trim(0)

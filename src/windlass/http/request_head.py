@@ -17,7 +17,8 @@ def of_request(request: Request) -> Head:
 
 def effective_method(scope: Scope) -> str:
     """The method to route by: ``X-HTTP-Method-Override`` overrides the request line."""
-    return request_heads.effective_method(_head(scope, {}))
+    overriding = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-http-method-override"]
+    return request_heads.overridden_method(", ".join(overriding), scope["method"])
 
 
 def path_of_put(scope: Scope) -> str:

@@ -3,6 +3,7 @@
 from windlass.jobs.backfills import Backfill, queue_backfills
 from windlass.jobs.broker_version import broker_version
 from windlass.jobs.claims import Claim, LeaseLost, acquire, find_claimable, is_held, renew_lease, renew_leases
+from windlass.jobs.cost import cost_class
 from windlass.jobs.dead_letters import (
     DeadLetterFilter,
     RetryResult,
@@ -30,7 +31,7 @@ from windlass.jobs.process_heartbeats import (
     remove_heartbeat,
     seen_processes,
 )
-from windlass.jobs.queue_status import QueueStatus, oldest_due_seconds, queue_status, queue_statuses
+from windlass.jobs.queue_status import QueueStatus, oldest_due_seconds, queue_ages, queue_status, queue_statuses
 from windlass.jobs.recovery import (
     WORKER_LOST,
     correct_times_ahead,
@@ -40,22 +41,25 @@ from windlass.jobs.recovery import (
     revoke_claim,
     running_jobs_of,
 )
-from windlass.jobs.states import AttemptOutcome, JobState, ProcessRole, Stage
+from windlass.jobs.states import QUEUES, AttemptOutcome, CostClass, JobState, ProcessRole, Queue, Stage, queue_of
 from windlass.jobs.write_probe import prove_writable
 
 __all__ = [
     "ALIVE_SECONDS",
     "BEAT_SECONDS",
+    "QUEUES",
     "WORKER_LOST",
     "Attempt",
     "AttemptOutcome",
     "Backfill",
     "Claim",
+    "CostClass",
     "DeadLetterFilter",
     "Job",
     "JobState",
     "LeaseLost",
     "ProcessRole",
+    "Queue",
     "QueueStatus",
     "RetryResult",
     "SeenProcess",
@@ -70,6 +74,7 @@ __all__ = [
     "complete_dead_letters",
     "connect_broker",
     "correct_times_ahead",
+    "cost_class",
     "dead_letter",
     "dead_letter_document",
     "dead_letters",
@@ -91,7 +96,9 @@ __all__ = [
     "postpone",
     "prove_writable",
     "prune",
+    "queue_ages",
     "queue_backfills",
+    "queue_of",
     "queue_status",
     "queue_statuses",
     "record_heartbeat",

@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
-from django.db.models import Max, Q
+from django.db.models import Q
 
 from windlass import conf
 from windlass.database.connection import atomic, on_commit
 from windlass.jobs import notify
 from windlass.jobs.models import Job
-from windlass.jobs.states import JobState, Stage
+from windlass.jobs.pacing import next_due_time
+from windlass.jobs.states import CostClass, JobState, Queue, Stage
 from windlass.kernel import spans
-from windlass.kernel.clock import now
+from windlass.kernel.clock import CLOCK_TOLERANCE, now
 
 #: Seconds between two backfills of the same stage of a file.
 RETRY_SECONDS = 30.0
@@ -27,11 +28,12 @@ _OPEN = (JobState.QUEUED, JobState.RUNNING)
 
 @dataclass(frozen=True, slots=True)
 class Backfill:
-    """A stage of a file that has postponed steps."""
+    """A stage of a file that has postponed steps, with the cost class of these."""
 
     stage: Stage
     file_id: uuid.UUID
     run: int
+    cost: CostClass
 
 
 def queue_backfills(wanted: Iterable[Backfill]) -> int:
@@ -45,7 +47,7 @@ def queue_backfills(wanted: Iterable[Backfill]) -> int:
     with atomic():
         free = _free_places()
         pause = timedelta(seconds=60 / conf.get().backfill_per_minute)
-        due_at = _first_due_time(pause)
+        due_at = next_due_time(Job.objects.filter(backfill_due_at__isnull=False), "backfill_due_at", pause)
         queued = 0
         for backfill in _while_free(wanted, free):
             if _queue(backfill, due_at):
@@ -64,21 +66,13 @@ def _free_places() -> int:
     return max(1, allowed) - Job.objects.filter(backfill_due_at__isnull=False, state__in=_OPEN).count()
 
 
-def _first_due_time(pause: timedelta) -> datetime:
-    """Now, or one pause after the last backfill."""
-    last: datetime | None = Job.objects.filter(backfill_due_at__isnull=False).aggregate(last=Max("backfill_due_at"))[
-        "last"
-    ]
-    moment = now()
-    return moment if last is None else max(moment, last + pause)
-
-
 def _queue(backfill: Backfill, due_at: datetime) -> bool:
     """Return False if the job is open or dead, or was just backfilled. A job that was pruned is created anew."""
     moment = now()
     is_due = due_at <= moment
     values = {
         "state": JobState.QUEUED,
+        "cost": backfill.cost,
         "attempts": 0,
         "due_at": due_at,
         "backfill_due_at": due_at,
@@ -92,8 +86,9 @@ def _queue(backfill: Backfill, due_at: datetime) -> bool:
         job = Job.objects.create(**of_stage, **values, max_attempts=conf.get().job_max_attempts)
     else:
         rested = Q(backfill_due_at=None) | Q(updated_at__lt=moment - timedelta(seconds=RETRY_SECONDS))
+        rested |= Q(updated_at__gt=moment + CLOCK_TOLERANCE)  # written while a clock was ahead
         if not Job.objects.filter(rested, id=job.id, state=JobState.DONE).update(**values):
             return False
     if is_due:
-        on_commit(partial(notify.notify_workers, job.id, backfill.stage))
+        on_commit(partial(notify.notify_workers, job.id, Queue(backfill.stage, backfill.cost)))
     return True

@@ -15,7 +15,7 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
-from django.db.models import F, Max, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models import F, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
 
 from windlass import conf
@@ -23,6 +23,7 @@ from windlass.database.connection import atomic, on_commit
 from windlass.events.api import AuditAction, Recorder, record_action_of_person, recording
 from windlass.jobs import notify
 from windlass.jobs.models import Attempt, Job
+from windlass.jobs.pacing import next_due_time
 from windlass.jobs.states import FAILED_OUTCOMES, JobState, Stage
 from windlass.kernel import spans
 from windlass.kernel.clock import now, rfc3339
@@ -142,19 +143,12 @@ def retry_dead_letters(job_ids: Iterable[uuid.UUID], request_id: str = "") -> Ma
     pause = timedelta(seconds=60 / conf.get().dead_retry_per_minute)
     while batch := list(islice(remaining, BATCH)):
         with recording():
-            due_at = _first_due_time(pause)
+            due_at = next_due_time(Job.objects.filter(retries__gt=0), "retry_due_at", pause)
             for job_id in batch:
                 results[job_id] = _retry(job_id, due_at, request_id)
                 if results[job_id] == RetryResult.QUEUED:
                     due_at += pause
     return results
-
-
-def _first_due_time(pause: timedelta) -> datetime:
-    """Now, or one pause after the last retry."""
-    last: datetime | None = Job.objects.filter(retries__gt=0).aggregate(last=Max("retry_due_at"))["last"]
-    moment = now()
-    return moment if last is None else max(moment, last + pause)
 
 
 class _NotResumed(Exception):
@@ -176,7 +170,7 @@ def _retry(job_id: uuid.UUID, due_at: datetime, request_id: str) -> RetryResult:
                 raise _NotResumed(result)
             record_action_of_person(AuditAction.DEAD_LETTER_RETRIED, file_id=job.file_id, subject=str(job_id))
             if job.notified_at is not None:
-                on_commit(partial(notify.notify_workers, job_id, Stage(job.stage)))
+                on_commit(partial(notify.notify_workers, job_id, job.queue))
     except _NotResumed as refused:
         if refused.result == RetryResult.NOT_DEAD:
             Job.objects.filter(id=job_id, state=JobState.DEAD).update(state=JobState.CANCELLED, updated_at=now())

@@ -15,18 +15,21 @@ from windlass.database.batches import delete_in_batches
 from windlass.database.connection import on_commit
 from windlass.jobs import notify
 from windlass.jobs.models import Attempt, Job
-from windlass.jobs.states import AttemptOutcome, JobState, Stage
+from windlass.jobs.states import AttemptOutcome, CostClass, JobState, Queue, Stage
 from windlass.kernel import spans
 from windlass.kernel.clock import now
 
 
-def enqueue(stage: Stage, file_id: uuid.UUID, *, run: int = 1, request_id: str = "") -> Job:
+def enqueue(
+    stage: Stage, file_id: uuid.UUID, *, cost: CostClass = CostClass.LIGHT, run: int = 1, request_id: str = ""
+) -> Job:
     """Create the job of this stage inside the caller's transaction; an existing one of the same run is returned."""
     job = rows.new(
         Job,
         file_id=file_id,
         run=run,
         stage=stage,
+        cost=cost,
         due_at=now(),
         notified_at=now(),
         max_attempts=conf.get().job_max_attempts,
@@ -35,19 +38,19 @@ def enqueue(stage: Stage, file_id: uuid.UUID, *, run: int = 1, request_id: str =
     )
     if not rows.insert([job], unique=("file_id", "run", "stage")):
         return Job.objects.get(file_id=file_id, run=run, stage=stage)
-    on_commit(lambda: notify.notify_workers(job.id, stage))
+    on_commit(lambda: notify.notify_workers(job.id, Queue(stage, cost)))
     return job
 
 
-def reopen(stage: Stage, file_id: uuid.UUID, *, run: int) -> bool:
+def reopen(stage: Stage, file_id: uuid.UUID, *, cost: CostClass, run: int) -> bool:
     """Queue a finished job again, inside the caller's transaction. Return False if the job is open or dead.
 
     What it runs now is no longer part of the trace that queued it first, which may be days old. A pruned job is
-    created anew.
+    created anew, in the class ``cost``.
     """
     job = Job.objects.filter(file_id=file_id, run=run, stage=stage).first()
     if job is None:
-        enqueue(stage, file_id, run=run)
+        enqueue(stage, file_id, cost=cost, run=run)
         return True
     moment = now()
     changed = Job.objects.filter(id=job.id, state=JobState.DONE).update(
@@ -59,7 +62,7 @@ def reopen(stage: Stage, file_id: uuid.UUID, *, run: int) -> bool:
         trace_context=spans.traceparent(),
     )
     if changed:
-        on_commit(lambda: notify.notify_workers(job.id, stage))
+        on_commit(lambda: notify.notify_workers(job.id, job.queue))
     return bool(changed)
 
 
@@ -82,11 +85,11 @@ def resume_of_file(file_id: uuid.UUID, run: int) -> int:
     Return how many.
     """
     cancelled = Job.objects.filter(file_id=file_id, run=run, state=JobState.CANCELLED)
-    jobs = list(cancelled.only("id", "stage"))
+    jobs = list(cancelled.only("id", "stage", "cost"))
     moment = now()
     cancelled.update(state=JobState.QUEUED, attempts=0, due_at=moment, notified_at=moment, updated_at=moment)
     for job in jobs:
-        on_commit(partial(notify.notify_workers, job.id, Stage(job.stage)))
+        on_commit(partial(notify.notify_workers, job.id, job.queue))
     return len(jobs)
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.db import models
 
-from windlass.jobs.states import FAILED_OUTCOMES, AttemptOutcome, JobState, ProcessRole, Stage
+from windlass.jobs.states import FAILED_OUTCOMES, AttemptOutcome, CostClass, JobState, ProcessRole, Queue, Stage
 from windlass.kernel.ids import new_id
 
 
@@ -11,6 +11,8 @@ class Job(models.Model):
 
     ``attempts`` counts the claims that used up an attempt; ``lease_epoch`` rises with each claim and fences earlier
     ones. ``notified_at`` is when workers were last notified of it.
+
+    ``cost`` says with ``stage`` in which queue it is.
 
     ``trace_context`` is the ``traceparent`` of the span that queued it, empty if none was recorded.
 
@@ -24,6 +26,9 @@ class Job(models.Model):
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     stage = models.CharField(max_length=32, choices=Stage.choices)
+    cost = models.CharField(
+        max_length=16, choices=CostClass.choices, default=CostClass.LIGHT, db_default=CostClass.LIGHT.value
+    )
     file_id = models.UUIDField()
     run = models.PositiveIntegerField(default=1)
     state = models.CharField(max_length=16, choices=JobState.choices, default=JobState.QUEUED)
@@ -52,8 +57,8 @@ class Job(models.Model):
             models.Index(fields=["state", "due_at"], name="job_by_due"),
             models.Index(fields=["state", "lease_until"], name="job_by_lease"),
             models.Index(
-                fields=["stage", "state", "due_at"],
-                name="open_jobs",
+                fields=["stage", "cost", "state", "due_at"],
+                name="open_jobs_by_cost",
                 condition=models.Q(state__in=[JobState.QUEUED.value, JobState.RUNNING.value, JobState.DEAD.value]),
             ),
             models.Index(fields=["dead_at", "id"], condition=models.Q(state=JobState.DEAD), name="dead_letters"),
@@ -72,6 +77,10 @@ class Job(models.Model):
 
     def __str__(self) -> str:
         return f"{self.stage} of {self.file_id} ({self.state})"
+
+    @property
+    def queue(self) -> Queue:
+        return Queue(Stage(self.stage), CostClass(self.cost))
 
 
 class Attempt(models.Model):
@@ -114,7 +123,7 @@ class Attempt(models.Model):
 class ProcessHeartbeat(models.Model):
     """A running worker or scheduler, by the name under which it claims jobs. ``seen_at`` is the database's time.
 
-    ``stages``: those that a worker processes, separated by commas.
+    ``stages``: the names of the queues that a worker serves, separated by commas.
     """
 
     name = models.CharField(primary_key=True, max_length=200)

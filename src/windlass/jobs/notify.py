@@ -20,12 +20,12 @@ from typing import Any
 import structlog
 
 from windlass import conf
-from windlass.jobs.states import Stage
+from windlass.jobs.states import QUEUES, Queue, Stage
 from windlass.kernel.ids import new_id
 from windlass.resilience.circuit_breaker import BreakerOpen, breaker
 
 TASK = "windlass.run_job"
-Notification = tuple[uuid.UUID, Stage]
+Notification = tuple[uuid.UUID, Queue]
 
 #: The third part of a task message's body (Celery's protocol 2): nothing follows the task.
 _NO_CALLBACKS = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
@@ -67,7 +67,7 @@ def _make_app() -> Any:
     return app
 
 
-def notify_workers(job_id: uuid.UUID, stage: Stage) -> None:
+def notify_workers(job_id: uuid.UUID, job_queue: Queue) -> None:
     """Send a notification from a background thread. Never blocks, and never raises for an unavailable or slow broker.
 
     With CELERY_TASK_ALWAYS_EAGER the job runs in this call instead, and its exceptions are raised.
@@ -75,7 +75,7 @@ def notify_workers(job_id: uuid.UUID, stage: Stage) -> None:
     if conf.get().celery_task_always_eager:
         _run_eagerly(job_id)
     else:
-        _notifier().put((job_id, stage))
+        _notifier().put((job_id, job_queue))
 
 
 def send_now(notifications: Iterable[Notification]) -> int:
@@ -129,7 +129,7 @@ class _Connection:
         self._lock = threading.Lock()
         self._producer: Any = None
         #: Bound to the producer's channel: kombu would copy them for each message.
-        self._queues: dict[Stage, Any] = {}
+        self._queues: dict[Queue, Any] = {}
         self._away = False
 
     def connect(self) -> bool:
@@ -143,14 +143,14 @@ class _Connection:
     def _publish(self, notification: Notification) -> None:
         """What ``send_task`` does without its options, signals and representation of the arguments, which cost several
         times as much as the message."""
-        job_id, stage = notification
+        job_id, job_queue = notification
         task_id = str(new_id())
         producer = self._open()
         producer.publish(
             [[str(job_id)], {}, _NO_CALLBACKS],
             exchange="",  # a queue's own name is its key there
-            routing_key=stage.value,
-            declare=[self._queues[stage]],
+            routing_key=job_queue.name,
+            declare=[self._queues[job_queue]],
             headers=_task_headers() | {"id": task_id, "root_id": task_id, "argsrepr": f"['{job_id}']"},
             correlation_id=task_id,
             serializer="json",
@@ -164,7 +164,7 @@ class _Connection:
             connection = app.connection_for_write()
             connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0)
             self._producer = app.amqp.Producer(connection)
-            self._queues = {stage: app.amqp.queues[stage.value](self._producer.channel) for stage in Stage}
+            self._queues = {each: app.amqp.queues[each.name](self._producer.channel) for each in QUEUES}
         return self._producer
 
     def _attempt(self, work: Any) -> bool:
@@ -263,18 +263,18 @@ def _run_eagerly(job_id: uuid.UUID) -> bool:
 
 
 def _configuration() -> dict[str, Any]:
-    from kombu.entity import Exchange, Queue
+    from kombu import entity
 
     url = conf.get().celery_broker_url or "windlass://localhost"
-    make_queue: Any = Queue
-    exchange = Exchange("windlass", type="direct")  # type: ignore[no-untyped-call]
+    make_queue: Any = entity.Queue
+    exchange = entity.Exchange("windlass", type="direct")  # type: ignore[no-untyped-call]
     return {
         # CELERY_BROKER_URL in the environment overrides broker_url, but not these two.
         "broker_read_url": url,
         "broker_write_url": url,
         "broker_transport_options": _transport_options(url),
         "broker_connection_timeout": CONNECT_SECONDS,
-        "task_queues": [make_queue(stage.value, exchange, routing_key=stage.value) for stage in Stage],
+        "task_queues": [make_queue(each.name, exchange, routing_key=each.name) for each in QUEUES],
         "task_default_queue": Stage.INTAKE.value,
         "task_default_exchange": "windlass",
         "task_default_delivery_mode": "transient",  # the sweep replaces what a broker loses

@@ -13,7 +13,7 @@ from windlass import conf
 from windlass.database import rows
 from windlass.jobs.claims import Claim, lease_end, update_claimed
 from windlass.jobs.models import Attempt, Job
-from windlass.jobs.states import AttemptOutcome, JobState, Stage
+from windlass.jobs.states import AttemptOutcome, CostClass, JobState, Stage
 from windlass.kernel.clock import now
 
 
@@ -23,6 +23,7 @@ class StartedStage:
 
     stage: Stage
     at: datetime
+    cost: CostClass = CostClass.LIGHT
 
 
 def finish_and_continue(claim: Claim, started: Sequence[StartedStage]) -> Claim:
@@ -107,6 +108,7 @@ def _job(claim: Claim, started: StartedStage, end: datetime | None) -> Job:
         file_id=claim.file_id,
         run=claim.run,
         stage=started.stage,
+        cost=started.cost,
         state=JobState.DONE if end else JobState.RUNNING,
         attempts=1,
         max_attempts=claim.max_attempts,

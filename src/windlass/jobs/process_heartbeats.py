@@ -14,7 +14,7 @@ from django.db.models import DateTimeField
 from django.db.models.functions import Now
 
 from windlass.jobs.models import ProcessHeartbeat
-from windlass.jobs.states import ProcessRole, Stage
+from windlass.jobs.states import ProcessRole, Queue, queue_of
 
 BEAT_SECONDS = 2.0
 #: Age from which a process counts as dead: it missed two beats.
@@ -25,11 +25,11 @@ FORGET_SECONDS = 600.0
 
 @dataclass(frozen=True, slots=True)
 class SeenProcess:
-    """A process by its heartbeat. ``age_seconds``: since it was last seen. ``stages``: those a worker processes."""
+    """A process by its heartbeat. ``age_seconds``: since it was last seen. ``queues``: those a worker serves."""
 
     name: str
     role: ProcessRole
-    stages: frozenset[Stage]
+    queues: frozenset[Queue]
     age_seconds: float
 
     @property
@@ -37,8 +37,8 @@ class SeenProcess:
         return self.age_seconds <= ALIVE_SECONDS
 
 
-def record_heartbeat(name: str, role: ProcessRole, stages: Iterable[Stage] = ()) -> None:
-    values = {"role": role, "stages": ",".join(stage.value for stage in stages), "seen_at": Now()}
+def record_heartbeat(name: str, role: ProcessRole, queues: Iterable[Queue] = ()) -> None:
+    values = {"role": role, "stages": ",".join(queue.name for queue in queues), "seen_at": Now()}
     if not ProcessHeartbeat.objects.filter(name=name).update(**values):
         ProcessHeartbeat.objects.get_or_create(name=name, defaults=values)
 
@@ -65,5 +65,5 @@ def _database_time() -> Now:
 
 
 def _seen(row: ProcessHeartbeat, at: datetime) -> SeenProcess:
-    known = frozenset(Stage(stage) for stage in row.stages.split(",") if stage in Stage.values)
+    known = frozenset(queue for name in row.stages.split(",") if (queue := queue_of(name)) is not None)
     return SeenProcess(row.name, ProcessRole(row.role), known, max(0.0, (at - row.seen_at).total_seconds()))

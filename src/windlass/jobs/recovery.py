@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from django.db.models import F, Max, Q
@@ -10,15 +10,13 @@ from django.db.models import F, Max, Q
 from windlass import conf
 from windlass.jobs import notify
 from windlass.jobs.models import Attempt, Job
-from windlass.jobs.states import AttemptOutcome, JobState, Stage
-from windlass.kernel.clock import now
+from windlass.jobs.states import AttemptOutcome, JobState, Queue
+from windlass.kernel.clock import CLOCK_TOLERANCE, now
 
 #: The error class of an attempt whose worker died or stopped.
 WORKER_LOST = "WorkerLost"
 #: The longest time between two notifications for one job.
 LONGEST_PAUSE = timedelta(minutes=2)
-#: How far the clocks of machines may differ before the times that one of them wrote are corrected.
-CLOCK_TOLERANCE = timedelta(seconds=5)
 
 
 def expired_claims(moment: datetime | None = None) -> list[Job]:
@@ -94,16 +92,17 @@ def notify_due_jobs(*, again_after: float, at_most: int = 500) -> int:
     pause = timedelta(seconds=again_after)
     unannounced = Q(notified_at=None) | Q(notified_at__lt=moment - pause)
     due = Job.objects.filter(unannounced, state=JobState.QUEUED, due_at__lte=moment).order_by("due_at")
-    candidates = due.only("id", "stage", "due_at", "notified_at")[:2000]
+    candidates = due.only("id", "stage", "cost", "due_at", "notified_at")[:2000]
     jobs = [job for job in candidates if _pause_is_over(job, moment)][:at_most]
-    sent = notify.send_now([(job.id, Stage(job.stage)) for job in jobs])
+    sent = notify.send_now([(job.id, job.queue) for job in jobs])
     Job.objects.filter(id__in=[job.id for job in jobs[:sent]], state=JobState.QUEUED).update(notified_at=moment)
     return sent
 
 
-def last_unanswered_notification(stages: Sequence[Stage], *, after: datetime, before: datetime) -> datetime | None:
-    """When workers of these stages were last notified, between these moments, of a due job that is still unclaimed."""
-    due = Job.objects.filter(stage__in=stages, state=JobState.QUEUED, due_at__lte=now())
+def last_unanswered_notification(queues: Collection[Queue], *, after: datetime, before: datetime) -> datetime | None:
+    """When workers of these queues were last notified, between these moments, of a due job that is still unclaimed."""
+    of_queues = Q(*(Q(stage=queue.stage, cost=queue.cost) for queue in queues), _connector=Q.OR)
+    due = Job.objects.filter(of_queues, state=JobState.QUEUED, due_at__lte=now())
     notified = due.filter(notified_at__gt=after, notified_at__lt=before)
     newest: datetime | None = notified.aggregate(newest=Max("notified_at"))["newest"]
     return newest

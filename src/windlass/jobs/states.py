@@ -1,12 +1,43 @@
+from __future__ import annotations
+
+from typing import NamedTuple
+
 from django.db import models
 
 
 class Stage(models.TextChoices):
-    """The three stages of processing. Each has its own job per file, and its own queue."""
+    """The three stages of processing. Each has its own job per file, and its own queues."""
 
     INTAKE = "intake"  # checksum, duplicate, type, type rules, malware: a file must pass it to be served
     DESCRIBE = "describe"  # facts by kind
     DERIVE = "derive"  # thumbnails and previews
+
+
+class CostClass(models.TextChoices):
+    """How much of a worker a job takes. Heavy jobs have queues of their own: light ones do not wait for them."""
+
+    LIGHT = "light"
+    HEAVY = "heavy"  # a large file, or a stage with a step that takes long
+
+
+class Queue(NamedTuple):
+    """What a worker may serve: the jobs of one stage and cost class."""
+
+    stage: Stage
+    cost: CostClass
+
+    @property
+    def name(self) -> str:
+        """The name of the broker's queue. That of light jobs is the one of the version without cost classes."""
+        return self.stage.value if self.cost == CostClass.LIGHT else f"{self.stage.value}-{self.cost.value}"
+
+
+QUEUES = tuple(Queue(stage, cost) for stage in Stage for cost in CostClass)
+
+
+def queue_of(name: str) -> Queue | None:
+    """The queue of this name."""
+    return next((queue for queue in QUEUES if queue.name == name), None)
 
 
 class JobState(models.TextChoices):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+
+#: How far the clocks of machines may differ before the times that one of them wrote are corrected.
+CLOCK_TOLERANCE = timedelta(seconds=5)
 
 
 def now() -> datetime:

@@ -11,6 +11,9 @@ from urllib.parse import urlsplit
 
 #: For replies that are not pages: if a browser shows one, it loads and runs nothing.
 DATA_POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+#: For scripts and styles. As documents they are texts; what they may do in a page is decided by the page's policy.
+#: It is short because it is sent with dozens of files for each page.
+PART_POLICY = "default-src 'none'"
 #: For bytes of clients: a document in them has an origin of its own, without scripts, forms and popups.
 STORED_OBJECT_POLICY = "sandbox"
 

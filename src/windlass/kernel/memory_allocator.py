@@ -29,9 +29,9 @@ def keep_freed_buffers() -> None:
 
 
 def release_freed_memory() -> None:
-    """Return freed memory to the kernel. Does nothing if the C library has no ``malloc_trim``.
+    """Return freed memory to the kernel. Takes milliseconds; does nothing if the C library has no ``malloc_trim``.
 
-    Before a fork: a child that allocates freed memory of its parent copies each page of it, garbage included.
+    Also before a fork: a child that allocates freed memory of its parent copies each page of it, garbage included.
     """
     malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if malloc_trim is not None:

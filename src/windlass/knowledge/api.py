@@ -3,9 +3,16 @@
 from windlass.knowledge.bad_model import BadModel
 from windlass.knowledge.embeddings import QueryVector, query_vectors
 from windlass.knowledge.embeddings import is_on as has_embeddings
-from windlass.knowledge.graph.export import ExportReport, export_graph, is_exported
+from windlass.knowledge.graph.export import (
+    ExportReport,
+    export_graph,
+    is_exported,
+    refused_files,
+    retry_refused_files,
+)
 from windlass.knowledge.graph.merges import delete_unused_merges, merge, owner_of, split
 from windlass.knowledge.graph.neo4j_database import Neo4jAway
+from windlass.knowledge.graph.neo4j_database import failed_a_moment_ago as neo4j_failed_a_moment_ago
 from windlass.knowledge.graph.paths import FoundPaths, find_paths
 from windlass.knowledge.graph.queries import (
     DescribedEntity,
@@ -20,6 +27,13 @@ from windlass.knowledge.graph.queries import (
     require_entity,
 )
 from windlass.knowledge.graph.rebuild import queue_extraction
+from windlass.knowledge.graph.similar_names import (
+    SIMILARITY,
+    SimilarEntities,
+    find_similar,
+    merge_similar,
+    owners_with_entities,
+)
 from windlass.knowledge.graph.storing import delete_orphaned_graphs
 from windlass.knowledge.indexing import delete_orphaned_passages, rebuild_words
 from windlass.knowledge.model_endpoint import ModelAway, ModelRefused
@@ -37,9 +51,11 @@ from windlass.knowledge.reindex import (
 )
 from windlass.knowledge.search import FoundFile, FoundPassage, passages_of_file, search
 from windlass.knowledge.snippets import SnippetPart
+from windlass.knowledge.text_search import forget_deleted_words
 from windlass.knowledge.vectors import vectors_available
 
 __all__ = [
+    "SIMILARITY",
     "BadModel",
     "DescribedEntity",
     "DescribedFileGraph",
@@ -56,6 +72,7 @@ __all__ = [
     "Neo4jAway",
     "Passage",
     "QueryVector",
+    "SimilarEntities",
     "SnippetPart",
     "delete_orphaned_graphs",
     "delete_orphaned_passages",
@@ -66,19 +83,26 @@ __all__ = [
     "files_to_embed",
     "files_to_index",
     "find_paths",
+    "find_similar",
+    "forget_deleted_words",
     "has_embeddings",
     "is_exported",
     "list_entities",
     "merge",
+    "merge_similar",
+    "neo4j_failed_a_moment_ago",
     "owner_of",
     "owner_rows",
+    "owners_with_entities",
     "passages_of_file",
     "query_vectors",
     "queue_embedding",
     "queue_extraction",
     "queue_files",
     "rebuild_words",
+    "refused_files",
     "require_entity",
+    "retry_refused_files",
     "search",
     "split",
     "unembedded_count",

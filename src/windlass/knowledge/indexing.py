@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from uuid import UUID
 
+import structlog
 from django.db.models import Exists, OuterRef
 
 from windlass import conf
@@ -21,10 +22,15 @@ from windlass.knowledge.passages import VERSION, PassageText, split_text
 from windlass.knowledge.text_search import add_words, text_search
 from windlass.knowledge.vectors import vectors_available
 
+log = structlog.get_logger(__name__)
+
 #: Passages that one transaction writes; those of a longer text take several.
 PART = 400
 AWAY = "The model that makes vectors is away; the text is found by its words, and by its meaning when it is back."
 AWAY_SECONDS = 60.0
+UNUSABLE = "The model that makes vectors cannot be used; the text is found by its words."
+#: After which a model whose files are damaged is loaded again.
+UNUSABLE_SECONDS = 300.0
 #: Rows of one statement.
 BATCH = 200
 #: Passages that one transaction of a rebuild indexes.
@@ -67,7 +73,10 @@ class PassageIndex:
             return embed_file(file_id, embeddings.current_embedder(), leased)
         except ModelAway as error:
             raise TextModelAway(AWAY, error.retry_after) from error
-        except (ModelRefused, BadModel) as error:
+        except BadModel as error:  # the operator can put it right, and no file has failed meanwhile
+            log.error("search.model_unusable", error=str(error))
+            raise TextModelAway(UNUSABLE, UNUSABLE_SECONDS) from error
+        except ModelRefused as error:
             raise TextModelRefused("The model cannot make vectors of this text.") from error
 
 

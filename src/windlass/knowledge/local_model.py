@@ -6,7 +6,6 @@ The pooling and the longest input are those of the model's own files, as sentenc
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +18,8 @@ import onnxruntime
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from windlass.conf.embeddings import find_model_file
+from windlass.conf.embeddings import find_model_file, model_pooling, read_model_json
+from windlass.conf.reader import BadSetting
 from windlass.knowledge.bad_model import BadModel
 from windlass.knowledge.vector_math import Vectors, normalized
 
@@ -117,18 +117,11 @@ def _tokenizer(directory: Path, most_tokens: int) -> Tokenizer:
 
 
 def _layout(directory: Path) -> _Layout:
-    pooling = _json(directory / "1_Pooling" / "config.json")
-    limit = _json(directory / "sentence_bert_config.json").get("max_seq_length")
-    positions = _json(directory / "config.json").get("max_position_embeddings")
-    known = [number for number in (limit, positions) if isinstance(number, int) and number > 2]
-    return _Layout(min([*known, MOST_TOKENS]), not pooling.get("pooling_mode_cls_token", False))
-
-
-def _json(path: Path) -> dict[str, Any]:
     try:
-        document = json.loads(path.read_text())
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise BadModel(f"{path} cannot be read: {error}") from error
-    return document if isinstance(document, dict) else {}
+        limit = read_model_json(directory / "sentence_bert_config.json").get("max_seq_length")
+        positions = read_model_json(directory / "config.json").get("max_position_embeddings")
+        by_mean = model_pooling(directory) == "mean"
+    except BadSetting as error:
+        raise BadModel(str(error)) from error
+    known = [number for number in (limit, positions) if isinstance(number, int) and number > 2]
+    return _Layout(min([*known, MOST_TOKENS]), by_mean)

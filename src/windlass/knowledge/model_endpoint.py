@@ -16,13 +16,14 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from http import HTTPStatus
 from math import isfinite
-from typing import Any
-
-import httpx
+from typing import TYPE_CHECKING, Any
 
 from windlass.kernel import process_counters
 from windlass.kernel.clock import monotonic
 from windlass.resilience.circuit_breaker import Breaker, BreakerOpen, breaker
+
+if TYPE_CHECKING:
+    import httpx
 
 #: Attempts of one call, and the delay before the second one (seconds); it doubles with each further one.
 ATTEMPTS = 3
@@ -150,6 +151,8 @@ class ModelEndpoint:
 
     def _exchange(self, path: str, content: bytes) -> bytes:
         """Redirects are not followed: the operator named the address. Raises ModelAway, ModelRefused."""
+        import httpx  # here, because 3 MB of every process would be for what few servers use
+
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         if self.api_key:
             headers["Authorization"] = f"Bearer {self.api_key}"
@@ -172,6 +175,8 @@ def breaker_name(endpoint: str) -> str:
 @lru_cache(maxsize=1)
 def _client(process: int) -> httpx.Client:
     """One pool of connections for each process: a forked child must not use its parent's."""
+    import httpx  # here, as above
+
     return httpx.Client(follow_redirects=False)
 
 

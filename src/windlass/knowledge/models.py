@@ -161,11 +161,16 @@ class EntityRelation(models.Model):
 
 class EntityMerge(models.Model):
     """That an owner's entity counts as another one. ``entity`` is a ``FileEntity.entity``, or a ``FileEntity.exact``
-    that is taken out of its entity. Deleting the row undoes it."""
+    that is taken out of its entity. Deleting the row undoes it.
+
+    ``similarity``: of the names, if they were compared by a model and nobody decided; null for merges by hand. If such
+    a merge is undone, the entity counts as itself from then on, so that it is not merged again.
+    """
 
     entity = models.UUIDField(primary_key=True)
     counts_as = models.UUIDField(db_index=True)
     owner = models.CharField(max_length=255, db_index=True)
+    similarity = models.FloatField(null=True, blank=True)
     created_at = models.DateTimeField()
 
     def __str__(self) -> str:
@@ -173,13 +178,22 @@ class EntityMerge(models.Model):
 
 
 class GraphExport(models.Model):
-    """What a graph database has of a file. ``revision`` is null while it is not known whether it has anything.
+    """What a graph database has of a file. ``revision`` is null while it is not known whether it has that.
+
+    ``attempts``: failed ones since it last had it; the next one is at ``due_at``, at once if that is null. ``reason``:
+    why the graph database refused this file, if it accepted other writes.
 
     No reference to the file: the row outlives it until the other database has deleted its part.
     """
 
     file_id = models.UUIDField(primary_key=True)
     revision = models.UUIDField(null=True, blank=True)
+    attempts = models.PositiveSmallIntegerField(default=0, db_default=0)
+    reason = models.CharField(max_length=300, default="", db_default="", blank=True)
+    due_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["due_at"], condition=models.Q(revision=None), name="exports_owed")]
 
     def __str__(self) -> str:
         return f"export of {self.file_id}"

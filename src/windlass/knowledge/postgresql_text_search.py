@@ -30,24 +30,41 @@ class PostgresqlTextSearch:
         with database.cursor() as cursor:
             cursor.executemany(f"UPDATE {PASSAGES} SET words = %s::tsvector WHERE id = %s", rows)  # noqa: S608  our name
 
+    def forget_deleted(self, database: BaseDatabaseWrapper) -> bool:
+        return False  # the words are part of the row
+
     def recreate(self, database: BaseDatabaseWrapper) -> None:
         with database.cursor() as cursor:
             for statement in (*DROP, *CREATE):
                 cursor.execute(statement)
 
-    def query(self, terms: Sequence[Term], *, every: bool) -> str:
-        return (" & " if every else " | ").join(map(_phrase, terms))
+    def query(self, alternatives: Sequence[Sequence[Term]]) -> str:
+        return " | ".join("(" + " & ".join(map(_phrase, terms)) + ")" for terms in alternatives)
+
+    def count(self, database: BaseDatabaseWrapper, query: str, most: int) -> int:
+        with database.cursor() as cursor:
+            cursor.execute(
+                f"SELECT count(*) FROM (SELECT 1 FROM {PASSAGES} WHERE words @@ %s::tsquery LIMIT %s) AS counted",  # noqa: S608  our names
+                [query, most],
+            )
+            return int(cursor.fetchone()[0])
 
     def select(self, files: str) -> str:
+        # Materialized, so that the index on words is used whatever the planner expects of a word.
+        newest = (
+            "SELECT matching.id, matching.file_id FROM matching JOIN wanted ON wanted.id = matching.file_id "
+            "ORDER BY matching.id DESC LIMIT %s"
+        )
         best = (
-            f"SELECT p.id, p.file_id, ts_rank_cd(p.words, asked.query) AS score FROM asked, {PASSAGES} p "  # noqa: S608  our name
-            "JOIN wanted ON wanted.id = p.file_id WHERE p.words @@ asked.query ORDER BY score DESC, p.id LIMIT %s"
+            "SELECT newest.id, newest.file_id, ts_rank_cd(p.words, asked.query) AS score, p.words "  # noqa: S608  our names
+            f"FROM asked, newest JOIN {PASSAGES} p ON p.id = newest.id ORDER BY score DESC, newest.id LIMIT %s"
         )
         return (
-            f"WITH wanted AS NOT MATERIALIZED ({files}), asked AS (SELECT %s::tsquery AS query), "  # noqa: S608  our name
-            f"best AS MATERIALIZED ({best}) SELECT best.id, best.file_id, best.score, "
-            f"array_to_string(tsvector_to_array(p.words), ' ') FROM best JOIN {PASSAGES} p ON p.id = best.id "
-            "ORDER BY best.score DESC, best.id"
+            f"WITH wanted AS NOT MATERIALIZED ({files}), asked AS (SELECT %s::tsquery AS query), "  # noqa: S608  our names
+            f"matching AS MATERIALIZED (SELECT p.id, p.file_id FROM asked, {PASSAGES} p WHERE p.words @@ asked.query), "
+            f"newest AS MATERIALIZED ({newest}) "
+            "SELECT best.id, best.file_id, best.score, array_to_string(tsvector_to_array(best.words), ' ') "
+            f"FROM ({best}) AS best ORDER BY best.score DESC, best.id"
         )
 
 

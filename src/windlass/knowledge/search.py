@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import and_
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from django.db.models import Q, QuerySet
 
 from windlass.files.api import FileAsset
 from windlass.kernel.owners import EVERY_OWNER, Owners
-from windlass.knowledge.matches import Match
+from windlass.knowledge.fusion import Fused, fuse
 from windlass.knowledge.models import Passage
 from windlass.knowledge.queries import Term, parse_query
 from windlass.knowledge.snippets import SnippetPart, snippet_of
@@ -23,14 +23,10 @@ from windlass.knowledge.vectors import find_nearest
 if TYPE_CHECKING:
     from windlass.knowledge.embeddings import QueryVector
 
-T = TypeVar("T", bound=Hashable)
-
 #: Passages of one file that are shown.
 MOST_PASSAGES = 3
 #: Passages that are looked at for each file that is asked for: several may be of one file.
 PASSAGES_PER_FILE = 5
-#: Of reciprocal rank fusion (Cormack, Clarke, Büttcher 2009): a file's score is the sum of 1 / (CONSTANT + rank).
-FUSION_CONSTANT = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +69,12 @@ def search(
     """
     terms = parse_query(query)
     checked, most = files.filter(gate_passed=True), limit * PASSAGES_PER_FILE
-    rankings = [find_passages(terms, checked, most)] if by_words else []
-    rankings += [find_nearest(each, checked, owners, most) for each in vectors]
-    by_file = _passages_by_file(rankings)
-    of_files = [_best_of_each([(match.file_id, match.weight) for match in ranking]) for ranking in rankings]
+    words = find_passages(terms, checked, most) if by_words else []
+    meanings = [find_nearest(each, checked, owners, most) for each in vectors]
     named = _files_by_name(terms, files, limit) if by_words and terms else []
-    scores = fuse(*of_files, [(file_id, 1.0) for file_id in named])
-    best = sorted(scores, key=lambda file_id: (-scores[file_id], str(file_id)))[:limit]
-    return _described(best, scores, by_file, terms)
+    fused = fuse(words, meanings, named)
+    best = sorted(fused.files, key=lambda file_id: (-fused.files[file_id], str(file_id)))[:limit]
+    return _described(best, fused, terms)
 
 
 def passages_of_file(asset: FileAsset, *, first: int, at_most: int) -> list[Passage]:
@@ -91,33 +85,6 @@ def passages_of_file(asset: FileAsset, *, first: int, at_most: int) -> list[Pass
     return list(Passage.objects.filter(file_id=asset.id, ordinal__gte=first).order_by("ordinal")[:at_most])
 
 
-def fuse(*rankings: Iterable[tuple[T, float]]) -> Mapping[T, float]:
-    """The score of each one that is in any of the rankings, each of which has the best first, with its weight."""
-    scores: dict[T, float] = {}
-    for ranking in rankings:
-        for rank, (each, weight) in enumerate(ranking, 1):
-            scores[each] = scores.get(each, 0.0) + weight / (FUSION_CONSTANT + rank)
-    return scores
-
-
-def _best_of_each(ranking: Iterable[tuple[T, float]]) -> list[tuple[T, float]]:
-    """The ranking with the first place of each only, and its greatest weight."""
-    weights: dict[T, float] = {}
-    for each, weight in ranking:
-        weights[each] = max(weight, weights.get(each, 0.0))
-    return list(weights.items())
-
-
-def _passages_by_file(rankings: Sequence[Sequence[Match]]) -> Mapping[UUID, Sequence[int]]:
-    """The ids of the passages of each file, best first."""
-    file_of = {match.passage_id: match.file_id for ranking in rankings for match in ranking}
-    scores = fuse(*([(match.passage_id, match.weight) for match in ranking] for ranking in rankings))
-    by_file: dict[UUID, list[int]] = {}
-    for passage_id in sorted(scores, key=lambda each: (-scores[each], each)):
-        by_file.setdefault(file_of[passage_id], []).append(passage_id)
-    return by_file
-
-
 def _files_by_name(terms: Sequence[Term], files: QuerySet[FileAsset], limit: int) -> list[UUID]:
     """Files with every term in their name or facts, newest first."""
     each = (Q(search_name__contains=term.name) | Q(search_facts__contains=term.name) for term in terms)
@@ -125,19 +92,14 @@ def _files_by_name(terms: Sequence[Term], files: QuerySet[FileAsset], limit: int
     return list(found.values_list("id", flat=True)[:limit])
 
 
-def _described(
-    best: Sequence[UUID],
-    scores: Mapping[UUID, float],
-    by_file: Mapping[UUID, Sequence[int]],
-    terms: Sequence[Term],
-) -> list[FoundFile]:
+def _described(best: Sequence[UUID], fused: Fused, terms: Sequence[Term]) -> list[FoundFile]:
     names = dict(FileAsset.present.filter(id__in=best).values_list("id", "original_filename"))
-    shown = {file_id: by_file.get(file_id, ())[:MOST_PASSAGES] for file_id in best}
+    shown = {file_id: fused.passages.get(file_id, ())[:MOST_PASSAGES] for file_id in best}
     rows = Passage.objects.in_bulk([number for numbers in shown.values() for number in numbers])
     return [
         FoundFile(
             file_id,
-            round(scores[file_id], 6),
+            round(fused.files[file_id], 6),
             snippet_of(names[file_id], terms, len(names[file_id])),
             [_passage(rows[number], terms) for number in shown[file_id] if number in rows],
         )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from windlass.knowledge.queries import Term
-from windlass.knowledge.words import Word, words_of
+from windlass.knowledge.words import simple_form, spans_of
 
 #: Characters of a snippet, about.
 LENGTH = 240
@@ -34,23 +36,39 @@ def snippet_of(text: str, terms: Sequence[Term], length: int = LENGTH) -> list[S
 
 def find_matches(text: str, terms: Sequence[Term]) -> list[Span]:
     """Where the terms stand in the text, in order, without overlaps."""
-    words = list(words_of(text))
+    prefixes = tuple(term.words[0] for term in terms if term.prefix)
+    simple = simple_form(text) if prefixes and len(prefixes) == len(terms) else None
+    if simple is not None:
+        return [match.span() for match in _beginning_with(prefixes).finditer(simple)]
+    phrases: dict[str, list[Sequence[str]]] = {}
+    for term in terms:
+        if not term.prefix:
+            phrases.setdefault(term.words[0], []).append(term.words)
+    words = list(spans_of(text))
     spans: list[Span] = []
-    for number in range(len(words)):
-        span = next((span for term in terms if (span := _match_at(words, number, term))), None)
-        if span and (not spans or span[0] >= spans[-1][1]):
-            spans.append(span)
+    for number, (word, start, end) in enumerate(words):
+        if spans and start < spans[-1][1]:
+            continue
+        if word.startswith(prefixes):
+            spans.append((start, end))
+        elif last := _end_of_phrase(words, number, phrases.get(word, ())):
+            spans.append((start, last))
     return spans
 
 
-def _match_at(words: Sequence[Word], number: int, term: Term) -> Span | None:
-    first = words[number]
-    if term.prefix:
-        return (first.start, first.end) if first.text.startswith(term.words[0]) else None
-    last = number + len(term.words) - 1
-    if last >= len(words) or any(words[number + at].text != word for at, word in enumerate(term.words)):
-        return None
-    return first.start, words[last].end
+@lru_cache(maxsize=64)
+def _beginning_with(prefixes: Sequence[str]) -> re.Pattern[str]:
+    """Words of a simple form that begin with one of these."""
+    return re.compile(rf"(?<![0-9a-z])(?:{'|'.join(map(re.escape, prefixes))})[0-9a-z]*")
+
+
+def _end_of_phrase(words: Sequence[tuple[str, int, int]], number: int, phrases: Sequence[Sequence[str]]) -> int:
+    """Where the first of the phrases that stands at this word ends; 0 if none does."""
+    for phrase in phrases:
+        there = words[number : number + len(phrase)]
+        if [word for word, _, _ in there] == list(phrase):
+            return there[-1][2]
+    return 0
 
 
 def _window(text: str, matches: Sequence[Span], length: int) -> Span:

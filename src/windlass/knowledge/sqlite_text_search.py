@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from windlass.database.sqlite.full_text import merge_segments
 from windlass.knowledge.queries import Term
 from windlass.knowledge.words import compared_words
 
@@ -31,22 +32,35 @@ class SqliteTextSearch:
         with database.cursor() as cursor:
             cursor.executemany(f"INSERT INTO {WORDS} (rowid, words) VALUES (%s, %s)", rows)  # noqa: S608  our names
 
+    def forget_deleted(self, database: BaseDatabaseWrapper) -> bool:
+        return merge_segments(database, WORDS)
+
     def recreate(self, database: BaseDatabaseWrapper) -> None:
         with database.cursor() as cursor:
             for statement in (*DROP, *CREATE):
                 cursor.execute(statement)
 
-    def query(self, terms: Sequence[Term], *, every: bool) -> str:
-        return (" AND " if every else " OR ").join(map(_phrase, terms))
+    def query(self, alternatives: Sequence[Sequence[Term]]) -> str:
+        return " OR ".join("(" + " AND ".join(map(_phrase, terms)) + ")" for terms in alternatives)
+
+    def count(self, database: BaseDatabaseWrapper, query: str, most: int) -> int:
+        with database.cursor() as cursor:
+            cursor.execute(
+                f"SELECT count(*) FROM (SELECT 1 FROM {WORDS} WHERE {WORDS} MATCH %s LIMIT %s)",  # noqa: S608  our names
+                [query, most],
+            )
+            return int(cursor.fetchone()[0])
 
     def select(self, files: str) -> str:
-        best = (
-            f"SELECT p.id, p.file_id, -bm25({WORDS}) AS score FROM {WORDS} JOIN {PASSAGES} p "  # noqa: S608  our names
-            f"ON p.id = {WORDS}.rowid JOIN wanted ON wanted.id = p.file_id WHERE {WORDS} MATCH %s "
-            "ORDER BY score DESC, p.id LIMIT %s"
+        # Read in this order: the words that match, then their passages and files, whose conditions are asked of these.
+        newest = (
+            f"SELECT p.id, p.file_id, -bm25({WORDS}) AS score FROM {WORDS} "  # noqa: S608  our names
+            f"CROSS JOIN {PASSAGES} p ON p.id = {WORDS}.rowid CROSS JOIN ({files}) wanted ON wanted.id = p.file_id "
+            f"WHERE {WORDS} MATCH %s ORDER BY {WORDS}.rowid DESC LIMIT %s"
         )
+        best = f"SELECT id, file_id, score FROM ({newest}) ORDER BY score DESC, id LIMIT %s"  # noqa: S608  our names
         return (
-            f"WITH wanted AS ({files}), best AS ({best}) SELECT best.id, best.file_id, best.score, w.words FROM best "  # noqa: S608  our names
+            f"SELECT best.id, best.file_id, best.score, w.words FROM ({best}) best "  # noqa: S608  our names
             f"JOIN {WORDS} w ON w.rowid = best.id ORDER BY best.score DESC, best.id"
         )
 

@@ -18,18 +18,22 @@ import numpy as np
 from django.db.backends.base.base import BaseDatabaseWrapper
 from numpy.typing import NDArray
 
+from windlass.kernel.clock import monotonic
 from windlass.kernel.owners import Owners
 from windlass.knowledge.matches import Match
 from windlass.knowledge.models import EmbeddingModel
 from windlass.knowledge.vector_math import Vectors, loaded, stored
 
 T = TypeVar("T", bound=np.generic)
+Numbers = NDArray[np.int64]
 
 PASSAGES = "windlass_knowledge_passage"
 VECTORS = "windlass_knowledge_passagevector"
 FILES = "windlass_files_fileasset"
 #: Rows that are read at a time.
 BATCH = 5_000
+#: Between two counts of the rows.
+COUNT_SECONDS = 60.0
 #: Wanted passages up to which only their vectors are compared.
 MOST_SELECTED = 2_000
 #: Passages, best first, of which is asked whether they are wanted; each further question is about more of them.
@@ -65,15 +69,39 @@ class SqliteVectors:
         with array.lock:
             array.update(database)
             few = _passages_of(database, files)
-            slots = array.slots_of_passages(few) if few is not None else array.slots_of_owners(owners)
-            scores = array.scores(vector, slots)
-            order = np.argsort(-scores, kind="stable")[: limit if few else None]
-            passages = array.passages[slots[order]]
-        return _wanted(database, passages, scores[order], files, limit)
+            passages, scores = array.compared(vector, owners, few)
+        return _wanted(database, passages, scores, files, limit)
+
+
+class _Part:
+    """The vectors of one owner's passages, which grow in place."""
+
+    def __init__(self, dimensions: int) -> None:
+        self.count = 0
+        self._vectors: Vectors = np.empty((0, dimensions), dtype=np.float32)
+        self._passages: Numbers = np.empty(0, dtype=np.int64)
+
+    def add(self, passages: Sequence[int], vectors: Vectors) -> None:
+        end = self.count + len(passages)
+        if end > len(self._passages):
+            size = max(end, len(self._passages) * 5 // 4)
+            self._vectors, self._passages = _grown(self._vectors, size), _grown(self._passages, size)
+        self._vectors[self.count : end], self._passages[self.count : end] = vectors, passages
+        self.count = end
+
+    def compared(self, vector: Vectors, wanted: Numbers | None) -> tuple[Numbers, Vectors]:
+        """Passages and their cosines; of all, or of those that are ``wanted``."""
+        passages, vectors = self._passages[: self.count], self._vectors[: self.count]
+        if wanted is not None:
+            slots = np.flatnonzero(np.isin(passages, wanted))
+            passages, vectors = passages[slots], vectors[slots]
+        # In this thread: the threads of a matrix product cost more than they save, with other searches beside.
+        scores: Vectors = np.einsum("ij,j->i", vectors, vector)
+        return passages, scores
 
 
 class _Array:
-    """The vectors of one model, in slots. Use it with its lock."""
+    """The vectors of one model, by owner: those of others are not read. Use it with its lock."""
 
     def __init__(self, model_id: int, dimensions: int) -> None:
         self.lock = threading.Lock()
@@ -81,24 +109,29 @@ class _Array:
         self._clear()
 
     def _clear(self) -> None:
-        self._last_id, self._count = 0, 0
-        self._vectors: Vectors = np.empty((0, self._dimensions), dtype=np.float32)
-        self.passages: NDArray[np.int64] = np.empty(0, dtype=np.int64)
-        self._owner_of: NDArray[np.int32] = np.empty(0, dtype=np.int32)
-        self._owners: dict[str, int] = {}
+        self._last_id, self._count, self._count_at = 0, 0, 0.0
+        self._parts: dict[str, _Part] = {}
 
     def update(self, database: BaseDatabaseWrapper) -> None:
         """Add the vectors of new rows. Begin anew if many were deleted, or the database is another one."""
-        with database.cursor() as cursor:
-            cursor.execute(
-                f"SELECT count(*), coalesce(max(id), 0) FROM {VECTORS} WHERE model_id = %s",  # noqa: S608  our names
-                [self._model_id],
-            )
-            count, last_id = cursor.fetchone()
-        if last_id < self._last_id or self._count > count + count // 4 + BATCH or (not count and self._count):
+        last_id = self._number(database, "coalesce(max(id), 0)")
+        if last_id < self._last_id or self._has_many_deleted(database):
             self._clear()
         while self._last_id < last_id and self._append(database):
             pass
+
+    def _has_many_deleted(self, database: BaseDatabaseWrapper) -> bool:
+        """Whether a fifth of the vectors is of deleted rows, looked at once in COUNT_SECONDS: counting takes long."""
+        if monotonic() < self._count_at:
+            return False
+        self._count_at = monotonic() + COUNT_SECONDS
+        count = self._number(database, "count(*)")
+        return self._count > count + count // 4 + BATCH
+
+    def _number(self, database: BaseDatabaseWrapper, aggregate: str) -> int:
+        with database.cursor() as cursor:
+            cursor.execute(f"SELECT {aggregate} FROM {VECTORS} WHERE model_id = %s", [self._model_id])  # noqa: S608  our names
+            return int(cursor.fetchone()[0])
 
     def _append(self, database: BaseDatabaseWrapper) -> bool:
         """Add a batch of new rows; False if there is none, because they have been deleted meanwhile."""
@@ -112,38 +145,24 @@ class _Array:
             rows = cursor.fetchall()
         if not rows:
             return False
-        self._reserve(len(rows))
-        start, end = self._count, self._count + len(rows)
-        self._vectors[start:end] = loaded([row[3] for row in rows], self._dimensions)
-        self.passages[start:end] = [row[1] for row in rows]
-        self._owner_of[start:end] = [self._owners.setdefault(row[2] or "", len(self._owners)) for row in rows]
-        self._count, self._last_id = end, rows[-1][0]
+        by_owner: dict[str, list[Any]] = {}
+        for row in rows:
+            by_owner.setdefault(row[2] or "", []).append(row)
+        for owner, of_owner in by_owner.items():
+            part = self._parts.setdefault(owner, _Part(self._dimensions))
+            part.add([row[1] for row in of_owner], loaded([row[3] for row in of_owner], self._dimensions))
+        self._count, self._last_id = self._count + len(rows), rows[-1][0]
         return True
 
-    def _reserve(self, more: int) -> None:
-        needed = self._count + more
-        if needed > len(self.passages):
-            size = max(needed, len(self.passages) * 5 // 4)
-            self._vectors = _grown(self._vectors, size)
-            self.passages = _grown(self.passages, size)
-            self._owner_of = _grown(self._owner_of, size)
-
-    def slots_of_passages(self, ids: Sequence[int]) -> NDArray[np.int64]:
-        return np.flatnonzero(np.isin(self.passages[: self._count], np.array(ids, dtype=np.int64)))
-
-    def slots_of_owners(self, owners: Owners) -> NDArray[np.int64]:
-        if owners.all_others and not owners.names:
-            return np.arange(self._count)
-        wanted = [number for name, number in self._owners.items() if name in owners]
-        return np.flatnonzero(np.isin(self._owner_of[: self._count], np.array(wanted, dtype=np.int32)))
-
-    def scores(self, vector: Vectors, slots: NDArray[np.int64]) -> Vectors:
-        """The cosines of these slots. Most of them: all are computed, which is faster than copying them together."""
-        if 2 * len(slots) > self._count:
-            every: Vectors = self._vectors[: self._count] @ vector
-            return every[slots]
-        some: Vectors = self._vectors[slots] @ vector
-        return some
+    def compared(self, vector: Vectors, owners: Owners, wanted: Sequence[int] | None) -> tuple[Numbers, Vectors]:
+        """The passages of these owners and their cosines; of all of them, or of those that are ``wanted``."""
+        numbers = None if wanted is None else np.array(wanted, dtype=np.int64)
+        parts = [part.compared(vector, numbers) for owner, part in self._parts.items() if owner in owners]
+        if not parts:
+            return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
+        if len(parts) == 1:
+            return parts[0]
+        return np.concatenate([each[0] for each in parts]), np.concatenate([each[1] for each in parts])
 
 
 @lru_cache(maxsize=4)
@@ -161,7 +180,8 @@ def _passages_of(database: BaseDatabaseWrapper, files: tuple[str, Sequence[Any]]
     """The ids of the passages of these files; None if there are more than MOST_SELECTED."""
     with database.cursor() as cursor:
         cursor.execute(
-            f"SELECT p.id FROM {PASSAGES} p WHERE p.file_id IN ({files[0]}) LIMIT %s",  # noqa: S608  our names
+            # CROSS JOIN, so that the files are read one by one, and no more than needed.
+            f"SELECT p.id FROM ({files[0]}) wanted CROSS JOIN {PASSAGES} p ON p.file_id = wanted.id LIMIT %s",  # noqa: S608  our names
             [*files[1], MOST_SELECTED + 1],
         )
         rows = cursor.fetchall()
@@ -169,23 +189,27 @@ def _passages_of(database: BaseDatabaseWrapper, files: tuple[str, Sequence[Any]]
 
 
 def _wanted(
-    database: BaseDatabaseWrapper,
-    passages: NDArray[np.int64],
-    scores: Vectors,
-    files: tuple[str, Sequence[Any]],
-    limit: int,
+    database: BaseDatabaseWrapper, passages: Numbers, scores: Vectors, files: tuple[str, Sequence[Any]], limit: int
 ) -> list[Match]:
-    """The first ``limit`` of all ranked passages that are of these files. Each is asked for until there are enough."""
-    found: list[Match] = []
-    start, size = 0, FIRST_ASKED
-    while start < len(passages) and len(found) < limit:
-        part = slice(start, start + size)
-        numbers = passages[part].tolist()
+    """The first ``limit`` of all passages that are of these files, by their scores. More and more of the best ones are
+    asked for until there are enough."""
+    most = FIRST_ASKED
+    while True:
+        order = _best(passages, scores, most)
+        numbers = passages[order].tolist()
         file_of = _files_of(database, numbers, files)
-        ranked = zip(numbers, scores[part].tolist(), strict=True)
-        found += [Match(number, file_of[number], score) for number, score in ranked if number in file_of]
-        start, size = start + size, size * ASKED_FACTOR
-    return found[:limit]
+        ranked = zip(numbers, scores[order].tolist(), strict=True)
+        found = [Match(number, file_of[number], score) for number, score in ranked if number in file_of]
+        if len(found) >= limit or most >= len(passages):
+            return found[:limit]
+        most *= ASKED_FACTOR
+
+
+def _best(passages: Numbers, scores: Vectors, most: int) -> Numbers:
+    """The slots of the greatest scores, best first; of equal scores the older passage first."""
+    slots = np.arange(len(scores)) if most >= len(scores) else np.argpartition(-scores, most)[:most]
+    order: Numbers = slots[np.lexsort((passages[slots], -scores[slots]))]
+    return order
 
 
 def _files_of(
@@ -194,8 +218,8 @@ def _files_of(
     """The file of each of the passages that is of these files."""
     with database.cursor() as cursor:
         cursor.execute(
-            f"SELECT p.id, p.file_id FROM json_each(%s) j JOIN {PASSAGES} p ON p.id = j.value "  # noqa: S608  our names
-            f"WHERE p.file_id IN ({files[0]})",
+            f"SELECT p.id, p.file_id FROM json_each(%s) j CROSS JOIN {PASSAGES} p ON p.id = j.value "  # noqa: S608  our names
+            f"WHERE EXISTS (SELECT 1 FROM ({files[0]}) wanted WHERE wanted.id = p.file_id)",
             [json.dumps(passages), *files[1]],
         )
         return dict(cursor.fetchall())

@@ -6,7 +6,7 @@ are gone with the row.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from django.core.exceptions import EmptyResultSet
@@ -15,11 +15,15 @@ from django.db.models import QuerySet
 
 from windlass.database.connection import alias, connection
 from windlass.files.api import FileAsset
+from windlass.knowledge.fusion import score_of_words
 from windlass.knowledge.matches import Match
 from windlass.knowledge.models import Passage
 from windlass.knowledge.postgresql_text_search import PostgresqlTextSearch
 from windlass.knowledge.queries import Term
 from windlass.knowledge.sqlite_text_search import SqliteTextSearch
+
+#: Matching passages that are ranked, the newest ones if there are more: ranking takes much longer than finding.
+MOST_RANKED = 1_000
 
 
 class TextSearch(Protocol):
@@ -29,17 +33,26 @@ class TextSearch(Protocol):
         """Index passages, given by id and text, within the caller's transaction."""
         ...
 
+    def forget_deleted(self, database: BaseDatabaseWrapper) -> bool:
+        """Remove what deleted passages have left in the index; False if there was nothing to do."""
+        ...
+
     def recreate(self, database: BaseDatabaseWrapper) -> None:
         """Make the index anew, without any passage."""
         ...
 
-    def query(self, terms: Sequence[Term], *, every: bool) -> str:
-        """The query in the database's language, for passages with every term, or with any."""
+    def query(self, alternatives: Sequence[Sequence[Term]]) -> str:
+        """The query in the database's language, for passages with every term of one of the alternatives."""
+        ...
+
+    def count(self, database: BaseDatabaseWrapper, query: str, most: int) -> int:
+        """How many passages match, of all owners; ``most`` if there are as many or more."""
         ...
 
     def select(self, files: str) -> str:
-        """The SELECT of id, file, score and words (separated by spaces), best first. Its parameters: those of
-        ``files``, which is a SELECT of the ids of files, and ``query`` and ``limit`` by name."""
+        """The SELECT of id, file, rank and words (separated by spaces), best first. Its parameters: those of ``files``,
+        which is a SELECT of the ids of files, the query, how many of the matching passages are ranked (the newest
+        ones), and how many are wanted."""
         ...
 
 
@@ -57,30 +70,61 @@ def add_words(passages: Sequence[Passage]) -> None:
     text_search(database).add(database, [(passage.pk, passage.text) for passage in passages])
 
 
+def forget_deleted_words() -> bool:
+    """Remove what deleted passages have left in the index of words; False if there was nothing to do."""
+    database = connection()
+    return text_search(database).forget_deleted(database)
+
+
 def find_passages(terms: Sequence[Term], files: QuerySet[FileAsset], limit: int) -> list[Match]:
-    """The best passages of ``files``: first those with every term, then those with any."""
+    """The best passages of ``files``: those with every term, and if they are too few, those with any.
+
+    What it costs is bounded: of more than MOST_RANKED passages the newest are ranked, and words that many passages have
+    count only together, beside those that few have.
+    """
     if not terms:
         return []
-    found = _select(terms, files, limit, every=True)
+    found = _select(terms, [terms], files, limit)
     if len(found) < limit and len(terms) > 1:
         known = {match.passage_id for match in found}
-        others = _select(terms, files, limit, every=False)
+        others = _select(terms, _alternatives(terms), files, limit)
         found += [match for match in others if match.passage_id not in known][: limit - len(found)]
     return found
 
 
-def weight_of(terms: Sequence[Term], words: Collection[str]) -> float:
-    """The weight of a passage with these words: the square of the share of the terms that it has. One stray word of a
-    long question must not count as much as what answers it. A phrase counts if its words are there."""
-    known = set(words)
-    has = [
-        any(word.startswith(term.words[0]) for word in known) if term.prefix else known.issuperset(term.words)
-        for term in terms
-    ]
-    return (sum(has) / len(has)) ** 2
+def share_of(terms: Sequence[Term], words: str) -> float:
+    """The share of the terms that a passage with these words (separated by spaces) has. A phrase counts if its words
+    are there."""
+    text = f" {words} "
+    has = sum(f" {term.words[0]}" in text if term.prefix else _has_every(text, term.words) for term in terms)
+    return has / len(terms)
 
 
-def _select(terms: Sequence[Term], files: QuerySet[FileAsset], limit: int, *, every: bool) -> list[Match]:
+def _has_every(text: str, words: Sequence[str]) -> bool:
+    return all(f" {word} " in text for word in words)
+
+
+def _alternatives(terms: Sequence[Term]) -> Sequence[Sequence[Term]]:
+    """What a passage must have: any of the rare terms, which at most MOST_RANKED passages have together, or all of the
+    others. The rarest is always among the rare ones."""
+    database = connection()
+    search = text_search(database)
+    counted = {term: search.count(database, search.query([[term]]), MOST_RANKED + 1) for term in terms}
+    rare: list[Sequence[Term]] = []
+    common: list[Term] = []
+    total = 0
+    for term in sorted(terms, key=lambda term: counted[term]):
+        total += counted[term]
+        if not rare or total <= MOST_RANKED:
+            rare.append([term])
+        else:
+            common.append(term)
+    return [*rare, common] if common else rare
+
+
+def _select(
+    terms: Sequence[Term], alternatives: Sequence[Sequence[Term]], files: QuerySet[FileAsset], limit: int
+) -> list[Match]:
     database = connection()
     search = text_search(database)
     try:
@@ -88,10 +132,11 @@ def _select(terms: Sequence[Term], files: QuerySet[FileAsset], limit: int, *, ev
     except EmptyResultSet:
         return []
     with database.cursor() as cursor:
-        cursor.execute(search.select(sql), [*values, search.query(terms, every=every), limit])
+        cursor.execute(search.select(sql), [*values, search.query(alternatives), max(MOST_RANKED, limit), limit])
         rows = cursor.fetchall()
     read = Passage._meta.get_field("file").target_field.to_python
+    best = max((row[2] for row in rows), default=0.0)
     return [
-        Match(passage_id, read(file_id), score, 1.0 if every else weight_of(terms, words.split()))
-        for passage_id, file_id, score, words in rows
+        Match(passage_id, read(file_id), score_of_words(share_of(terms, words), rank, best))
+        for passage_id, file_id, rank, words in rows
     ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -44,9 +44,23 @@ def words_of(text: str) -> Iterator[Word]:
             yield Word(compared, match.start(), match.end(), unspaced)
 
 
+def spans_of(text: str) -> Iterator[tuple[str, int, int]]:
+    """The words of the text in their compared forms, and where they stand: for texts with many words."""
+    for match in _pattern().finditer(text):
+        if compared := compared_form(match[0]):
+            yield compared, match.start(), match.end()
+
+
 def compared_words(text: str) -> list[str]:
     """The compared forms of the words of the text, in order."""
     return [compared for word in _pattern().findall(text) if (compared := compared_form(word))]
+
+
+def simple_form(text: str) -> str | None:
+    """The text with each letter in its compared form, character by character, if that is possible: the words of it are
+    the runs of ``0-9a-z``. None if the text has a character that has no such form."""
+    others, forms = _simple_forms()
+    return None if others.search(text) else text.translate(forms)
 
 
 @lru_cache(maxsize=16_384)
@@ -55,6 +69,19 @@ def compared_form(word: str) -> str:
     decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", word).casefold())
     composed = unicodedata.normalize("NFC", _ACCENTS.sub("", decomposed))
     return "".join(c for c in composed if c.isalnum() or unicodedata.category(c)[0] == "M")[:LONGEST_WORD]
+
+
+@lru_cache(maxsize=1)
+def _simple_forms() -> tuple[re.Pattern[str], Mapping[int, str]]:
+    """What finds a character without a simple form; and the forms, of ASCII, of Latin letters with accents, and of
+    punctuation, which is part of no word."""
+    forms = {code: chr(code).lower() for code in range(0x80)}
+    for code in (*range(0xA0, 0x180), *range(0x2010, 0x2028), 0x20AC):
+        character, form = chr(code), compared_form(chr(code))
+        is_letter = len(form) == 1 and form.isascii() and character.isalpha()
+        if is_letter or not (form or _pattern().match(character)):
+            forms[code] = form or character
+    return re.compile(f"[^{re.escape(''.join(map(chr, forms)))}]"), forms
 
 
 @lru_cache(maxsize=1)

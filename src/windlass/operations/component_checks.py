@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from functools import lru_cache, partial
 
-from windlass.operations.checks import database, processing, storage, workers
+from windlass.operations.checks import database, graph, processing, storage, workers
 from windlass.operations.checks.check import Check, CheckResult, CheckState
 
 __all__ = ["CHECKS", "CheckResult", "CheckState", "check_components", "forget_results"]
@@ -31,6 +31,7 @@ CHECKS = (
     Check("sandbox", processing.check_sandbox, required=True, keep_seconds=float("inf")),
     Check("queue", processing.check_queue, database=True),
     Check("clock", database.check_clock, database=True, keep_seconds=CONNECTION_SECONDS),
+    Check("graph", graph.check_graph_export, database=True, keep_seconds=CONTENT_SECONDS),
     Check("content", database.check_content, database=True, keep_seconds=CONTENT_SECONDS),
 )
 

@@ -117,8 +117,8 @@ def _work() -> Iterable[Metric]:
     yield _gauge(
         "windlass_jobs_oldest_age_seconds",
         "How long the job that is due for longest has waited.",
-        ["stage"],
-        {(stage.value,): queue.oldest_age_seconds for stage, queue in queues.items()},
+        ["stage", "cost"],
+        {(queue.stage.value, queue.cost.value): age for queue, age in jobs.queue_ages().items()},
     )
     deliveries = events.delivery_queue()
     yield _gauge("windlass_webhooks_pending", "Deliveries to webhooks that wait.", [], {(): deliveries.queued})

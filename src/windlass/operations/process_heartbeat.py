@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 
 import structlog
@@ -18,10 +18,10 @@ STOP_SECONDS = 2.0
 
 
 @contextmanager
-def beating(name: str, role: jobs.ProcessRole, stages: Sequence[jobs.Stage] = ()) -> Iterator[None]:
+def beating(name: str, role: jobs.ProcessRole, queues: Collection[jobs.Queue] = ()) -> Iterator[None]:
     """Renew this process's heartbeat in a thread of its own, and remove it at the end of the block."""
     stop = threading.Event()
-    thread = threading.Thread(target=_beat, args=(stop, name, role, stages), name="windlass-alive", daemon=True)
+    thread = threading.Thread(target=_beat, args=(stop, name, role, queues), name="windlass-alive", daemon=True)
     thread.start()
     try:
         yield
@@ -30,10 +30,10 @@ def beating(name: str, role: jobs.ProcessRole, stages: Sequence[jobs.Stage] = ()
         thread.join(STOP_SECONDS)
 
 
-def _beat(stop: threading.Event, name: str, role: jobs.ProcessRole, stages: Sequence[jobs.Stage]) -> None:
+def _beat(stop: threading.Event, name: str, role: jobs.ProcessRole, queues: Collection[jobs.Queue]) -> None:
     while not stop.is_set():
         try:
-            jobs.record_heartbeat(name, role, stages)
+            jobs.record_heartbeat(name, role, queues)
         except DatabaseError as error:  # the next beat may succeed
             log.debug("heartbeat.failed", error=" ".join(str(error).split()))
         finally:

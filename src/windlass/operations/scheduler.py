@@ -54,14 +54,15 @@ def run(stop: threading.Event, also: Sequence[Callable[[threading.Event], None]]
     evaluating = level_evaluator.run_in_thread(stop)
     delivering = threading.Thread(target=delivery.run, args=(stop,), name="windlass-webhooks", daemon=True)
     delivering.start()
-    exporting = threading.Thread(target=_export, args=(stop,), name="windlass-graph-export", daemon=True)
+    name = f"scheduler-{new_id().hex[:12]}"
+    exporting = threading.Thread(target=_export, args=(stop, name), name="windlass-graph-export", daemon=True)
     exporting.start()
     others = [threading.Thread(target=task, args=(stop,), name=task.__module__, daemon=True) for task in also]
     for thread in others:
         thread.start()
     checkpointer = Checkpointer()
     log.info("scheduler.started", every_seconds=conf.get().sweep_seconds)
-    with beating(f"scheduler-{new_id().hex[:12]}", jobs.ProcessRole.SCHEDULER):
+    with beating(name, jobs.ProcessRole.SCHEDULER):
         while not stop.is_set():
             _run_once(sweep)
             _run_once(checkpointer.run)
@@ -94,9 +95,9 @@ def _verify(stop: threading.Event) -> None:
         stop.wait(UNREAD_SECONDS if report is not None and report.unread else VERIFY_SECONDS)
 
 
-def _export(stop: threading.Event) -> None:
+def _export(stop: threading.Event, name: str) -> None:
     """Runs in its own thread: a graph database that is away must not delay the sweep."""
-    exporter = GraphExporter()
+    exporter = GraphExporter(name)
     while not stop.is_set():
         _run_once(partial(exporter.run_due, stop))
         stop.wait(graph_export.INTERVAL_SECONDS)

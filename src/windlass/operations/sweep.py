@@ -19,9 +19,11 @@ from windlass.accounts import api as accounts
 from windlass.events import api as events
 from windlass.files import api as files
 from windlass.jobs import api as jobs
-from windlass.kernel.clock import monotonic, now
+from windlass.kernel.clock import CLOCK_TOLERANCE, monotonic, now
+from windlass.operations.deleted_words import forget_deleted_words
 from windlass.processing import api as processing
 from windlass.receiving import concatenation, direct_upload
+from windlass.receiving.lease import LEASE_SECONDS
 
 log = structlog.get_logger(__name__)
 
@@ -50,6 +52,7 @@ LABELS = {
     "stores_skipped": "stores passed over: away, not set up any more, or unable to list what they have",
     "duplicates_merged": "equal files brought together",
     "quotas_corrected": "wrong quota accounts",
+    "indexes_merged": "indexes freed of deleted words",
 }
 
 
@@ -116,7 +119,9 @@ def _rests(task: CleanupTask) -> bool:
     the hour between two runs."""
     state = files.PeriodicTaskState.objects.filter(name=_state_name(task)).first() if task.heavy else None
     rest = timedelta(seconds=0.0 if state is None else HEAVY_REST * state.seconds)
-    return state is not None and rest > timedelta(hours=1) and now() < state.updated_at + rest
+    if state is None or rest <= timedelta(hours=1) or state.updated_at > now() + CLOCK_TOLERANCE:
+        return False
+    return now() < state.updated_at + rest
 
 
 def _state_name(task: CleanupTask) -> str:
@@ -158,6 +163,8 @@ def _run(tasks: Iterable[CleanupTask]) -> CleanupReport:
 
 def _times_ahead(_: bool) -> Iterator[Cleaned]:
     yield Cleaned("times_corrected", jobs.correct_times_ahead())
+    yield Cleaned("times_corrected", files.correct_key_claims_ahead(LEASE_SECONDS))
+    yield Cleaned("times_corrected", events.correct_delivery_times_ahead())
 
 
 def _expired_claims(dry_run: bool) -> Iterator[Cleaned]:
@@ -265,6 +272,11 @@ def _passages(_: bool) -> Iterator[Cleaned]:
         yield Cleaned("entity_merges_deleted", knowledge.delete_unused_merges())
 
 
+def _deleted_words(dry_run: bool) -> Iterator[Cleaned]:
+    if not dry_run:
+        yield Cleaned("indexes_merged", int(forget_deleted_words()))
+
+
 def _duplicates(dry_run: bool) -> Iterator[Cleaned]:
     yield Cleaned("duplicates_merged", files.merge_duplicates(dry_run=dry_run))
 
@@ -299,6 +311,7 @@ TASKS = (
     CleanupTask("references", _references, Schedule.BY_HAND, by_hand=True),
     CleanupTask("orphans", _orphans, Schedule.HOURLY, by_hand=True, heavy=True),
     CleanupTask("passages", _passages, Schedule.HOURLY, heavy=True),
+    CleanupTask("deleted_words", _deleted_words, Schedule.HOURLY, by_hand=True, heavy=True),
     CleanupTask("duplicates", _duplicates, Schedule.BY_HAND, by_hand=True),
     CleanupTask("quotas", _quotas, Schedule.HOURLY, by_hand=True, heavy=True),
 )

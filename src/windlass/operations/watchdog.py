@@ -1,9 +1,9 @@
-"""Detect a worker that stopped consuming: it is idle, and notifications for its stages are not answered."""
+"""Detect a worker that stopped consuming: it is idle, and notifications for its queues are not answered."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
@@ -51,6 +51,7 @@ class Watchdog:
 
     One missed notification proves nothing, since any may be lost. The second one for a job, which the sweep sends, is
     the proof, unless the broker does not answer: then no worker can receive any, and Celery goes on reconnecting.
+    ``queues`` returns those that the worker consumes at the moment.
     """
 
     MISSED = 2
@@ -61,13 +62,13 @@ class Watchdog:
     def __init__(
         self,
         activity: WorkerActivity,
-        stages: Sequence[jobs.Stage],
+        queues: Callable[[], Collection[jobs.Queue]],
         *,
         reconnect: Callable[[], None],
         give_up: Callable[[], None],
     ) -> None:
         self._activity = activity
-        self._stages = stages
+        self._queues = queues
         self._reconnect = reconnect
         self._reconnected_at: datetime | None = None
         self._give_up = give_up
@@ -91,7 +92,7 @@ class Watchdog:
         if not self._activity.idle:
             return
         before = now() - timedelta(seconds=self.IN_TRANSIT_SECONDS)
-        sent_at = jobs.last_unanswered_notification(self._stages, after=last_notified_at, before=before)
+        sent_at = jobs.last_unanswered_notification(self._queues(), after=last_notified_at, before=before)
         if sent_at is None:
             return
         self._missed.add(sent_at)

@@ -53,7 +53,8 @@ def reprocess(asset: FileAsset, request_id: str = "") -> None:
             if asset.status == FileStatus.RELEASED:
                 raise FileReleased("The bytes of this file were deleted; there is nothing to process.") from None
             raise StillRunning("This file is being processed; ask again when it has ended.") from None
-        jobs.enqueue(jobs.Stage.INTAKE, asset.id, run=asset.run, request_id=request_id)
+        cost = jobs.cost_class(asset.size)
+        jobs.enqueue(jobs.Stage.INTAKE, asset.id, cost=cost, run=asset.run, request_id=request_id)
 
 
 def release(asset: FileAsset) -> None:
@@ -88,7 +89,8 @@ def restore(asset: FileAsset) -> None:
         if not jobs.resume_of_file(asset.id, asset.run) and asset.status in UNFINISHED_FILES:
             # The cancelled job was pruned, or a worker ended it because the file was in the trash. Steps that are
             # finished are not run again.
-            jobs.reopen(jobs.Stage(asset.stage or jobs.Stage.INTAKE), asset.id, run=asset.run)
+            stage = jobs.Stage(asset.stage or jobs.Stage.INTAKE)
+            jobs.reopen(stage, asset.id, cost=jobs.cost_class(asset.size), run=asset.run)
 
 
 def delete(asset: FileAsset, *, unless_moved: bool = False) -> None:

@@ -24,7 +24,7 @@ from windlass.files.api import (
     load_file,
 )
 from windlass.jobs import api as jobs
-from windlass.jobs.api import Stage
+from windlass.jobs.api import CostClass, Queue, Stage
 from windlass.kernel import process_counters
 from windlass.kernel.clock import monotonic, now
 from windlass.processing.contract import Quarantine, Unavailable, Verdict
@@ -213,10 +213,10 @@ class JobRun:
                 jobs.renew_lease(claim)
         self.claim, self._started, self.saved_at = claim, (), monotonic()
 
-    def end_stage(self, last: EndedStep | None, stages: Collection[Stage]) -> bool:
+    def end_stage(self, last: EndedStep | None, queues: Collection[Queue]) -> bool:
         """Decide what follows the stage whose last step is ``last``.
 
-        Return True if this worker continues with the next stage: one of ``stages`` without a long step; nothing is
+        Return True if this worker continues with the next stage: one of ``queues`` without a long step; nothing is
         saved yet. Otherwise save the file's outcome or enqueue the next stage's job, and return False.
         """
         following: Stage | None = None
@@ -224,16 +224,21 @@ class JobRun:
             self._refuse(last.verdict)
         elif not self.backfilling:
             following = self._following_stage()
-        if following is not None and following in stages and not self._has_long_step(following):
+        cost, takes_long = CostClass.LIGHT, False
+        if following is not None:
+            takes_long = self._has_long_step(following)
+            cost = jobs.cost_class(self.asset.size, takes_long=takes_long)
+        if following is not None and not takes_long and Queue(following, cost) in queues:
             self._count_attempt("done")
-            self._started = (*self._started, jobs.StartedStage(following, now()))
+            self._started = (*self._started, jobs.StartedStage(following, now(), cost))
             self.current = None
             self.start_stage()
             return True
         with self._saving():
             jobs.finish(self.claim, self._started)
             if following is not None:
-                jobs.enqueue(following, self.claim.file_id, run=self.claim.run, request_id=self.claim.request_id)
+                run, request_id = self.claim.run, self.claim.request_id
+                jobs.enqueue(following, self.claim.file_id, cost=cost, run=run, request_id=request_id)
         self._count_attempt("done")
         return False
 

@@ -22,7 +22,7 @@ from windlass.files.api import (
     text_index,
 )
 from windlass.jobs import api as jobs
-from windlass.jobs.api import Stage
+from windlass.jobs.api import Queue, Stage
 from windlass.kernel import spans
 from windlass.kernel.clock import monotonic
 from windlass.kernel.disk_full import is_disk_full
@@ -49,8 +49,6 @@ INDEX = "index"
 #: The step that finds entities in it.
 GRAPH = "graph"
 
-EVERY_STAGE = tuple(Stage)
-
 #: How a job run ended, in its span.
 DONE, POSTPONED, RETRIED, DEAD, LEASE_LOST = "done", "postponed", "retried", "dead", "lease_lost"
 #: Another worker had claimed the job: it was announced twice.
@@ -63,8 +61,8 @@ STORE_RETRY_SECONDS = 10.0
 SHARE_ATTEMPTS = 3
 
 
-def run_job(job_id: uuid.UUID, holder: str, stages: Collection[Stage] = EVERY_STAGE) -> None:
-    """Claim the job under this worker's name; run its stage, and those of ``stages`` that follow at once.
+def run_job(job_id: uuid.UUID, holder: str, queues: Collection[Queue] = jobs.QUEUES) -> None:
+    """Claim the job under this worker's name; run its stage, and those that follow at once.
 
     Does nothing if the job cannot be claimed. A failure is recorded, not raised. May be called in any thread.
     """
@@ -74,13 +72,13 @@ def run_job(job_id: uuid.UUID, holder: str, stages: Collection[Stage] = EVERY_ST
         if claim is not None:
             with bound_contextvars(request_id=claim.request_id, job_id=str(claim.job_id)):
                 began = monotonic()
-                _run_as_span(claim, stages)
+                _run_as_span(claim, queues)
                 log.debug("job.ended", file_id=str(claim.file_id), seconds=round(monotonic() - began, 3))
     finally:
         close_stale_connections()
 
 
-def _run_as_span(claim: jobs.Claim, stages: Collection[Stage]) -> None:
+def _run_as_span(claim: jobs.Claim, queues: Collection[Queue]) -> None:
     """Measure the job run as a part of the trace that queued the job."""
     attributes: spans.Attributes = {
         "windlass.job.id": str(claim.job_id),
@@ -91,13 +89,13 @@ def _run_as_span(claim: jobs.Claim, stages: Collection[Stage]) -> None:
     }
     name = f"job {claim.stage.value}"
     with spans.span(name, spans.SpanKind.CONSUMER, parent=claim.trace_context, attributes=attributes) as span:
-        outcome = _run(claim, stages)
+        outcome = _run(claim, queues)
         span.annotate({"windlass.job.outcome": outcome})
         if outcome not in _GOOD_OUTCOMES:
             span.fail(outcome)
 
 
-def _run(claim: jobs.Claim, stages: Collection[Stage]) -> str:
+def _run(claim: jobs.Claim, queues: Collection[Queue]) -> str:
     """Return how the job run ended."""
     run: JobRun | None = None
     try:
@@ -108,17 +106,17 @@ def _run(claim: jobs.Claim, stages: Collection[Stage]) -> str:
         run = JobRun(claim, asset)
         # The name is in lines at debug level only, and error reports leave it out.
         with bound_contextvars(filename=asset.original_filename):
-            return _run_and_record(run, stages)
+            return _run_and_record(run, queues)
     except (jobs.LeaseLost, Cancelled):
         claim = run.claim if run else claim
         log.info("job.lease_lost", job_id=str(claim.job_id), stage=claim.stage, attempt=claim.attempt)
         return LEASE_LOST if run is not None and run.acquired else NOT_CLAIMED
 
 
-def _run_and_record(run: JobRun, stages: Collection[Stage]) -> str:
+def _run_and_record(run: JobRun, queues: Collection[Queue]) -> str:
     """Return how the job run ended. Raises LeaseLost, Cancelled."""
     try:
-        _run_stages(run, stages)
+        _run_stages(run, queues)
     except (jobs.LeaseLost, Cancelled):
         raise
     except Exception as error:  # noqa: BLE001  the boundary of a job: every failure is recorded in its row
@@ -126,7 +124,7 @@ def _run_and_record(run: JobRun, stages: Collection[Stage]) -> str:
     return DONE
 
 
-def _run_stages(run: JobRun, stages: Collection[Stage]) -> None:
+def _run_stages(run: JobRun, queues: Collection[Queue]) -> None:
     """Run stage after stage with the file opened once, as far as this worker may continue."""
     run.load_plan()
     run.acquire()
@@ -143,7 +141,7 @@ def _run_stages(run: JobRun, stages: Collection[Stage]) -> None:
             last = _run_steps(run, workspace, lost)
             _share_duplicate_bytes(run)
             _delete_stale_renditions(run, last)
-            continues = run.end_stage(last, stages)
+            continues = run.end_stage(last, queues)
 
 
 def _run_steps(run: JobRun, workspace: StepWorkspace, lost: threading.Event) -> EndedStep | None:

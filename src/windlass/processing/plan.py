@@ -22,6 +22,9 @@ PROGRESS = {"intake": (0, 40), "describe": (40, 60), "derive": (60, 100)}
 #: The pattern of a step that takes every plain text.
 TEXT = "text/*"
 
+#: The switch of the steps that make vectors: on where the profile has search on and EMBEDDINGS is not off.
+EMBEDDINGS = "embeddings"
+
 #: How many types a reason names.
 MOST_SHOWN = 4
 
@@ -65,7 +68,7 @@ def plan_for(profile: Profile, mime_type: str | None, also: tuple[str, ...] = ()
 def profile_document(profile: Profile) -> Mapping[str, Any]:
     """The profile as steps see it."""
     embeddings = profile.search and conf.get().embeddings != "off"
-    return MappingProxyType(profile.document() | {"embeddings": embeddings})
+    return MappingProxyType(profile.document() | {EMBEDDINGS: embeddings})
 
 
 def make_plan(
@@ -142,7 +145,8 @@ def _why(about: About, types: Sequence[str]) -> str:
 
 def _why_not(about: About, profile: Mapping[str, Any], mime_type: str | None) -> str:
     if _is_off(about, profile):
-        return f"the profile has {about.wanted_by} off"
+        by_setting = about.wanted_by == EMBEDDINGS and profile.get("search")
+        return "the setting EMBEDDINGS is off" if by_setting else f"the profile has {about.wanted_by} off"
     if about.follows:
         return f"none of the steps that it follows is planned: {', '.join(about.follows)}"
     shown, more = about.mime_types[:MOST_SHOWN], len(about.mime_types) - MOST_SHOWN

@@ -41,8 +41,10 @@ def _oldest_first(steps: list[str]) -> Iterator[jobs.Backfill]:
     _last_id = 0
     for _ in range(MOST_CONSIDERED // BATCH):
         postponed = owed_steps(steps, after=after, at_most=BATCH)
+        long = {(step.file_id, step.stage) for step in postponed if installed()[step.step].about.long}
         for step in postponed:
-            stage = jobs.Backfill(jobs.Stage(step.stage), step.file_id, step.run)
+            cost = jobs.cost_class(step.file.size, takes_long=(step.file_id, step.stage) in long)
+            stage = jobs.Backfill(jobs.Stage(step.stage), step.file_id, step.run, cost)
             if stage not in seen:
                 seen.add(stage)
                 yield stage

@@ -15,7 +15,12 @@ _LARGEST = 10**30
 
 def effective_method(head: Head) -> str:
     """Return the method in upper case; ``X-HTTP-Method-Override`` replaces the real one (tus 1.0.0, "Headers")."""
-    return (head.headers.get("x-http-method-override", "").strip() or head.method).upper()
+    return overridden_method(head.headers.get("x-http-method-override", ""), head.method)
+
+
+def overridden_method(override: str, method: str) -> str:
+    """``effective_method`` of a request with this ``X-HTTP-Method-Override``, which may be empty."""
+    return (override.strip() or method).upper()
 
 
 def media_type(head: Head) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Protocol
@@ -220,6 +221,28 @@ async def read_initial_body(source: ByteSource) -> InitialBody:
     except ClientGone:
         initial.ended = initial.gone = True
     return initial
+
+
+class ReadAhead:
+    """A byte source of which the first bytes have been read already."""
+
+    def __init__(self, initial: InitialBody, rest: ByteSource) -> None:
+        self._initial = initial
+        self._buffers = deque(initial.buffers)
+        self._rest = rest
+
+    async def read(self) -> Buffer | None:
+        if self._buffers:
+            return self._buffers.popleft()
+        if self._initial.gone:
+            raise ClientGone
+        return None if self._initial.ended else await self._rest.read()
+
+    def take_socket(self) -> BodySocket | None:
+        return None if self._buffers or self._initial.ended else self._rest.take_socket()
+
+    def leaves_in_socket(self, size: int) -> bool:
+        return not self._initial.ended and self._rest.leaves_in_socket(size)
 
 
 class SpooledBody:

@@ -17,15 +17,21 @@ Checkpoint = Callable[[int], Awaitable[int]]
 class Checkpoints:
     """The checkpoints of one transfer that starts at ``offset``; there are none without a ``checkpoint``.
 
-    Each covers half of CHECKPOINT_BYTES, the most that a crash may cost, so that the other half can be received
-    meanwhile.
+    A crash may cost CHECKPOINT_BYTES. Each checkpoint covers half of them, so that the other half can be received
+    meanwhile; a quarter where it waits for the disk (``is_durable``), so that receiving seldom waits for it.
     """
 
-    def __init__(self, checkpoint: Checkpoint | None, offset: int) -> None:
+    def __init__(self, checkpoint: Checkpoint | None, offset: int, *, is_durable: bool) -> None:
         self._checkpoint = checkpoint
+        self._parts = 4 if is_durable else 2
         self._committed = self._target = offset
         self._started_at = monotonic()
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def interval(self) -> int:
+        """Bytes between two checkpoints, if the first has ended by then."""
+        return conf.get().checkpoint_bytes // self._parts
 
     async def run_if_due(self, received: int, written: int) -> None:
         """Start a checkpoint at ``written`` if one is due; wait for the running one if too much would be lost.
@@ -40,8 +46,7 @@ class Checkpoints:
                 return
             await self._task
         is_due = (
-            written - self._target >= settings.checkpoint_bytes // 2
-            or monotonic() - self._started_at >= settings.checkpoint_seconds
+            written - self._target >= self.interval or monotonic() - self._started_at >= settings.checkpoint_seconds
         )
         if is_due:
             await self.finish()

@@ -110,7 +110,8 @@ def record_file(
         asset = files.complete_upload(
             recorder, lease, session, size=size, sha256=sha256, last_append_offset=last_append_offset
         )
-        jobs.enqueue(jobs.Stage.INTAKE, asset.id, run=asset.run, request_id=request_id)
+        cost = jobs.cost_class(asset.size)
+        jobs.enqueue(jobs.Stage.INTAKE, asset.id, cost=cost, run=asset.run, request_id=request_id)
     session.status = files.UploadStatus.COMPLETED
     session.offset = session.size = size
     session.file_id = asset.id

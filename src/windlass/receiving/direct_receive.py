@@ -65,7 +65,7 @@ class SocketMove:
         goes_on = True
         with _two_buffers() as (buffer, other), _hashing(self.hashes) as hashing:
             while goes_on and not self.stop_requested:
-                filled, failure = self._fill(buffer[: self.size - self.moved])
+                filled, failure = self._fill(buffer[: min(self.size - self.moved, self._up_to_next_multiple)])
                 if filled:
                     self._store(buffer[:filled], hashing)
                 if failure is not None:
@@ -74,6 +74,11 @@ class SocketMove:
                     buffer, other = other, buffer
                 is_at_end = self.socket.ended or self.moved >= self.size
                 goes_on = not is_at_end and not self.is_dry and monotonic() < until
+
+    @property
+    def _up_to_next_multiple(self) -> int:
+        """Bytes up to the next multiple of the buffer's size: the kernel writes aligned buffers with larger pages."""
+        return BUFFER_SIZE - (self.offset + self.moved) % BUFFER_SIZE
 
     def _fill(self, buffer: memoryview) -> tuple[int, Exception | None]:
         """Read until the buffer is half full and nothing more is there.

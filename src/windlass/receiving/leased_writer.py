@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import KW_ONLY, dataclass
+from functools import cache
 
 from windlass import conf
 from windlass.executors import in_database, in_thread, in_transaction
@@ -23,9 +25,9 @@ from windlass.storage.contract import Buffer, State, Store, Writer
 #: How much quota is reserved ahead of the written bytes while the length is unknown (bytes).
 MIN_RESERVED_AHEAD, MAX_RESERVED_AHEAD = 1024 * 1024, 32 * 1024 * 1024
 
-
 #: The disk begins to write when so many bytes have come, long before they are synced.
 START_SYNC_BYTES = 8 * 1024 * 1024
+START_SYNC_THREADS = 2
 
 
 @dataclass(eq=False)
@@ -50,6 +52,7 @@ class LeasedUploadWriter:
         self.must_hash = self.must_hash or hashes_always(self.store)
         self._limit = 0
         self._sync_started = self.lease.offset
+        self._start: Future[None] | None = None
         self._writer: Writer | None = None
         self._transfer: Transfer | None = None
         self.offset = self.lease.offset
@@ -73,6 +76,7 @@ class LeasedUploadWriter:
             must_hash=self.must_hash,
             proof=self.proof,
             checkpoint=None if self.proof else self._checkpoint,
+            syncs=syncs_acknowledgements() and not self.store.capabilities.remote,
             reserve=self._reserve if self.lease.size is None else None,
             pace=self.pace,
             waits_for_network=self.store.capabilities.remote,
@@ -97,15 +101,23 @@ class LeasedUploadWriter:
 
     async def close(self) -> None:
         if self._writer is not None:
-            await in_thread(self._writer.close)
+            await in_thread(self._close)
 
     def _write_and_start_sync(self, offset: int, buffers: Sequence[Buffer]) -> None:
-        """Write, and let the disk begin with what a sync will wait for."""
+        """Write, and let the disk begin with what a sync will wait for. If it is behind, the start would wait for it,
+        so another thread starts it, once at a time."""
         assert self._writer is not None
         end = offset + self._writer.write(offset, buffers)
-        if end - self._sync_started >= START_SYNC_BYTES:
-            self._writer.start_sync(self._sync_started, end - self._sync_started)
+        size = end - self._sync_started
+        if size >= START_SYNC_BYTES and (self._start is None or self._start.done()):
+            self._start = _start_threads().submit(self._writer.start_sync, self._sync_started, size)
             self._sync_started = end
+
+    def _close(self) -> None:
+        assert self._writer is not None
+        if self._start is not None and not self._start.cancel():
+            wait([self._start])  # it uses the object
+        self._writer.close()
 
     def _save(self, completes: bool) -> None:
         assert self._writer is not None
@@ -139,6 +151,11 @@ class LeasedUploadWriter:
         return ahead
 
 
+@cache
+def _start_threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(START_SYNC_THREADS, thread_name_prefix="windlass-writeback")
+
+
 def open_leased_writer(store: Store, lease: files.Lease, is_valid: Callable[[], bool]) -> Writer:
     """Open the only writer of a leased upload's object. Blocks. Raises WriterBusy, StoreError, LeaseLost.
 
@@ -159,11 +176,19 @@ def open_leased_writer(store: Store, lease: files.Lease, is_valid: Callable[[], 
 
 
 def validity_of(lease: files.Lease) -> Callable[[], bool]:
-    """A function for another thread that asks the database whether the lease is valid. Call this on the event loop."""
+    """A function for another thread that asks the database whether the lease is valid. Call this on the event loop.
+
+    It waits until the lease ends: what has not been answered by then is not valid any more.
+    """
     loop = asyncio.get_running_loop()
 
     def ask() -> bool:
-        return asyncio.run_coroutine_threadsafe(in_database(files.is_lease_valid, lease), loop).result()
+        answer = asyncio.run_coroutine_threadsafe(in_database(files.is_lease_valid, lease), loop)
+        try:
+            return answer.result(max(0.0, (lease.until - now()).total_seconds()))
+        except TimeoutError:
+            answer.cancel()
+            return False
 
     return ask
 

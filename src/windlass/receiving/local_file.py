@@ -53,7 +53,8 @@ def store_local_file(source: BinaryIO, size: int, description: Description, prin
             _session, asset = files.create_complete_upload(
                 recorder, new, upload_id=upload_id, key=key, state=stored.state, size=stored.size, sha256=stored.sha256
             )
-            jobs.enqueue(jobs.Stage.INTAKE, asset.id, run=asset.run, request_id=_request_id())
+            cost = jobs.cost_class(asset.size)
+            jobs.enqueue(jobs.Stage.INTAKE, asset.id, cost=cost, run=asset.run, request_id=_request_id())
             is_committing = True
     except BaseException:
         # If the commit failed, nobody knows whether the file is recorded: the sweep deletes the bytes if it is not.

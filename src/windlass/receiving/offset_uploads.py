@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, replace
 
-from windlass.executors import in_database, in_thread, in_transaction
+from windlass.executors import in_database, in_thread, in_thread_then_transaction, in_transaction
 from windlass.files import api as files
 from windlass.kernel.clock import monotonic
 from windlass.kernel.principals import Caller, Principal
@@ -25,14 +25,16 @@ from windlass.protocols.intents import Append, Create, UploadState
 from windlass.receiving import concatenation
 from windlass.receiving import lease as leases
 from windlass.receiving.admission import admit, check_size, pace_of, profile_of
-from windlass.receiving.body import ByteSource, InitialBody, read_initial_body
-from windlass.receiving.completion import check_replay, complete_upload
+from windlass.receiving.body import ByteSource, InitialBody, ReadAhead, read_initial_body
+from windlass.receiving.completion import check_replay, complete_upload, record_file
 from windlass.receiving.digest import DigestCache, RunningDigest
+from windlass.receiving.first_append import as_if_leased, created_sessions
 from windlass.receiving.leased_writer import LeasedUploadWriter, append_at_once, validity_of
 from windlass.receiving.session import (
     Outcome,
     create_session,
     end_session,
+    fail_after_sync_error,
     fail_session,
     find_living_session,
     holding_lease,
@@ -43,7 +45,7 @@ from windlass.receiving.session import (
     state_of,
 )
 from windlass.receiving.transfer import TransferEnd
-from windlass.storage.contract import State, WriterBusy
+from windlass.storage.contract import ObjectMissing, State, SyncFailed, WriterBusy
 from windlass.storage.registry import store
 
 digest_cache = DigestCache()
@@ -77,6 +79,7 @@ async def create(
     if on_created is not None:
         await on_created(state_of(session))
     if not receives:
+        created_sessions.put(session)
         return Outcome(state_of(session))
     first = Append(session.id, 0, completes=intent.completes, body_digests=intent.body_digests)
     return await _AppendOperation(session, files.lease_of(session), first, request_id).run(source)
@@ -88,6 +91,14 @@ async def append(intent: Append, caller: Caller, source: ByteSource, *, dialect:
     Raises NotFound, UploadGone, Conflict, UploadComplete, OffsetMismatch, InconsistentLength, PastDeclaredLength,
     FileTooLarge, QuotaExceeded, InvalidField, UploadLocked, BodyDigestMismatch, ChecksumMismatch, StoreError.
     """
+    created = created_sessions.take(intent, caller().owners, dialect)
+    if created is not None:
+        initial = await read_initial_body(source)
+        if initial.ended and not initial.gone and initial.size == created.size:
+            outcome = await _append_whole_file(created, intent, initial, request_id)
+            if outcome is not None:
+                return outcome
+        source = ReadAhead(initial, source)
     try:
         session = await in_transaction(_lease_to_append, intent, caller, dialect)
         if session is None:
@@ -135,6 +146,21 @@ async def invalidate(upload_id: uuid.UUID, reason: str) -> None:
     session = await in_database(files.load_upload, upload_id)
     if session is not None:
         await fail_session(session, reason)
+
+
+async def _append_whole_file(
+    session: files.UploadSession, intent: Append, initial: InitialBody, request_id: str
+) -> Outcome | None:
+    """Append all bytes of an upload that nobody has leased yet; see ``first_append``. None if another request has
+    leased or ended it meanwhile. Raises SyncFailed, StoreError, QuotaExceeded."""
+    operation = _AppendOperation(session, as_if_leased(session), intent, request_id)
+    try:
+        return await operation.store_and_record(initial, RunningDigest())
+    except (files.LeaseLost, WriterBusy, ObjectMissing):
+        return None
+    except SyncFailed:
+        await fail_after_sync_error(session)
+        raise
 
 
 async def _until_leased(session: files.UploadSession, caller: Caller) -> files.UploadSession:
@@ -281,7 +307,10 @@ class _AppendOperation:
         before = digest.copy() if digest is not None and self._proof is not None else None
         try:
             await self._reserve(self._intent.size)
-            return await self._commit(await self._receive(source, digest))
+            initial = InitialBody(ended=True) if source is None else await read_initial_body(source)
+            if self._is_whole_file(initial):
+                return await self.store_and_record(initial, digest)
+            return await self._commit(await self._receive(source, initial, digest))
         except (_BodyDiscarded, BodyDigestMismatch):
             digest_cache.put(self._session.id, before)
             raise
@@ -291,8 +320,39 @@ class _AppendOperation:
         """The offset at which the upload must end at the latest."""
         return profile_of(self._session).max_size if self._size is None else self._size
 
-    async def _receive(self, source: ByteSource | None, digest: RunningDigest | None) -> _Received:
-        initial = InitialBody(ended=True) if source is None else await read_initial_body(source)
+    def _is_whole_file(self, initial: InitialBody) -> bool:
+        """Whether the file is complete with these bytes, and nothing else has to be verified or reserved."""
+        session, end = self._session, TransferEnd.BODY_ENDED
+        expects = session.expected_sha256 or session.expected_sha512 or self._intent.upload_digests or self._proof
+        is_plain = not (session.is_partial or expects or session.size is None)
+        is_last = initial.ended and not initial.gone
+        return is_plain and is_last and self._completes_object(self._lease.offset + initial.size, end)
+
+    async def store_and_record(self, initial: InitialBody, digest: RunningDigest | None) -> Outcome:
+        """Append the last bytes, and record the file. Raises LeaseLost, WriterBusy, SyncFailed, StoreError."""
+        self._reserved = None
+        size = self._lease.offset + initial.size
+        target, valid = store(self._session.store), validity_of(self._lease)
+
+        def append() -> None:
+            append_at_once(target, self._lease, valid, initial.buffers, digest, completes=True)
+
+        def record(_: None) -> None:
+            record_file(
+                self._lease,
+                self._session,
+                size=size,
+                sha256=digest.hexdigest() if digest is not None else None,
+                last_append_offset=self._lease.offset,
+                request_id=self._request_id,
+            )
+
+        await in_thread_then_transaction(append, record)
+        return self._outcome(TransferEnd.BODY_ENDED)
+
+    async def _receive(
+        self, source: ByteSource | None, initial: InitialBody, digest: RunningDigest | None
+    ) -> _Received:
         if initial.ended and self._lease.offset + initial.size <= self._limit:
             return await self._append_at_once(initial, digest)
         assert source is not None

@@ -7,11 +7,12 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import structlog
 
-from windlass.executors import in_thread, in_transaction
+from windlass.executors import in_thread, in_thread_then_transaction, in_transaction
 from windlass.files import api as files
 from windlass.kernel.ids import new_id
 from windlass.kernel.object_keys import object_key
@@ -70,19 +71,30 @@ async def create_session(
     await require_free_space(new.store)
     upload_id, target = new_id(), store(new.store)
     key = object_key(upload_id)
-    if create_object is not None:
-        state = await in_thread(create_object, target, key)
-    else:
-        at_most, durable = new.profile.max_size if new.size is None else new.size, syncs_complete_files()
-        state = await in_thread(target.create, key, durable=durable, at_most=at_most, chunk_size=new.chunk_size)
+    if create_object is None:
+        at_most = new.profile.max_size if new.size is None else new.size
+        create_object = partial(_create_object, at_most=at_most, chunk_size=new.chunk_size)
+    created: list[State] = []
+
+    def create() -> None:
+        created.append(create_object(target, key))
+
+    def record(_: None) -> Created:
+        return insert(new, upload_id=upload_id, key=key, state=created[0])
+
     try:
-        session = await in_transaction(insert, new, upload_id=upload_id, key=key, state=state)
+        session = await in_thread_then_transaction(create, record)
     except Problem:
-        await in_thread(target.discard, key, state)
+        if created:
+            await in_thread(target.discard, key, created[0])
         raise
     if session is None:
-        await in_thread(target.discard, key, state)
+        await in_thread(target.discard, key, created[0])
     return session
+
+
+def _create_object(target: Store, key: str, *, at_most: int, chunk_size: int | None) -> State:
+    return target.create(key, durable=syncs_complete_files(), at_most=at_most, chunk_size=chunk_size)
 
 
 def find_session(upload_id: uuid.UUID, caller: Caller, dialect: str | None = None) -> files.UploadSession:

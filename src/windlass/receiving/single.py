@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 from windlass.accounts import api as accounts
 from windlass.events.api import recording
-from windlass.executors import in_thread, in_transaction
+from windlass.executors import in_thread, in_thread_then_transaction, in_transaction
 from windlass.files import api as files
 from windlass.jobs import api as jobs
 from windlass.kernel import process_counters
@@ -50,13 +51,15 @@ class SingleRequestUpload:
         self._digest: RunningDigest | None = RunningDigest()
         self._session: files.UploadSession | None = None
         self._object_created = False
+        #: All bytes, if they are to be stored by ``finish``.
+        self._initial: InitialBody | None = None
         self._sha256: str | None = None
         self._began_at = monotonic()
         self.recorded = False
         self._commit_began = False
 
-    async def receive(self, source: ByteSource) -> None:
-        """Write all bytes to the store.
+    async def receive(self, source: ByteSource, *, stores_at_end: bool = False) -> None:
+        """Write all bytes to the store. ``stores_at_end``: a file that fits one batch is written by ``finish``.
 
         Raises ClientGone, FileTooLarge, InvalidField, QuotaExceeded, StorageFull, ReceiveTimeout, UploadGone,
         Unavailable, StoreError.
@@ -67,10 +70,12 @@ class SingleRequestUpload:
             raise ClientGone
         if initial.size > self._limit:
             raise FileTooLarge(self._limit, initial.size)
-        if initial.ended:
-            await in_thread(self._store_at_once, initial)
-        else:
+        if not initial.ended:
             await self._stream(source, initial)
+        elif stores_at_end:
+            self._initial, self.size = initial, initial.size
+        else:
+            await in_thread(self._store_at_once, initial)
         check_size(self.new.profile, self.size)
 
     async def verify(self) -> None:
@@ -84,8 +89,15 @@ class SingleRequestUpload:
 
         Raises ChecksumMismatch, QuotaExceeded, UploadGone, and what ``show`` raises.
         """
-        await self.verify()
-        shown = await in_transaction(self._record_and_show, request_id, show)
+        record = partial(self._record_and_show, request_id, show)
+        announces_checksums = bool(self.new.expected_sha256 or self.new.expected_sha512)
+        if self._initial is not None and not announces_checksums:
+            shown = await in_thread_then_transaction(partial(self._store_at_once, self._initial), lambda _: record())
+        else:
+            if self._initial is not None:
+                await in_thread(self._store_at_once, self._initial)
+            await self.verify()
+            shown = await in_transaction(record)
         self.note_recorded()
         return shown
 
@@ -151,6 +163,7 @@ class SingleRequestUpload:
         self._state = self._store.put_whole(self._key, initial.buffers, durable=syncs_complete_files())
         if self._digest is not None:
             self._digest.update(initial.buffers)
+            self._sha256 = self._digest.hexdigest()
         self.size = initial.size
 
     def _create_object(self) -> None:
@@ -213,5 +226,6 @@ class SingleRequestUpload:
                 size=self.size,
                 sha256=self._sha256,
             )
-            jobs.enqueue(jobs.Stage.INTAKE, asset.id, run=asset.run, request_id=request_id)
+            cost = jobs.cost_class(asset.size)
+            jobs.enqueue(jobs.Stage.INTAKE, asset.id, cost=cost, run=asset.run, request_id=request_id)
         return asset

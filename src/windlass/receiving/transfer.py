@@ -21,15 +21,17 @@ from windlass.receiving.body import BATCH_SIZE, LINGER_SECONDS, BodySocket, Byte
 from windlass.receiving.checkpoints import Checkpoint, Checkpoints
 from windlass.receiving.digest import RunningDigest
 from windlass.receiving.direct_receive import KEEPS_UP_RATE, MOVE_BYTES, Hash, SocketMove
+from windlass.receiving.receive_rate import receive_rate
 from windlass.resilience.minimum_rate import MinimumRate
 from windlass.resilience.pacing import Pace
 from windlass.storage.contract import Buffer
 
-#: Where hashing may be given up, it is while all clients together are faster than this (bytes a second, measured from
-#: the start of an upload on, after UNMEASURED_BYTES): no network up to a gigabit is as fast
-#: (docs/decisions/0084-hash-while-receiving.md).
-MAX_HASHED_RATE = 160 * 1024 * 1024
-UNMEASURED_BYTES = 16 * 1024 * 1024
+#: Where hashing may be given up, it is while all clients together are faster than this (bytes a second): no network up
+#: to a gigabit is as fast. A client below the second rate keeps its hash, which costs little
+#: (docs/decisions/0123-streams-at-speed.md).
+MAX_HASHED_RATE, SLOW_CLIENT_RATE = 160 * 1024 * 1024, 5 * 1024 * 1024
+#: What one call of a thread moves at most (bytes) before it is decided again whether to hash.
+UNDECIDED_BYTES = 4 * 1024 * 1024
 
 #: A pause that is shorter (seconds) is left out: it is counted, and comes with the next bytes.
 SHORTEST_PAUSE = 0.02
@@ -51,19 +53,13 @@ class TransferEnd(Enum):
     OVER_LIMIT = "more bytes came than the upload may have"
 
 
-class _Received:
-    """Bytes that all transfers of this process have received."""
-
-    total = 0
-
-
 @dataclass(eq=False)
 class Transfer:
     """Moves the bytes of one request. ``offset`` is how far they are received, ``written`` how far they are written.
 
     ``digest`` becomes None where hashing was given up for speed, which ``must_hash`` forbids. ``proof`` is updated
-    with every byte. With a ``pace`` nothing is received while too much has come for it. A ``write`` that
-    ``waits_for_network`` must not hold one of the few threads for receiving.
+    with every byte. ``syncs``: a ``checkpoint`` waits for the disk. With a ``pace`` nothing is received while too much
+    has come for it. A ``write`` that ``waits_for_network`` must not hold one of the few threads for receiving.
     """
 
     source: ByteSource
@@ -75,19 +71,19 @@ class Transfer:
     must_hash: bool = False
     proof: Proof | RunningDigest | None = None
     checkpoint: Checkpoint | None = None
+    syncs: bool = False
     reserve: Reserve | None = None
     pace: Pace | None = None
     waits_for_network: bool = False
 
     def __post_init__(self) -> None:
         self.written = self._reserved = self.offset
-        self._total_at_start = _Received.total
-        self._started_at = monotonic()
+        self._started_at, self._started_from = monotonic(), self.offset
         self._batch: list[Buffer] = []
         self._batch_size = 0
         self._write_task: asyncio.Future[list[object]] | None = None
         self._write_end, self._write_started_at = self.offset, monotonic()
-        self._checkpoints = Checkpoints(self.checkpoint, self.offset)
+        self._checkpoints = Checkpoints(self.checkpoint, self.offset, is_durable=self.syncs)
         self._stop_requested = self._leaves_socket = False
         self._read_timeout: asyncio.Timeout | None = None
         self._move: SocketMove | None = None
@@ -160,7 +156,7 @@ class Transfer:
                 end = await self._reserve_for(socket)
                 if end <= self.offset:
                     break
-                move = await self._move_some(socket, min(BATCH_SIZE if stops else MOVE_BYTES, end - self.offset))
+                move = await self._move_some(socket, min(self._move_bytes, end - self.offset))
                 if move.surplus:
                     fits = self._add_to_batch(move.surplus)
                     await self._start_write()
@@ -178,6 +174,15 @@ class Transfer:
         finally:
             self._leaves_socket = True
             socket.close()
+
+    @property
+    def _move_bytes(self) -> int:
+        """What the next call of a thread moves at most, so that afterwards something may be decided or begun."""
+        if self._stop_requested:
+            return BATCH_SIZE
+        if self.digest is not None and not self.must_hash:
+            return UNDECIDED_BYTES
+        return min(MOVE_BYTES, max(BATCH_SIZE, self._checkpoints.interval))
 
     async def _reserve_for(self, socket: BodySocket) -> int:
         """Return the offset up to which the socket may be read. The current one if the quota has no space for a batch:
@@ -209,7 +214,7 @@ class Transfer:
         finally:
             self._move, self._last_moved, self._last_began_at = None, move.moved, began
             self.offset = self.written = self.offset + move.moved
-            _Received.total += move.moved
+            receive_rate.add(move.moved, monotonic())
             socket.report()
         self._rate.account(0.0, move.moved)
         return move
@@ -286,7 +291,7 @@ class Transfer:
             self._batch.append(accepted)
             self._batch_size += len(accepted)
             self.offset += len(accepted)
-            _Received.total += len(accepted)
+            receive_rate.add(len(accepted), monotonic())
         return accepted is buffer
 
     async def _start_write(self) -> None:
@@ -311,8 +316,9 @@ class Transfer:
 
     def _is_too_fast_to_hash(self) -> bool:
         """By all uploads together: hashing many that share a fast network slows each down as much as a single one."""
-        moved = _Received.total - self._total_at_start
-        return moved >= UNMEASURED_BYTES and moved > MAX_HASHED_RATE * (monotonic() - self._started_at)
+        now = monotonic()
+        moved, seconds = self.offset - self._started_from, now - self._started_at
+        return moved > SLOW_CLIENT_RATE * seconds and receive_rate.at(now) > MAX_HASHED_RATE
 
     async def _finish_write(self) -> None:
         if self._write_task is not None:

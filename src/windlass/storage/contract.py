@@ -119,7 +119,8 @@ class ObjectInfo:
 
 
 class Writer(Protocol):
-    """Writes one unfinished object. Not for two threads at once, except ``sync`` and ``checkpoint``.
+    """Writes one unfinished object. Not for two threads at once, except ``sync``, ``start_sync`` and
+    ``checkpoint``.
 
     Bytes come in order; those of a shared writer from the start of its region to its end, and its ``sync`` returns the
     state of that region.

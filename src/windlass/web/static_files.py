@@ -1,4 +1,8 @@
-"""Serve the static files of the page, the API page and the admin from this process."""
+"""Serve the static files of the page, the API page and the admin from this process.
+
+The standalone server does it before Django's handler, which would start a thread for each request: a page consists of
+dozens of these files. In a project, which has its own order of things, a middleware does it.
+"""
 
 from __future__ import annotations
 
@@ -8,20 +12,26 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from functools import lru_cache
 from http import HTTPStatus
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.conf import settings
 from django.contrib.staticfiles.storage import StaticFilesStorage
+from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponse
 from django.utils.cache import patch_vary_headers
+from starlette.types import Scope, Send
 from whitenoise.middleware import WhiteNoiseMiddleware  # type: ignore[import-untyped]
 
+from windlass.executors import in_thread
 from windlass.kernel import urls
+from windlass.kernel.document_policies import PART_POLICY
 
 #: A smaller file is as small without compression (bytes).
 LEAST_BYTES = 200
+_PARTS_OF_PAGES = ("text/javascript", "text/css")
 _ACCEPTS_GZIP = re.compile(r"\bgzip\b")
 
 
@@ -31,6 +41,37 @@ class PrefixedStaticFiles(StaticFilesStorage):
 
     def url(self, name: str | None, force: bool = False) -> str:
         return urls.path(super().url(name))
+
+
+class StaticReplies:
+    """The static files as ASGI replies. ``path`` is that of a request without the prefix of the application."""
+
+    def __init__(self) -> None:
+        self._files = _files_by_path(_no_reply)
+
+    def has(self, path: str) -> bool:
+        return path in self._files
+
+    async def answer(self, path: str, scope: Scope, send: Send) -> None:
+        """Send a file that is there, or why not: it has not changed, or the method is neither GET nor HEAD."""
+        response = await in_thread(_serve, self._files[path], ASGIRequest(scope, BytesIO()))
+        if response.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            response["Content-Length"] = "0"
+        if response.get("Content-Type", "").startswith(_PARTS_OF_PAGES):
+            response["Content-Security-Policy"] = PART_POLICY
+        headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in response.items()]
+        await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
+        await send({"type": "http.response.body", "body": response.content})
+
+
+def _files_by_path(get_response: Callable[[HttpRequest], Any]) -> dict[str, Any]:
+    """WhiteNoise's files by the paths of their URLs."""
+    files: dict[str, Any] = WhiteNoiseMiddleware(get_response, _WhiteNoiseSettings()).files
+    return files
+
+
+def _no_reply(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(status=HTTPStatus.NOT_FOUND)
 
 
 class StaticFilesMiddleware:
@@ -44,7 +85,7 @@ class StaticFilesMiddleware:
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
         self._get_response = get_response
-        self._files: dict[str, Any] = WhiteNoiseMiddleware(get_response, _WhiteNoiseSettings()).files
+        self._files = _files_by_path(get_response)
         self._is_async = iscoroutinefunction(get_response)
         if self._is_async:
             markcoroutinefunction(self)

@@ -36,8 +36,13 @@ def received(content: bytes, filename: str, *, run_intake: bool = False, **value
         asset = FileAsset.objects.create(blob=blob, original_filename=filename, size=len(content), **values)
         jobs.enqueue(jobs.Stage.INTAKE, asset.id)
     if run_intake:
-        processing.run_job(job_of(asset, jobs.Stage.INTAKE).id, "test", [jobs.Stage.INTAKE])
+        processing.run_job(job_of(asset, jobs.Stage.INTAKE).id, "test", queues_of(jobs.Stage.INTAKE))
     return asset
+
+
+def queues_of(*stages: jobs.Stage) -> list[jobs.Queue]:
+    """The queues of a worker that serves these stages."""
+    return [queue for queue in jobs.QUEUES if queue.stage in stages]
 
 
 def job_of(asset: FileAsset, stage: jobs.Stage) -> jobs.Job:

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from tests import samples
-from tests.integration.processing.received_files import job_of, processed, received, store, work_off
+from tests.integration.processing.received_files import job_of, processed, queues_of, received, store, work_off
 from windlass.files.api import Blob, FileAsset, FileStatus, merge_duplicates
 from windlass.jobs import api as jobs
 from windlass.operations import sweep
@@ -121,7 +121,7 @@ def test_later_stages_and_renditions_work_on_shared_bytes() -> None:
     picture = samples.jpeg()
     first = processed(picture, "a.jpg")
     incoming = received(picture, "b.jpg", owner=first.owner)
-    processing.run_job(job_of(incoming, jobs.Stage.INTAKE).id, "test", [jobs.Stage.INTAKE])
+    processing.run_job(job_of(incoming, jobs.Stage.INTAKE).id, "test", queues_of(jobs.Stage.INTAKE))
     assert key_of(incoming) == key_of(first)
     second = work_off(incoming)
     assert (second.status, second.width) == (FileStatus.READY, first.width)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -14,8 +15,9 @@ from windlass.conf import BadSetting, Settings
 from windlass.conf.graph import check_graph
 from windlass.files.api import FileAsset, StepState
 from windlass.knowledge import api as knowledge
+from windlass.knowledge.graph.extraction import MOST_PASSAGE_RELATIONS
 from windlass.knowledge.graph.language_model import read_answer
-from windlass.knowledge.models import FileGraph, GraphModelUse
+from windlass.knowledge.models import EntityMerge, FileEntity, FileGraph, GraphModelUse
 from windlass.processing import api as processing
 from windlass.resilience import circuit_breaker
 
@@ -42,6 +44,7 @@ class Model:
 
     def __init__(self, receiver: Receiver) -> None:
         self.answer: Any = FOUND
+        self.more: dict[str, Any] = {}  # members of its message
         self.status = 200
         self.receiver = receiver
         receiver.answer = self._answer
@@ -53,7 +56,7 @@ class Model:
     def _answer(self, path: str, body: bytes) -> Answer:
         text = self.answer if isinstance(self.answer, str) else json.dumps(self.answer)
         document = {
-            "choices": [{"message": {"content": text}, "finish_reason": "stop"}],
+            "choices": [{"message": {"content": text} | self.more, "finish_reason": "stop"}],
             "usage": {"prompt_tokens": 300, "completion_tokens": 100},
         }
         return Answer(self.status, {"Content-Type": "application/json"}, json.dumps(document).encode())
@@ -86,6 +89,38 @@ def test_only_what_the_text_has_and_the_schema_allows_is_stored(model: Model) ->
     assert "tools" not in asked
     assert asked["messages"][1]["content"] == TEXT.decode()
     assert GraphModelUse.objects.get().tokens == 400
+
+
+def test_a_hostile_answer_is_data_about_its_own_passage(model: Model) -> None:
+    """Ids of others, more members, calls of tools, huge lists, names that are code."""
+    other = processed(TEXT, "other.txt")
+    (entity,) = [each for each, _ in knowledge.describe_file_graph(other).entities if each.type == "person"]
+    before = FileEntity.objects.count()
+    vale = {"name": "Zora Vale", "type": "person", "id": str(entity.id), "owner": other.owner, "file_id": str(other.id)}
+    trust = {"name": "Harbour Trust", "type": "organization", "confidence": 9e9, "start": -5}
+    relation = {"source": "Zora Vale", "target": "Harbour Trust", "type": "owns", "file_id": str(other.id)}
+    code = [{"name": f"') DETACH DELETE n //{number}", "type": "person"} for number in range(5_000)]
+    model.answer = {
+        "entities": [vale, trust, *code],
+        "relations": [relation, *[relation | {"type": f"r{number}"} for number in range(5_000)]],
+        "tool_calls": [{"function": {"name": "delete_all", "arguments": "{}"}}],
+        "merge": [[str(entity.id), str(uuid4())]],
+    }
+    model.more = {
+        "tool_calls": [{"id": "1", "type": "function", "function": {"name": "delete_all", "arguments": "{}"}}]
+    }
+    asset = processed(TEXT, "note.txt", owner=f"user:{uuid4()}")
+    assert asset.status == "READY"
+    assert entities(asset) == ["Harbour Trust", "Zora Vale"]
+    relations = knowledge.describe_file_graph(asset).relations
+    assert len(relations) == MOST_PASSAGE_RELATIONS
+    assert {(each.file_id, each.confidence) for each in relations} == {(asset.id, 0.7)}
+    rows = FileEntity.objects.filter(file=asset)
+    assert not rows.filter(entity=entity.id).exists()
+    assert FileEntity.objects.count() == before + 2
+    assert knowledge.owner_of(rows[0].entity) == asset.owner
+    assert not EntityMerge.objects.exists()
+    assert len(model.asked) == 2
 
 
 @pytest.mark.parametrize("answer", ["no JSON", "[]", "{}", '{"entities": 1, "relations": []}', "[" * 100_000])

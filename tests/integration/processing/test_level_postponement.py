@@ -12,7 +12,7 @@ import pytest
 
 from tests import samples
 from tests.integration.processing.received_files import events as events_of
-from tests.integration.processing.received_files import job_of, processed, received, step, work_off
+from tests.integration.processing.received_files import job_of, processed, queues_of, received, step, work_off
 from windlass.events import api as events
 from windlass.events.models import ServiceLevelState
 from windlass.files.api import FileAsset, FileStatus, StepState
@@ -87,7 +87,7 @@ def test_a_level_that_falls_again_before_the_backfill_leaves_the_step_owed() -> 
 def test_a_file_of_which_everything_that_is_left_is_postponed_is_not_opened(monkeypatch: pytest.MonkeyPatch) -> None:
     asset = received(samples.gif(), "a.gif")
     intake = job_of(asset, jobs.Stage.INTAKE)
-    processing.run_job(intake.id, "test", [jobs.Stage.INTAKE, jobs.Stage.DESCRIBE])
+    processing.run_job(intake.id, "test", queues_of(jobs.Stage.INTAKE, jobs.Stage.DESCRIBE))
     pin(ServiceLevel.BASIC)
     monkeypatch.setattr("windlass.processing.job_runner.open_workspace", None)
     assert work_off(asset).status == READY

@@ -22,6 +22,7 @@ from tests.integration.processing.received_files import (
     is_alive,
     job_of,
     processed,
+    queues_of,
     received,
     scratch,
     step,
@@ -46,7 +47,7 @@ def test_each_stage_creates_the_next_job_and_notifies_workers(notified) -> None:
     for stage in (Stage.INTAKE, Stage.DESCRIBE, Stage.DERIVE):
         job = job_of(asset, stage)
         made.append(job.id)
-        processing.run_job(job.id, "test", [stage])
+        processing.run_job(job.id, "test", queues_of(stage))
         assert job_of(asset, stage).state == jobs.JobState.DONE
     assert notified == made
     assert FileAsset.objects.get(id=asset.id).status == READY
@@ -54,7 +55,7 @@ def test_each_stage_creates_the_next_job_and_notifies_workers(notified) -> None:
 
 def test_a_worker_that_serves_the_next_stage_continues_with_it_and_sends_no_notification(notified) -> None:
     asset = received(samples.jpeg(), "a.jpg")
-    processing.run_job(job_of(asset, Stage.INTAKE).id, "test", [Stage.INTAKE, Stage.DESCRIBE])
+    processing.run_job(job_of(asset, Stage.INTAKE).id, "test", queues_of(Stage.INTAKE, Stage.DESCRIBE))
     assert job_of(asset, Stage.DESCRIBE).state == jobs.JobState.DONE
     derive = job_of(asset, Stage.DERIVE)
     assert derive.state == jobs.JobState.QUEUED
@@ -73,6 +74,19 @@ def test_a_stage_with_a_long_step_is_queued_as_a_job_of_its_own(notified) -> Non
     assert job_of(asset, Stage.DESCRIBE).state == jobs.JobState.DONE
     assert job_of(asset, Stage.DERIVE).state == jobs.JobState.QUEUED
     assert notified[-1] == job_of(asset, Stage.DERIVE).id
+    costs = [job_of(asset, stage).cost for stage in (Stage.INTAKE, Stage.DESCRIBE, Stage.DERIVE)]
+    assert costs == ["light", "light", "heavy"]
+
+
+def test_the_stages_of_a_large_file_are_heavy(notified, settings) -> None:
+    settings(HEAVY_FILE_MB=1)
+    asset = received(samples.png() + bytes(2**20), "a.png")
+    light = [queue for queue in jobs.QUEUES if queue.cost == jobs.CostClass.LIGHT]
+    processing.run_job(job_of(asset, Stage.INTAKE).id, "test", light)
+    assert job_of(asset, Stage.DESCRIBE).state == jobs.JobState.QUEUED, "this worker serves no heavy jobs"
+    processing.run_job(job_of(asset, Stage.DESCRIBE).id, "test")
+    assert [job_of(asset, stage).cost for stage in (Stage.DESCRIBE, Stage.DERIVE)] == ["heavy", "heavy"]
+    assert work_off(asset).status == READY
 
 
 def test_the_steps_of_all_stages_share_one_child() -> None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-import httpx
 import structlog
 
 from windlass import conf
@@ -19,6 +19,9 @@ from windlass.kernel.clock import monotonic
 from windlass.kernel.jwt_keys import VerificationKey, keys_of_jwks
 from windlass.kernel.problem_types import BadRequest, Unavailable
 from windlass.resilience.circuit_breaker import BreakerOpen, breaker
+
+if TYPE_CHECKING:
+    import httpx
 
 BREAKER = "jwks"
 #: Seconds that one fetch may take in all.
@@ -121,6 +124,8 @@ def fetch(url: str) -> list[VerificationKey]:
 
 async def _download(url: str) -> bytes:
     """Redirects are not followed: the operator named the URL. Raises FetchFailed."""
+    import httpx  # here, because 3 MB of every process would be for what few servers use
+
     try:
         async with (
             asyncio.timeout(FETCH_SECONDS),

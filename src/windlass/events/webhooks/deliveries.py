@@ -21,7 +21,7 @@ from windlass.database.batches import delete_in_batches
 from windlass.events.documents import document
 from windlass.events.models import Event
 from windlass.events.webhooks.models import Delivery, DeliveryState, WebhookEndpoint
-from windlass.kernel.clock import now, rfc3339
+from windlass.kernel.clock import CLOCK_TOLERANCE, now, rfc3339
 from windlass.kernel.ids import new_id
 
 #: The type of a delivery that was asked for as a test. It is no event of the journal.
@@ -219,6 +219,30 @@ def postpone(claim: ClaimedDelivery, seconds: float) -> None:
     due_at = now() + timedelta(seconds=seconds)
     Delivery.objects.filter(id=claim.id, lease_epoch=claim.epoch).update(due_at=due_at, lease_until=None)
     _due(now()).filter(endpoint_id=claim.endpoint.id).update(due_at=due_at)
+
+
+def correct_delivery_times_ahead(*, at_most: int = 200) -> int:
+    """Correct pending deliveries that were written while a clock was ahead; return how many.
+
+    One that waits keeps its delay, counted from now: when it was created, or tried last, says when it was written, and
+    is now as well. A lease becomes a whole one from now.
+    """
+    moment = now()
+    horizon = moment + CLOCK_TOLERANCE
+    pending = Delivery.objects.filter(state=DeliveryState.PENDING)
+    longest = moment + timedelta(seconds=conf.get().webhook_timeout_seconds + LEASE_MARGIN)
+    corrected = pending.filter(lease_until__gt=longest + CLOCK_TOLERANCE).update(lease_until=longest)
+    late = pending.filter(due_at__gt=horizon).only("id", "due_at", "created_at", "attempt_log").order_by("-due_at")
+    for row in late[:at_most]:
+        written_at = datetime.fromisoformat(row.attempt_log[-1]["at"]) if row.attempt_log else row.created_at
+        if written_at > horizon:
+            values: dict[str, Any] = {"due_at": moment + max(row.due_at - written_at, timedelta())}
+            if row.attempt_log:
+                values["attempt_log"] = [*row.attempt_log[:-1], {**row.attempt_log[-1], "at": rfc3339(moment)}]
+            else:
+                values["created_at"] = moment
+            corrected += pending.filter(id=row.id, due_at=row.due_at).update(**values)
+    return corrected
 
 
 def cancel_pending(endpoint_id: uuid.UUID) -> int:

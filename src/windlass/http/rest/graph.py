@@ -126,6 +126,12 @@ class DescribedEntityOut(ReplyModel):
     relations: list[RelationOut] = Field(description="At most 100, the surest first.")
 
 
+class MergeIn(Schema):
+    entity: Annotated[str, StringConstraints(max_length=64)] = Field(
+        description="Id of the entity that counts as the one in the path from now on."
+    )
+
+
 class PathsOut(ReplyModel):
     paths: list[list[RelationOut]] = Field(
         description="The shortest paths, at most 10. The relations of each are in the order from one entity to the "
@@ -149,6 +155,26 @@ async def entities(request: HttpRequest, query: Query[EntityQuery]) -> HttpRespo
 @router.get("/graph/entities/{entity_id}", auth=OWNER, response=DescribedEntityOut, summary="An entity, and its files")
 async def entity(request: HttpRequest, entity_id: str) -> HttpResponse:
     return JsonResponse(await _on_graph(request, _described_entity, entity_id))
+
+
+@router.post(
+    "/graph/entities/{entity_id}/merges",
+    auth=OWNER,
+    response=DescribedEntityOut,
+    summary="Merge another entity of the same type into this one",
+)
+async def merge_entity(request: HttpRequest, entity_id: str, asked: MergeIn) -> HttpResponse:
+    return JsonResponse(await _on_graph(request, _merged, entity_id, asked.entity))
+
+
+@router.delete(
+    "/graph/entities/{entity_id}/merges",
+    auth=OWNER,
+    response=DescribedEntityOut,
+    summary="Undo every merge into this entity, or make its names separate",
+)
+async def split_entity(request: HttpRequest, entity_id: str) -> HttpResponse:
+    return JsonResponse(await _on_graph(request, _split, entity_id))
 
 
 @router.get("/graph/paths", auth=OWNER, response=PathsOut, summary="How two entities are connected")
@@ -198,6 +224,21 @@ def _described_entity(files: QuerySet[FileAsset], entity_id: str) -> dict[str, A
         files=[FileOfEntityOut.of(each, link=urls.file_path(each.file_id)) for each in found.files],
         relations=_relations(found.relations),
     )
+
+
+def _merged(files: QuerySet[FileAsset], entity_id: str, other: str) -> dict[str, Any]:
+    knowledge, into = _knowledge(), _parsed(entity_id)
+    knowledge.require_entity(files, into)
+    merged = _end_id(knowledge, files, "entity", other)
+    knowledge.merge(knowledge.owner_of(into), merged, into)
+    return _described_entity(files, entity_id)
+
+
+def _split(files: QuerySet[FileAsset], entity_id: str) -> dict[str, Any]:
+    knowledge, entity = _knowledge(), _parsed(entity_id)
+    knowledge.require_entity(files, entity)
+    knowledge.split(knowledge.owner_of(entity), entity)
+    return _described_entity(files, entity_id)
 
 
 def _paths(files: QuerySet[FileAsset], query: PathQuery) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from weakref import WeakKeyDictionary
 
 from windlass import conf
 from windlass.executors import in_thread
-from windlass.http.memory_budget import budget, give_back_freed_memory
+from windlass.http.memory_budget import budget
+from windlass.kernel.memory_allocator import release_freed_memory
 from windlass.kernel.network_addresses import counting_key
 from windlass.kernel.shared_counts import shared_counts
 
@@ -119,7 +120,7 @@ class Connections:
             self._trim_at = now + TRIM_DELAY
         elif self._trim_at is not None and now >= self._trim_at:
             self._trim_at = None
-            self._trimming = self._loop.create_task(in_thread(give_back_freed_memory))
+            self._trimming = self._loop.create_task(in_thread(release_freed_memory))
 
 
 def connections_of(loop: asyncio.AbstractEventLoop) -> Connections:

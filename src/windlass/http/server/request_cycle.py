@@ -48,19 +48,43 @@ class Connection(Protocol):
 
 
 class ReplyTransport(asyncio.Transport):
-    """The transport of replies: it counts what is written, and its ``close`` lets the client read the reply."""
+    """The transport of replies: it counts what is written, and its ``close`` lets the client read the reply.
 
-    def __init__(self, connection: Connection, transport: asyncio.Transport) -> None:
+    uvloop sends each write at once. So the head of a reply is held back until its body follows, which nearly always
+    happens at once; if not, until the next round of the event loop.
+    """
+
+    def __init__(self, connection: Connection, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
         self._connection = connection
         self._transport = transport
+        self._loop = loop
+        self._held: list[bytes | bytearray | memoryview] = []
+        self._holds = False
         self.written = 0
+
+    def hold(self) -> None:
+        """Send what is written from now on with the next ``flush``, which the event loop calls soon."""
+        self._holds = True
+        self._loop.call_soon(self.flush)
+
+    def flush(self) -> None:
+        self._holds = False
+        if self._held:
+            held, self._held = self._held, []
+            if not self._transport.is_closing():
+                self._transport.writelines(held)
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.written += len(data)
-        self._transport.write(data)
+        if self._holds:
+            if data:
+                self._held.append(data)
+        else:
+            self._transport.write(data)
 
     def close(self) -> None:
+        self.flush()
         self._connection.finish()
 
     def is_closing(self) -> bool:
@@ -73,6 +97,7 @@ class RequestCycle(RequestResponseCycle):
     def __init__(self, connection: Connection, **options: Any) -> None:
         super().__init__(**options)
         self._connection = connection
+        self._reply: ReplyTransport = options["transport"]
         self.pieces: deque[bytes] = deque()
         self.waiting = self.received = self._granted = self._sent = 0
         self.end_delivered = self.broken_off = False
@@ -183,9 +208,14 @@ class RequestCycle(RequestResponseCycle):
         if message["type"] == zero_copy.MESSAGE:
             await self._send_file(cast(zero_copy.Message, message))
             return
-        if message["type"] == "http.response.start" and self.more_body:
-            self.keep_alive = False  # the rest of the body would precede the next request
+        if message["type"] == "http.response.start":
+            if self.more_body:
+                self.keep_alive = False  # the rest of the body would precede the next request
+            self._reply.hold()
+            await super().send(message)
+            return
         await super().send(message)
+        self._reply.flush()
         if message["type"] == "http.response.body" and not self.disconnected and self.scope["method"] != "HEAD":
             self._sent += len(message.get("body", b""))
 
@@ -195,6 +225,7 @@ class RequestCycle(RequestResponseCycle):
             return
         if message["count"] > self.expected_content_length:
             raise RuntimeError("Response content longer than Content-Length")
+        self._reply.flush()
         progress = self._connection.file_progress
         sent_before = progress.sent
         try:

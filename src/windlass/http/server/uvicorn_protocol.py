@@ -77,7 +77,7 @@ class ReceivingProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._reply = ReplyTransport(self, transport)
+        self._reply = ReplyTransport(self, transport, self.loop)
         fits = self._open_connections.add(self)
         peer = self.client[0] if self.client else None
         if not fits:
@@ -239,6 +239,7 @@ class ReceivingProtocol(HttpToolsProtocol):
         if self._open_connections.lingering >= MAX_LINGERING:
             self.transport.close()
             return
+        self._reply.flush()
         self._lingers = True
         self._open_connections.lingering += 1
         self._linger_since = self._last_received_at = self.loop.time()

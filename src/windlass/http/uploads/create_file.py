@@ -147,7 +147,7 @@ async def _receive_raw_body(upload: UploadRequest) -> Response:
     new = replace(admit(intent.description, intent.size, upload.principal, Dialect.RAW), claim=upload.claim)
     whole = SingleRequestUpload(new)
     try:
-        await whole.receive(upload.body)
+        await whole.receive(upload.body, stores_at_end=True)
         record_answer = await upload.answer_recorder()
 
         def answer(asset: files.FileAsset) -> Response:

@@ -1,4 +1,4 @@
-"""Entities that count as another one, by hand or by the nearness of their names. Reversible: what files say is kept."""
+"""Entities that count as another one, by hand or because their names are alike. Reversible: what files say is kept."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django.db.models.functions import Coalesce
 from windlass.database.connection import atomic
 from windlass.kernel.clock import now
 from windlass.kernel.problem_types import Conflict, NotFound
-from windlass.knowledge.models import EntityMerge, FileEntity, FileGraph
+from windlass.knowledge.models import EntityMerge, FileEntity, FileGraph, GraphExport
 
 #: Rows of entities that one call looks at: a statement takes so many values.
 MOST_ROWS = 30_000
@@ -41,10 +41,10 @@ def row_ids_of(entities: Collection[UUID], at_most: int = MOST_ROWS) -> list[int
     return list(rows.values_list("id", flat=True)[:at_most])
 
 
-def merge(owner: str, entity: UUID, into: UUID) -> None:
+def merge(owner: str, entity: UUID, into: UUID, *, similarity: float | None = None) -> None:
     """Let one entity of the owner count as another of the same type, and with it what counts as it.
 
-    Raises NotFound, Conflict.
+    ``similarity``: of their names, where nobody decided it. Raises NotFound, Conflict.
     """
     with atomic():
         types = {_type_of(owner, each) for each in (entity, into)}
@@ -53,7 +53,7 @@ def merge(owner: str, entity: UUID, into: UUID) -> None:
         if len(types) > 1:
             raise Conflict(f"Entities of different types cannot be merged: {', '.join(sorted(types))}.")
         EntityMerge.objects.filter(counts_as=entity).update(counts_as=into)
-        merged = {"counts_as": into, "owner": owner, "created_at": now()}
+        merged = {"counts_as": into, "owner": owner, "similarity": similarity, "created_at": now()}
         EntityMerge.objects.update_or_create(entity=entity, defaults=merged)  # it has a row if it was split off
         _change_revisions(into)
 
@@ -64,7 +64,7 @@ def split(owner: str, entity: UUID) -> int:
     with atomic():
         _type_of(owner, entity)
         _change_revisions(entity)
-        undone = EntityMerge.objects.filter(counts_as=entity, owner=owner).delete()[0]
+        undone = _undo_merges(owner, entity)
         if undone:
             return undone
         names = set(FileEntity.objects.filter(file__owner=owner, entity=entity).values_list("exact", flat=True))
@@ -74,6 +74,13 @@ def split(owner: str, entity: UUID) -> int:
             EntityMerge(entity=exact, counts_as=exact, owner=owner, created_at=now()) for exact in sorted(names)
         )
         return len(names)
+
+
+def _undo_merges(owner: str, entity: UUID) -> int:
+    """Those that nobody decided are not made again: their entities count as themselves from now on."""
+    merges = EntityMerge.objects.filter(counts_as=entity, owner=owner)
+    compared = merges.filter(similarity__isnull=False).exclude(entity=entity).update(counts_as=F("entity"))
+    return compared + merges.filter(similarity=None).delete()[0]
 
 
 def owner_of(entity: UUID) -> str:
@@ -105,3 +112,4 @@ def _change_revisions(entity: UUID) -> None:
     """The graphs of the files of this entity are different from now on."""
     files = FileEntity.objects.filter(id__in=row_ids_of([entity])).values("file_id")
     FileGraph.objects.filter(file_id__in=files).update(revision=uuid4())
+    GraphExport.objects.filter(file_id__in=files).update(revision=None)

@@ -16,6 +16,7 @@ from windlass.resilience.circuit_breaker import Breaker, BreakerOpen, breaker
 
 if TYPE_CHECKING:
     from neo4j import ManagedTransaction, Session
+    from neo4j.exceptions import Neo4jError
 
 BREAKER = "service.neo4j"
 #: Seconds of connecting, and of the retries of a transaction after errors that pass by themselves.
@@ -55,11 +56,24 @@ _NAMES = (
     "UNWIND $ids AS id MATCH (e:WindlassEntity {id: id})<-[m:WINDLASS_MENTIONS]-() "
     "WITH e, min(m.name) AS name SET e.name = name"
 )
+#: A write that changes nothing.
+_TRIAL = "CREATE (n:WindlassFile {id: 'trial'}) DELETE n"
 _DELETE_SOME = f"MATCH (n:WindlassFile|WindlassEntity) WITH n LIMIT {BATCH} DETACH DELETE n RETURN count(*)"
 
 
 class Neo4jAway(Exception):
-    """Neo4j does not answer, or refuses what this server asks. The message is for the operator."""
+    """Neo4j does not answer, or refuses what this server asks. The message is for the operator.
+
+    ``was_asked``: False if the circuit breaker let no call through.
+    """
+
+    def __init__(self, message: str, *, was_asked: bool = True) -> None:
+        super().__init__(message)
+        self.was_asked = was_asked
+
+
+class WriteRefused(Exception):
+    """Neo4j refuses to write one file, and accepts other writes. The message is for the operator."""
 
 
 class Neo4jDatabase:
@@ -81,13 +95,30 @@ class Neo4jDatabase:
         relations: Sequence[Mapping[str, Any]],
     ) -> None:
         """Write what a file says, and delete what it said before, in one transaction. ``values``: ``name``, ``owner``
-        and ``extractor``."""
-        with _failures():
+        and ``extractor``. Raises WriteRefused."""
+        with self._write_of_file():
             self._session.execute_write(_replace, {"file": str(file_id), **values}, mentions, relations)
 
     def delete_file(self, file_id: UUID) -> None:
-        with _failures():
+        """Raises WriteRefused."""
+        with self._write_of_file():
             self._session.execute_write(_delete, {"file": str(file_id)})
+
+    @contextmanager
+    def _write_of_file(self) -> Iterator[None]:
+        """One write, after whose refusal another one is tried: if that is accepted, it is this file that is refused."""
+        from neo4j.exceptions import Neo4jError
+
+        refusal: Neo4jError | None = None
+        with _failures():
+            try:
+                yield
+            except Neo4jError as error:
+                refusal = error
+        if refusal is not None:
+            with _failures():
+                self._session.execute_write(_run, _TRIAL)
+            raise WriteRefused(_described(refusal)) from refusal
 
     def delete_some(self) -> bool:
         """Delete up to BATCH nodes of Windlass, in one transaction; False if there was none left."""
@@ -120,6 +151,11 @@ def breaker_names() -> list[str]:
     return [BREAKER] if conf.get().neo4j_url else []
 
 
+def failed_a_moment_ago() -> bool:
+    """Whether the circuit breaker lets no call through."""
+    return not breaker(BREAKER).admits_calls()
+
+
 @contextmanager
 def _failures() -> Iterator[None]:
     """One call: its failures are counted by the circuit breaker. Raises Neo4jAway."""
@@ -130,9 +166,17 @@ def _failures() -> Iterator[None]:
         with guard.call(DriverError, Neo4jError, OSError):
             yield
     except BreakerOpen as error:
-        raise Neo4jAway("Neo4j failed a moment ago.") from error
+        raise Neo4jAway("Neo4j failed a moment ago.", was_asked=False) from error
     except (DriverError, Neo4jError, OSError) as error:
-        raise Neo4jAway(f"Neo4j cannot be written to: {type(error).__name__}: {str(error)[:200]}") from error
+        raise Neo4jAway(f"Neo4j cannot be written to: {_described(error)}") from error
+
+
+def _described(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error)[:200]}"
+
+
+def _run(transaction: ManagedTransaction, statement: str) -> None:
+    transaction.run(statement).consume()
 
 
 def _replace(

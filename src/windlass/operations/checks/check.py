@@ -94,7 +94,7 @@ class Check:
     async def result(self) -> CheckResult:
         """Return within DEADLINE_SECONDS."""
         kept = self._kept
-        if kept is not None and monotonic() < self._kept_until:
+        if kept is not None and self._is_fresh():
             return kept
         if self.database and conf.get().celery_task_always_eager:  # a test's transaction is seen in its thread only
             return self._keep(await in_database(self._measure))
@@ -107,10 +107,14 @@ class Check:
     def _start(self) -> tuple[Future[CheckResult], float]:
         """Return the run under way, started if there is none, and the seconds until its deadline."""
         with self._lock:
-            if self._running is None or self._running.done():
+            # It may have ended since its caller found no fresh result.
+            if self._running is None or (self._running.done() and not self._is_fresh()):
                 self._started_at = monotonic()
                 self._running = submit_check(lambda: self._keep(self._measure()), database=self.database)
             return self._running, self._started_at + DEADLINE_SECONDS - monotonic()
+
+    def _is_fresh(self) -> bool:
+        return self._kept is not None and monotonic() < self._kept_until
 
     def _keep(self, result: CheckResult) -> CheckResult:
         seconds = max(KEEP_SECONDS, self.keep_seconds if result.state is not CheckState.FAILED else 0.0)

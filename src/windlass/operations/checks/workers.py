@@ -1,4 +1,4 @@
-"""The processes beside the web processes: a worker for each stage, and a scheduler. Told by their heartbeats."""
+"""The processes beside the web processes: workers for each stage, and a scheduler. Told by their heartbeats."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from windlass.operations.checks.check import CheckFailed, CheckState, Finding
 
 STAGES: Sequence[str] = jobs.Stage.values
 _LIMIT = f"seen within {jobs.ALIVE_SECONDS:g} s"
+_FILES = {jobs.CostClass.LIGHT: ", so its files", jobs.CostClass.HEAVY: " of large files and long steps, so these"}
 _EAGER = Finding("Jobs run in the call that enqueues them.", CheckState.OFF)
 
 
@@ -17,10 +18,12 @@ def check_workers(stage: str) -> Finding:
     """The server is ready without workers: files are received and wait for them."""
     if conf.get().celery_task_always_eager:
         return _EAGER
-    workers = [each for each in jobs.seen_processes(jobs.ProcessRole.WORKER) if stage in each.stages]
-    alive = [each for each in workers if each.alive]
-    if not alive:
-        raise CheckFailed(f"No worker runs this stage, so its files wait. {_last_seen(workers)}", _LIMIT)
+    seen = jobs.seen_processes(jobs.ProcessRole.WORKER)
+    for cost, files in _FILES.items():
+        workers = [each for each in seen if jobs.Queue(jobs.Stage(stage), cost) in each.queues]
+        if not any(each.alive for each in workers):
+            raise CheckFailed(f"No worker runs this stage{files} wait. {_last_seen(workers)}", _LIMIT)
+    alive = [each for each in seen if each.alive and stage in {queue.stage for queue in each.queues}]
     return Finding(f"{len(alive)} running, the last seen {alive[0].age_seconds:.0f} s ago.", limit=_LIMIT)
 
 

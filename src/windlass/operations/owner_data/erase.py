@@ -16,6 +16,7 @@ from windlass.files import api as files
 from windlass.files.api import FileAsset, UploadSession, UploadStatus
 from windlass.jobs import api as jobs
 from windlass.kernel.problem_types import FileInUse
+from windlass.operations.deleted_words import forget_deleted_words
 from windlass.operations.owner_data.records import owner_rows, row_counts
 from windlass.processing import api as processing
 
@@ -60,6 +61,7 @@ def erase_owner(owner: str, *, with_user: bool, progress: Callable[[EraseReport]
     else:
         raise EraseError(f"clients of {owner} are still sending: stop them, then run this again")
     events.delete_unused_breakers()
+    forget_deleted_words()
     report.identities = events.pseudonymize(owner)
     report.user = with_user and accounts.delete_user(owner)
     return report

@@ -6,6 +6,7 @@ import { subscribe } from "../live.js";
 
 const TOGETHER = 300; // milliseconds in which events are answered by one request
 const AT_ONCE = 4;
+const READ_AGAIN = 3000; // milliseconds, where the server does not answer and does not say when it will
 const RUNNING = new Set(["file.progress", "file.step", "file.stage"]);
 
 /**
@@ -27,7 +28,7 @@ export function follow(library) {
     const fetchNext = async () => {
       for (let id = ids.pop(); id; id = ids.pop()) {
         const isTrash = library.isTrash();
-        const record = await getJson(recordOf(id)).catch((error) => (error.status === 404 ? null : undefined));
+        const record = await getJson(recordOf(id)).catch((error) => missing(id, error));
         if (record === undefined || library.isTrash() !== isTrash) continue;
         if (record && !isTrash) library.changed(record);
         else if (Boolean(record) === isTrash) library.removed(id); // a file in the trash has no record
@@ -36,8 +37,17 @@ export function follow(library) {
     await Promise.all(Array.from({ length: AT_ONCE }, fetchNext));
   }
 
-  function later() {
-    timer ||= setTimeout(refresh, TOGETHER);
+  function later(wait = TOGETHER) {
+    timer ||= setTimeout(refresh, wait);
+  }
+
+  /** What stands for a record that could not be read: null where there is none. */
+  function missing(id, error) {
+    if (error.status === 404) return null;
+    if (!error.isTransient) return undefined;
+    stale.add(id);
+    later(error.retryAfter === null ? READ_AGAIN : 1000 * error.retryAfter);
+    return undefined;
   }
 
   function onEvent({ type, file_id: id, data }) {

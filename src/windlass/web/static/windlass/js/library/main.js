@@ -305,8 +305,26 @@ class Library {
     if (file) this.#selection.toggle(file);
   }
 
-  selectAll() {
-    this.#selection.set(this.collection.files);
+  /** Select the files that are here; the next time all that match, which are fetched. "Select none" ends that. */
+  async selectAll() {
+    const { collection } = this;
+    const isNext = this.#areAllSelected();
+    this.#selection.set(collection.files);
+    if (!isNext) return;
+    try {
+      let more = await collection.fill(0, collection.length);
+      while (collection === this.collection && this.#selection.size) {
+        if (more) this.#selection.set(collection.files);
+        if (!(more = await collection.more())) break;
+      }
+    } catch (error) {
+      toast(error.message, { kind: "bad" });
+    }
+  }
+
+  /** Whether no file that is here is left to select. */
+  #areAllSelected() {
+    return this.#selection.size >= this.collection.files.length;
   }
 
   clearSelection() {
@@ -337,6 +355,7 @@ class Library {
     find("#selection-bar").hidden = size === 0;
     const text = `${size.toLocaleString("en")} selected`;
     find("#selection-count").textContent = size ? `${text}, ${bytes(files.reduce((sum, file) => sum + file.size, 0))}` : "";
+    query("span", find("#select-all")).textContent = size && !this.collection.isComplete && this.#areAllSelected() ? " that match" : " shown";
     for (const element of section.querySelectorAll("[data-in-trash]")) element.hidden = element.dataset.inTrash !== (this.view.trash ? "yes" : "no");
     if (size) announce(text);
     list.classList.toggle("selecting", size > 0);

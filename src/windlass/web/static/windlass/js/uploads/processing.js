@@ -6,6 +6,7 @@ import { State } from "./upload.js";
 
 const RESULTS = { READY: State.READY, RELEASED: State.READY, REJECTED: State.REJECTED, QUARANTINED: State.REJECTED, FAILED: State.REJECTED };
 const RESULT_EVENTS = new Set(["file.ready", "file.rejected", "file.quarantined", "file.failed", "file.released", "file.deleted", "file.trashed"]);
+const READ_AGAIN = 3; // seconds, where the server does not say when
 const ENDED_STEPS = new Set(["done", "skipped", "owed", "failed"]);
 const FAILED_TEXT = "The file is stored, but processing it failed. Its page says why and lets it be tried again.";
 
@@ -33,6 +34,7 @@ export class Processing {
   }
 
   async #read(upload) {
+    if (!this.#uploads.has(upload.fileId)) return;
     try {
       const status = await getJson(urlOf(`/files/${upload.fileId}/status/`));
       upload.processing = merged(upload.processing, status);
@@ -40,7 +42,7 @@ export class Processing {
       else this.onChange(upload);
     } catch (error) {
       if (error.status === 404) this.#end(upload, State.READY, "It was deleted.");
-      else if (error.retryAfter) setTimeout(() => this.#read(upload), error.retryAfter * 1000);
+      else if (error.isTransient) setTimeout(() => this.#read(upload), 1000 * (error.retryAfter ?? READ_AGAIN));
     }
   }
 
