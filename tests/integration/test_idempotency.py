@@ -566,6 +566,7 @@ WITHOUT_KEY = {
     "POST /api/v1/auth/revoke": "repeating it changes nothing",
     "POST /api/v1/auth/session": "it changes the session of the browser, and no reply with a credential is kept",
     "POST /api/v1/auth/ticket": "a ticket is forgotten after a minute, and no reply with a credential is kept",
+    "POST /graph/entities/{}/merges": "repeating it changes nothing",
     "POST /api/v1/upload/cancel": "ends an upload; repeating it changes nothing",
     "POST /api/v1/media/cleanup/expired": "deletes what has expired; repeating it deletes what has expired since",
     "POST /error-handling/circuit-breakers/{}/reset": "repeating it changes nothing",

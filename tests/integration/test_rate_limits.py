@@ -51,6 +51,7 @@ GENERAL = {
     *("POST /api/v1/media/cleanup/expired", "POST /api/v1/media/posts/{}/published", "DELETE /s3/multipart/{}"),
     *("DELETE /api/v1/webhooks/{}", "PATCH /api/v1/webhooks/{}", "POST /api/v1/webhooks/{}/replay"),
     *("POST /api/v1/webhooks/{}/rotate-secret", "POST /api/v1/webhooks/{}/deliveries/{}/replay"),
+    *("POST /graph/entities/{}/merges", "DELETE /graph/entities/{}/merges"),
     *("DELETE /error-handling/failed-tasks/{}", "POST /error-handling/retry-tasks"),
     *("POST /error-handling/circuit-breakers/{}/reset", "PUT /error-handling/service-level"),
 }
