@@ -52,7 +52,7 @@ _consumer: Any = None
 def run_job(self: Any, job_id: str) -> None:
     queue = queue_of((self.request.delivery_info or {}).get("routing_key") or "")
     with activity.job(), _slots.job(queue) as may_run:
-        if may_run or queue is None:
+        if queue is None or (may_run and not processing.is_ending()):
             processing.run_job(UUID(job_id), holder=_holder or f"eager-{os.getpid()}", queues=_queues)
         else:
             notify.notify_workers(UUID(job_id), queue)  # back to the broker, for another worker or for later
@@ -167,7 +167,10 @@ def _consume_as_allowed() -> None:
 
 
 def stop() -> None:
-    """Stop consuming and end after the running jobs. The consumer checks this flag between two messages."""
+    """Stop consuming and end after the running steps; jobs with further ones are queued again. The consumer checks its
+    flag between two messages."""
+    processing.end_after_step()
+    log.info("worker.ending")
     state.should_stop = 0  # type: ignore[assignment]  # an exit code, where None means to go on
 
 

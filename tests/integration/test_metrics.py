@@ -234,6 +234,20 @@ def test_promtool_finds_no_fault(server: Any) -> None:
     assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
 
 
+def test_figures_that_a_wrong_clock_dated_are_counted_again(server: Any) -> None:
+    from windlass.files.api import PeriodicTaskState
+    from windlass.kernel.clock import now
+    from windlass.operations.record_figures import record_figures
+
+    record_figures.read()
+    kept = PeriodicTaskState.objects.filter(name=record_figures.name)
+    kept.update(updated_at=now() - timedelta(seconds=30))
+    assert not record_figures.refresh(), "they are young"
+    kept.update(updated_at=now() + timedelta(hours=1))
+    assert record_figures.refresh()
+    assert kept.get().updated_at <= now()
+
+
 def test_quotas_are_totals_of_the_owners_that_have_one(server: Any) -> None:
     from windlass.files.api import set_quota_limits
     from windlass.files.models import OwnerAccount

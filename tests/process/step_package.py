@@ -50,6 +50,18 @@ class Stubborn:
         return StepResult()
 
 
+class Gated:
+    """Takes as long as the file is missing that the environment names, on files that begin with GATED."""
+
+    about = About(name="gated", stage="describe", title="Waiting", order=93, isolated=False)
+
+    def run(self, context):
+        while context.file.read(5) == b"GATED" and not os.path.exists(os.environ["HAWSER_MENDED"]):
+            context.file.seek(0)
+            time.sleep(0.05)
+        return StepResult()
+
+
 class Faulty:
     """Raises what no step should, on files that begin with FAULTY."""
 
@@ -84,6 +96,8 @@ POISON_PREFIX, STUBBORN_PREFIX = b"POISON", b"STUBBORN"
 DEPENDENT = "dependent = hawser_steps:Dependent\n"
 #: The entry point of ``Faulty``, for tests that want it.
 FAULTY = "faulty = hawser_steps:Faulty\n"
+#: The entry point of ``Gated``, for tests that want it.
+GATED = "gated = hawser_steps:Gated\n"
 #: The entry point of ``Stubborn``, for tests that want it.
 STUBBORN = "stubborn = hawser_steps:Stubborn\n"
 ENTRY_POINTS = "[windlass.steps]\nslow = hawser_steps:Slow\npoison = hawser_steps:Poison\n"

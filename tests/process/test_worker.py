@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 
 from tests import services
 from tests.conftest import require
+from tests.process import step_package
 from tests.process.redis_process import Redis
 from tests.process.serving import TIMEOUT, Running, environment, new_home, until
 
@@ -222,6 +224,43 @@ def test_a_worker_keeps_one_place_free_of_heavy_jobs(
     finally:
         worker.kill()
         worker.wait()
+
+
+RECEIVE = """
+import django; django.setup()
+from tests.integration.processing.received_files import received
+received(b"GATED", "a.bin")
+"""
+
+
+def test_a_worker_that_is_to_end_gives_its_job_back_after_the_step(tmp_path: Path) -> None:
+    """The step that runs is finished and not run again; another worker goes on with the next one."""
+    mended = tmp_path / "mended"
+    steps = step_package.install(tmp_path / "plugins", step_package.GATED + step_package.STUBBORN)
+    site = Site(tmp_path / "home", **steps, HAWSER_MENDED=str(mended))
+    variables = environment(site.home, **site.settings) | {"DJANGO_SETTINGS_MODULE": "windlass.settings"}
+    subprocess.run([sys.executable, "-c", RECEIVE], env=variables, check=True, timeout=TIMEOUT)
+
+    def rows(sql: str) -> list[tuple[object, ...]]:
+        with closing(sqlite3.connect(site.home / "windlass.sqlite3")) as database:
+            return database.execute(sql).fetchall()
+
+    def states() -> dict[object, object]:
+        return dict(rows("select step, state from windlass_files_steprun where step in ('gated', 'stubborn')"))
+
+    with site.run("worker") as worker:
+        until(lambda: states().get("gated") == "running", "the step")
+        worker.process.send_signal(signal.SIGTERM)
+        until(lambda: "worker.ending" in worker.errors.read_text() + worker.output.read_text(), "its end to begin")
+        mended.touch()
+        assert worker.process.wait(TIMEOUT) == 0
+        assert states() == {"gated": "done", "stubborn": "pending"}
+        assert rows("select state, attempts from windlass_jobs_job where stage = 'describe'") == [("queued", 0)]
+        with site.run("worker"):
+            until(lambda: rows("select status from windlass_files_fileasset") == [("READY",)], "the file")
+    attempts = rows("select outcome from windlass_jobs_attempt order by id")
+    assert ("postponed",) in attempts
+    assert ("failed",) not in attempts
 
 
 GIVE_UP = """

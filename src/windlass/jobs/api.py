@@ -20,7 +20,15 @@ from windlass.jobs.enqueue import any_open, cancel_of_file, delete_of_file, enqu
 from windlass.jobs.failure_statistics import failure_statistics
 from windlass.jobs.models import Attempt, Job
 from windlass.jobs.notify import broker_breaker_names, check_broker, connect_broker
-from windlass.jobs.outcomes import StartedStage, dead_letter, finish, finish_and_continue, postpone, retry_later
+from windlass.jobs.outcomes import (
+    StartedStage,
+    dead_letter,
+    finish,
+    finish_and_continue,
+    hand_back,
+    postpone,
+    retry_later,
+)
 from windlass.jobs.owner_data import rows_of_files
 from windlass.jobs.process_heartbeats import (
     ALIVE_SECONDS,
@@ -88,6 +96,7 @@ __all__ = [
     "find_claimable",
     "finish",
     "finish_and_continue",
+    "hand_back",
     "is_held",
     "job_state",
     "last_unanswered_notification",

@@ -11,6 +11,8 @@ from datetime import datetime, timedelta
 
 from windlass import conf
 from windlass.database import rows
+from windlass.database.connection import on_commit
+from windlass.jobs import notify
 from windlass.jobs.claims import Claim, lease_end, update_claimed
 from windlass.jobs.models import Attempt, Job
 from windlass.jobs.states import AttemptOutcome, CostClass, JobState, Stage
@@ -60,6 +62,24 @@ def postpone(claim: Claim, reason: str, seconds: float, *, step: str = "") -> No
     """Queue the job again in ``seconds`` for an unavailable service, without using up an attempt."""
     _queue_again(claim, seconds, reason, attempts=claim.attempt - 1)
     _end_attempt(claim, AttemptOutcome.POSTPONED, reason, step)
+
+
+def hand_back(claim: Claim) -> None:
+    """Queue the job again at once because its worker ends, without using up an attempt; notify the others."""
+    reason = "The worker ended."
+    moment = now()
+    update_claimed(
+        claim,
+        state=JobState.QUEUED,
+        due_at=moment,
+        notified_at=moment,
+        lease_until=None,
+        last_error=reason,
+        attempts=claim.attempt - 1,
+    )
+    _end_attempt(claim, AttemptOutcome.POSTPONED, reason)
+    queue = Job.objects.only("stage", "cost").get(id=claim.job_id).queue
+    on_commit(lambda: notify.notify_workers(claim.job_id, queue))
 
 
 def dead_letter(claim: Claim, error: BaseException | str, *, step: str = "") -> None:

@@ -17,6 +17,7 @@ from windlass.processing.circuit_breakers import (
     reset_breaker,
 )
 from windlass.processing.dead_letters import dead_letter_documents, find_dead_letters
+from windlass.processing.draining import end_after_step, is_ending
 from windlass.processing.file_actions import apply_retention, delete, delete_or_trash, release, reprocess, restore
 from windlass.processing.job_runner import run_job
 from windlass.processing.plan import PlannedStep, plan_for
@@ -50,8 +51,10 @@ __all__ = [
     "dead_letter_documents",
     "delete",
     "delete_or_trash",
+    "end_after_step",
     "find_dead_letters",
     "gate_steps",
+    "is_ending",
     "local_breaker_statuses",
     "plan_for",
     "release",

@@ -294,6 +294,14 @@ class JobRun:
             self.record.set_status(FileStatus.PENDING, message=reason)
         self._count_attempt("postponed")
 
+    def hand_back(self) -> None:
+        """Queue the job again for another worker, because this one ends: no attempt is used up. What is done stays."""
+        if self.has_moved_on:
+            self.save()
+        with self._saving():
+            jobs.hand_back(self.claim)
+        self._count_attempt("postponed")
+
     def dead_letter(self, error: BaseException, reason: str) -> None:
         """End the job for good. The file has failed; one that was ready stays so, and the step alone has failed."""
         with self._saving():

@@ -27,6 +27,7 @@ from windlass.kernel import spans
 from windlass.kernel.clock import monotonic
 from windlass.kernel.disk_full import is_disk_full
 from windlass.processing.contract import Cancelled, DiskFull, PermanentError, StepError, Unavailable
+from windlass.processing.draining import HandedBack, is_ending
 from windlass.processing.heartbeat import heartbeat
 from windlass.processing.job_run import (
     SAVE_INTERVAL,
@@ -119,6 +120,10 @@ def _run_and_record(run: JobRun, queues: Collection[Queue]) -> str:
         _run_stages(run, queues)
     except (jobs.LeaseLost, Cancelled):
         raise
+    except HandedBack:
+        run.hand_back()
+        log.info("job.handed_back", job_id=str(run.claim.job_id), stage=run.claim.stage)
+        return POSTPONED
     except Exception as error:  # noqa: BLE001  the boundary of a job: every failure is recorded in its row
         return _record_failure(run, error)
     return DONE
@@ -141,16 +146,18 @@ def _run_stages(run: JobRun, queues: Collection[Queue]) -> None:
             last = _run_steps(run, workspace, lost)
             _share_duplicate_bytes(run)
             _delete_stale_renditions(run, last)
-            continues = run.end_stage(last, queues)
+            continues = run.end_stage(last, () if is_ending() else queues)
 
 
 def _run_steps(run: JobRun, workspace: StepWorkspace, lost: threading.Event) -> EndedStep | None:
-    """Run the unfinished steps of the stage; return how the last one ended."""
+    """Run the unfinished steps of the stage; return how the last one ended. Raises HandedBack."""
     ended: EndedStep | None = None
     to_do = run.steps_to_do()
     if any(needs_shared_child(step.name) for step in to_do):
         workspace.session.start()
     for step in to_do:
+        if ended is not None and is_ending():
+            raise HandedBack
         run.start_step(step)
         if monotonic() - run.saved_at >= SAVE_INTERVAL or _may_block(run, step):
             run.save()
