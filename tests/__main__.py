@@ -63,8 +63,9 @@ class GroupResult:
 
     @property
     def counts(self) -> Counter[str]:
-        last = self.output.rstrip().rpartition("\n")[2]
-        return Counter({kind.rstrip("s") if kind == "errors" else kind: int(n) for n, kind in _COUNT.findall(last)})
+        """Of pytest's summary: the last line with counts, since the interpreter may print warnings when it ends."""
+        found: list[tuple[str, str]] = next(filter(None, map(_COUNT.findall, reversed(self.output.splitlines()))), [])
+        return Counter({kind.rstrip("s") if kind == "errors" else kind: int(n) for n, kind in found})
 
 
 @dataclass(frozen=True)

@@ -70,3 +70,12 @@ def test_each_file_of_browser_tests_is_a_group_and_few_of_them_run_at_the_same_t
         done = [future.result().group for future in [pool.submit(waiting.run_next) for _ in groups]]
     assert (most, {group.name for group in done}) == (1, {group.name for group in groups})
     assert order[1].paths == [TESTS / "pure"], "what starts no browser goes first meanwhile"
+
+
+@pytest.mark.parametrize("after", ["", "Exception ignored in: <socket.socket fd=49>\nResourceWarning: unclosed\n"])
+def test_counts_are_those_of_the_summary(after: str) -> None:
+    """The interpreter prints warnings of what is not closed after pytest has ended."""
+    output = f"..F\nE   assert 7 passed\n1 failed, 692 passed, 536 deselected in 84.41s (0:01:24)\n{after}"
+    result = GroupResult(Group([TESTS / "pure"]), 1, output, 85.0)
+    assert result.counts == {"failed": 1, "passed": 692, "deselected": 536}
+    assert result.may_be_repeated
