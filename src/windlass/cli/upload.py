@@ -72,7 +72,7 @@ def upload(
     retry_minutes: Annotated[
         float, typer.Option(min=0, help="Minutes without progress after which the command gives up.")
     ] = 5.0,
-    patience: Annotated[float | None, typer.Option(min=0, hidden=True)] = None,
+    former_retry_minutes: Annotated[float | None, typer.Option("--patience", min=0, hidden=True)] = None,
     resume: Annotated[bool, typer.Option("--resume/--no-resume", help="Resume an earlier attempt.")] = True,
     as_json: JsonOption = False,
     server: ServerOption = None,
@@ -82,9 +82,9 @@ def upload(
     from windlass.client import AsyncClient
     from windlass.client.resume_state import state_directory
 
-    if patience is not None:
+    if former_retry_minutes is not None:
         typer.echo("windlass: --patience is now called --retry-minutes", err=True)
-        retry_minutes = patience
+        retry_minutes = former_retry_minutes
     items = _items(paths, recursive, Patterns(include or (), exclude or ()), name)
     if parts is None and len(items) > 1 and parallel > 1:
         parts = 1  # files at the same time use the link well enough

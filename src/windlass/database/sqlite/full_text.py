@@ -20,7 +20,7 @@ _DONE = 2
 def merge_segments(database: BaseDatabaseWrapper, table: str) -> bool:
     """Merge the segments of the index into one, in several transactions; False if there was only one, or no table.
 
-    It writes the index anew. It may be interrupted, and goes on with the next call.
+    It writes the index anew. If it is interrupted, the next call continues.
     """
     if not _has_segments(database, table):
         return False
