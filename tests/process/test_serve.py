@@ -61,9 +61,9 @@ def test_a_worker_and_its_sandbox_have_a_lower_priority(served: Serve) -> None:
         assert process.ionice() == (psutil.IOPRIO_CLASS_BE, 7), process.cmdline()
     # A session has a niceness of its own beside other sessions; within one, that of its processes counts.
     own_session = os.getsid(served.process.pid)
-    for process in (each for each in sandbox if os.getsid(each.pid) != own_session):
-        lowered = (None, min(own + 10, 19))
-        until(lambda each=process: session_niceness(each) in lowered, "a session of low priority")  # type: ignore[misc]
+    others = [each for each in sandbox if os.getsid(each.pid) != own_session]
+    lowered = {None, min(own + 10, 19)}
+    until(lambda: {session_niceness(each) for each in others} <= lowered, "sessions of low priority")
     others = until(lambda: [served.children()[name] for name in ("web", "scheduler")], "the other processes")
     assert [niceness(process) for process in others] == [own, own]
 
