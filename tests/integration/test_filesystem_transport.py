@@ -16,7 +16,8 @@ from kombu import Connection, Exchange, Queue
 from kombu.transport import TRANSPORT_ALIASES
 
 from tests import child_functions
-from windlass.jobs.filesystem_transport import QueueDirectory, Transport
+from windlass.jobs.filesystem_transport import Transport
+from windlass.jobs.queue_directory import QueueDirectory
 
 
 @pytest.fixture
