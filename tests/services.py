@@ -106,14 +106,18 @@ class Postgres:
 
 
 @contextlib.contextmanager
-def postgres(programs: Path) -> Iterator[Postgres]:
-    """PostgreSQL over a new cluster, without fsync: no test here takes the power away from it."""
+def postgres(programs: Path, kept: Path | None = None) -> Iterator[Postgres]:
+    """PostgreSQL without fsync: no test here takes the power away from it.
+
+    It has a new cluster, or that of the directory ``kept``, which is made there if need be and stays.
+    """
     port = free_port()
-    with _scratch("postgres") as (directory, user):
+    with _scratch("postgres", kept) as (directory, user):
         data = directory / "data"
-        initialise = [programs / "initdb", "--username=windlass", "--auth=trust", "--no-sync", "--no-locale"]
-        initialise += ["--encoding=UTF8", "--pgdata", data]
-        subprocess.run(initialise, check=True, stdout=subprocess.DEVNULL, cwd=directory, **user)
+        if not data.exists():
+            initialise = [programs / "initdb", "--username=windlass", "--auth=trust", "--no-sync", "--no-locale"]
+            initialise += ["--encoding=UTF8", "--pgdata", data]
+            subprocess.run(initialise, check=True, stdout=subprocess.DEVNULL, cwd=directory, **user)
         command = [programs / "postgres", "-D", data, "-p", str(port), "-c", "listen_addresses=127.0.0.1"]
         command += ["-c", f"unix_socket_directories={directory}", "-c", "fsync=off", "-c", "max_connections=200"]
 
@@ -593,13 +597,14 @@ def clamd(program: str, *more: str) -> Iterator[Clamd]:
 
 
 @contextlib.contextmanager
-def _scratch(name: str) -> Iterator[tuple[Path, dict[str, Any]]]:
+def _scratch(name: str, kept: Path | None = None) -> Iterator[tuple[Path, dict[str, Any]]]:
     """A directory, and the `subprocess` arguments that run a program as the user who owns it.
 
     As root (containers, CI) that user is `nobody`: PostgreSQL refuses to run as root, and the others need not. The
-    directory stands apart from pytest's, which only its owner may enter.
+    directory stands apart from pytest's, which only its owner may enter. It is deleted, unless it is ``kept``.
     """
-    directory = Path(tempfile.mkdtemp(prefix=f"windlass-{name}-"))
+    directory = kept or Path(tempfile.mkdtemp(prefix=f"windlass-{name}-"))
+    directory.mkdir(parents=True, exist_ok=True)
     user: dict[str, Any] = {}
     if os.geteuid() == 0:
         shutil.chown(directory, "nobody", "nogroup")
@@ -607,7 +612,8 @@ def _scratch(name: str) -> Iterator[tuple[Path, dict[str, Any]]]:
     try:
         yield directory, user
     finally:
-        shutil.rmtree(directory, ignore_errors=True)
+        if kept is None:
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 @dataclass

@@ -1,23 +1,27 @@
 """Measure how calls slow down as the number of files grows.
 
-``python -m benchmarks.growth --database postgresql --files 1000000`` fills a new database with 10,000 files, measures
-each call, fills it up to ``--files``, and measures again. For each file there are a blob, a job, three steps and ten
-events, and for each ten files an open upload. Writes a table to ``benchmarks/results``. PostgreSQL is started with the
-settings of its package; SQLite is that of ``windlass serve``.
+``python -m benchmarks.growth --database postgresql --files 1000000`` fills a database with 10,000 files and one with
+``--files``, and measures each call in both. For each file there are a blob, a job, three steps and ten events, and for
+each ten files an open upload. Prints a table; ``--write`` writes it to ``benchmarks/results``. ``--keep DIR`` keeps the
+filled databases, so that the next run only measures. PostgreSQL is started with the settings of its package; SQLite is
+that of ``windlass serve``.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import date
 from pathlib import Path
 from typing import Any
+
+import psycopg
 
 from benchmarks import machine
 from tests import services
@@ -31,40 +35,52 @@ def main() -> None:
     parser.add_argument("--database", choices=["sqlite", "postgresql"], default="sqlite")
     parser.add_argument("--files", type=int, default=200_000, help="files at the end (default: 200,000)")
     parser.add_argument("--rounds", type=int, default=15, help="times that each call is measured (default: 15)")
+    parser.add_argument("--keep", type=Path, help="directory in which the filled databases stay")
+    parser.add_argument("--only-fill", action="store_true", help="measure nothing")
     parser.add_argument("--write", action="store_true", help="write the table to benchmarks/results")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="windlass-growth-") as home, ExitStack() as stack:
-        os.environ |= {"WINDLASS_HOME": home, "DJANGO_SETTINGS_MODULE": "windlass.settings", "LOG_LEVEL": "warning"}
+    with ExitStack() as stack:
+        directory = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="windlass-growth-")))
+        described = machine.describe(directory)
+        server = None
         if options.database == "postgresql":
             programs = services.find_postgres()
             if programs is None:
                 sys.exit("PostgreSQL must be installed.")
-            os.environ["DATABASE_URL"] = stack.enter_context(services.postgres(programs)).new_database()
-        text = _run(options, Path(home))
+            server = stack.enter_context(services.postgres(programs, options.keep and options.keep / "postgresql"))
+        timings = [_timings(options, size, directory, server) for size in (SMALL, options.files)]
+    if options.only_fill:
+        return
+    text = _table(options, described, *timings)
     print(text)
     if options.write:
-        name = f"{date.today():%Y-%m-%d}-growth-{options.database}.md"
-        (RESULTS / name).write_text(text)
+        (RESULTS / f"{date.today():%Y-%m-%d}-growth-{options.database}.md").write_text(text)
 
 
-def _run(options: argparse.Namespace, home: Path) -> str:
-    import django
+def _timings(
+    options: argparse.Namespace, size: int, directory: Path, server: services.Postgres | None
+) -> Mapping[str, Mapping[str, float]]:
+    """Of each call by name: ``median``, ``p95`` and ``cpu``. Fills the database of this size if need be."""
+    home = directory / f"{options.database}-{size}"
+    home.mkdir(parents=True, exist_ok=True)
+    environment = {"WINDLASS_HOME": str(home), "DJANGO_SETTINGS_MODULE": "windlass.settings", "LOG_LEVEL": "warning"}
+    command = [sys.executable, "-m", "benchmarks.growth.one_size", "--files", str(size)]
+    command += ["--rounds", str(0 if options.only_fill else options.rounds)]
+    command += ["--filled", str(home / "filled"), "--timings", str(home / "timings.json")]
+    if server is not None:
+        environment["DATABASE_URL"] = _database(server, f"growth_{size}")
+        assert server.program.process is not None
+        command += ["--server", str(server.program.process.pid)]
+    subprocess.run(command, env=os.environ | environment, check=True)
+    timings: Mapping[str, Mapping[str, float]] = {}
+    return timings if options.only_fill else json.loads((home / "timings.json").read_text())
 
-    django.setup()
-    from django.core.management import call_command
 
-    from benchmarks.growth import fill, measured
-
-    call_command("migrate", verbosity=0)
-    timings: list[Mapping[str, measured.Timing]] = []
-    filled = 0
-    for size in (SMALL, options.files):
-        began = time.perf_counter()
-        fill.grow(filled, size)
-        print(f"{size:,} files after {time.perf_counter() - began:.0f} s", file=sys.stderr)
-        filled = size
-        timings.append(measured.measure(measured.calls(size), options.rounds))
-    return _table(options, machine.describe(home), *timings)
+def _database(server: services.Postgres, name: str) -> str:
+    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+        if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
+            connection.execute(f'CREATE DATABASE "{name}"')
+    return server.url(name)
 
 
 def _table(
@@ -84,8 +100,8 @@ def _table(
     ]
     for name, after in large.items():
         before = small[name]
-        figures = (before.median, before.cpu, after.median, after.p95, after.cpu)
-        ratios = (after.median / before.median, after.cpu / before.cpu)
+        figures = (before["median"], before["cpu"], after["median"], after["p95"], after["cpu"])
+        ratios = (after["median"] / before["median"], after["cpu"] / before["cpu"])
         lines.append(f"| {name} | {' | '.join(f'{figure:.1f}' for figure in (*figures, *ratios))} |")
     return "\n".join(lines) + "\n"
 

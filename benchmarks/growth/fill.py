@@ -1,4 +1,4 @@
-"""Rows of a large installation, written past the ORM: COPY in PostgreSQL, executemany in SQLite.
+"""Rows of a large installation, made by the database itself: one INSERT … SELECT for each table.
 
 The rows are as the server writes them, without bytes in the store. One owner has seven of ten files.
 """
@@ -16,18 +16,23 @@ from django.db import connection, models
 
 OWNER = "anonymous"
 SINCE = datetime(2026, 1, 1, tzinfo=UTC)
+#: Seconds between two files.
+PACE = 10
 #: Part of the name of one file in 50,000, and of every file.
 RARE_TEXT, COMMON_TEXT = "needle", "holiday"
 RARE_TYPE, RARE_STATUS, REFERENCE = "model/gltf-binary", "FAILED", "order-7"
-_TYPES = [*["image/jpeg"] * 60, *["application/pdf"] * 20, *["text/plain"] * 15, *["video/mp4"] * 4, "audio/mpeg"]
-#: Events for each file.
-EVENTS = 10
-BATCH = 20_000
+#: Types by the part of the files that have them, in percent.
+_TYPES = {"image/jpeg": 60, "application/pdf": 20, "text/plain": 15, "video/mp4": 4, "audio/mpeg": 1}
+_STEPS = ("checksum", "type", "image_facts")
+#: Rows for each file, and files for each open session.
+EVENTS, FILES_PER_SESSION = 10, 10
+#: How long the sessions stay open (days): for as long as a filled database is kept.
+OPEN_DAYS = 365
 
 
 def identifier(kind: str, number: int) -> str:
     """An id that looks random, as those of the server are."""
-    return hashlib.blake2b(f"{kind} {number}".encode(), digest_size=16).hexdigest()
+    return hashlib.md5(f"{kind} {number}".encode(), usedforsecurity=False).hexdigest()
 
 
 def grow(first: int, last: int) -> None:
@@ -37,164 +42,203 @@ def grow(first: int, last: int) -> None:
     from windlass.files.models import Blob, FileAsset, StepRun, UploadSession
     from windlass.jobs.models import Job
 
-    _write(Blob, (_blob(number) for number in range(first, last)))
-    _write(FileAsset, (_file(number) for number in range(first, last)))
-    _write(UploadSession, (_session(number) for number in range(first // 10, last // 10)))
-    _write(Job, (_job(number) for number in range(first, last)))
-    _write(StepRun, (step for number in range(first, last) for step in _steps(number)))
-    _write(Event, (_event(number) for number in range(first * EVENTS, last * EVENTS)))
+    with _without_triggers():
+        _insert(Blob, _blob(), first, last)
+        _insert(FileAsset, _file(), first, last)
+        _insert(UploadSession, _session(), first // FILES_PER_SESSION, last // FILES_PER_SESSION)
+        _insert(Job, _job(), first, last)
+        _insert(StepRun, _step(), first * len(_STEPS), last * len(_STEPS))
+        _insert(Event, _event(), first * EVENTS, last * EVENTS)
     with connection.cursor() as cursor:
-        cursor.execute("VACUUM ANALYZE" if connection.vendor == "postgresql" else "ANALYZE")
-
-
-def owner_of(number: int) -> str:
-    return OWNER if number % 10 < 7 else f"user:{number % 31}"
+        cursor.execute("VACUUM ANALYZE" if _is_postgresql() else "ANALYZE")
 
 
 def moment_of(number: int) -> datetime:
-    return SINCE + timedelta(seconds=10 * number)
+    return SINCE + timedelta(seconds=PACE * number)
 
 
-def _stored(moment: datetime) -> str:
-    return str(moment if connection.vendor == "postgresql" else moment.replace(tzinfo=None))
+def _is_postgresql() -> bool:
+    return connection.vendor == "postgresql"
 
 
-def _moment(number: int) -> str:
-    return _stored(moment_of(number))
+# What follows returns SQL. ``n`` is the number of the row.
 
 
-def _blob(number: int) -> Mapping[str, Any]:
+def _id(kind: str, number: str = "n") -> str:
+    made = f"md5('{kind} ' || ({number}))"
+    return f"CAST({made} AS uuid)" if _is_postgresql() else made
+
+
+def _owner(number: str = "n") -> str:
+    return f"CASE WHEN ({number}) % 10 < 7 THEN '{OWNER}' ELSE 'user:' || (({number}) % 31) END"
+
+
+def _moment(number: str = "n") -> str:
+    if _is_postgresql():
+        return f"timestamptz '{SINCE.isoformat()}' + ({number}) * interval '{PACE} seconds'"
+    return f"datetime({SINCE.timestamp():.0f} + {PACE} * ({number}), 'unixepoch')"
+
+
+def _time(moment: datetime) -> str:
+    return f"timestamptz '{moment.isoformat()}'" if _is_postgresql() else f"'{moment.replace(tzinfo=None)}'"
+
+
+def _digits(number: str, count: int) -> str:
+    """``number`` with leading zeros."""
+    return f"substr(CAST({10**count} + ({number}) AS text), 2)"
+
+
+def _checksum() -> str:
+    return "md5('first ' || n) || md5('second ' || n)"
+
+
+def _type() -> str:
+    cases, below = [f"WHEN n % 10000 = 2 THEN '{RARE_TYPE}'"], 0
+    for name, percent in _TYPES.items():
+        below += percent
+        cases.append(f"WHEN n * 37 % 100 < {below} THEN '{name}'")
+    return f"CASE {' '.join(cases)} END"
+
+
+def _size() -> str:
+    return "1000 + n % 9000000"
+
+
+def _blob() -> Mapping[str, str]:
     return {
-        "id": identifier("blob", number),
-        "owner": owner_of(number),
-        "store": "local",
-        "key": f"objects/{identifier('object', number)}",
-        "size": 1000 + number % 9_000_000,
-        "sha256": hashlib.blake2b(str(number).encode(), digest_size=32).hexdigest(),
-        "created_at": _moment(number),
+        "id": _id("blob"),
+        "owner": _owner(),
+        "store": "'local'",
+        "key": "'objects/' || md5('object ' || n)",
+        "size": _size(),
+        "sha256": _checksum(),
+        "created_at": _moment(),
     }
 
 
-def _file(number: int) -> Mapping[str, Any]:
-    name = f"{COMMON_TEXT} {number % 977:03} {RARE_TEXT if number % 50_000 == 4_321 else 'picture'} {number:08}.jpg"
-    blob = _blob(number)
+def _file() -> Mapping[str, str]:
+    rare = f"CASE WHEN n % 50000 = 4321 THEN '{RARE_TEXT}' ELSE 'picture' END"
+    name = f"'{COMMON_TEXT} ' || {_digits('n % 977', 3)} || ' ' || {rare} || ' ' || {_digits('n', 8)} || '.jpg'"
     return {
-        "id": identifier("file", number),
-        "owner": blob["owner"],
-        "upload_id": identifier("upload", number),
-        "blob_id": blob["id"],
-        "status": RARE_STATUS if number % 10_000 == 1 else "READY",
-        "gate_passed": True,
+        "id": _id("file"),
+        "owner": _owner(),
+        "upload_id": _id("upload"),
+        "blob_id": _id("blob"),
+        "status": f"CASE WHEN n % 10000 = 1 THEN '{RARE_STATUS}' ELSE 'READY' END",
+        "gate_passed": "TRUE",
         "original_filename": name,
         "search_name": name,
-        "size": blob["size"],
-        "profile": "default",
-        "reference": f"order-{number // 20 % 2_000}" if number % 5 == 0 else None,
-        "mime_type": RARE_TYPE if number % 10_000 == 2 else _TYPES[number * 37 % 100],
-        "checksum": blob["sha256"],
-        "extra_attributes": '{"orientation": 1}',
-        "progress": 100,
-        "created_at": _moment(number),
-        "updated_at": _moment(number),
+        "size": _size(),
+        "profile": "'default'",
+        "reference": "CASE WHEN n % 5 = 0 THEN 'order-' || (n / 20 % 2000) END",
+        "mime_type": _type(),
+        "checksum": _checksum(),
+        "extra_attributes": """'{"orientation": 1}'""",
+        "progress": "100",
+        "created_at": _moment(),
+        "updated_at": _moment(),
     }
 
 
-def _session(number: int) -> Mapping[str, Any]:
+def _session() -> Mapping[str, str]:
     now = datetime.now(UTC)
-    moment = _stored(now)
     return {
-        "id": identifier("session", number),
-        "owner": owner_of(number),
-        "dialect": "tus",
-        "profile": "default",
-        "filename": f"open {number}.bin",
-        "size": 10_000_000,
-        "offset": 5_000_000,
-        "reserved": 10_000_000,
-        "store": "local",
-        "store_key": f"objects/{identifier('open', number)}",
-        "created_at": moment,
-        "updated_at": moment,
-        "expires_at": _stored(now + timedelta(hours=24)),
+        "id": _id("session"),
+        "owner": _owner(),
+        "dialect": "'tus'",
+        "profile": "'default'",
+        "filename": "'open ' || n || '.bin'",
+        "size": "10000000",
+        "offset": "5000000",
+        "reserved": "10000000",
+        "store": "'local'",
+        "store_key": "'objects/' || md5('open ' || n)",
+        "created_at": _time(now),
+        "updated_at": _time(now),
+        "expires_at": _time(now + timedelta(days=OPEN_DAYS)),
     }
 
 
-def _job(number: int) -> Mapping[str, Any]:
-    due = _moment(number)
+def _job() -> Mapping[str, str]:
     return {
-        "id": identifier("job", number),
-        "stage": "intake",
-        "file_id": identifier("file", number),
-        "state": "done",
-        "due_at": due,
-        "attempts": 1,
-        "max_attempts": 5,
-        "created_at": due,
-        "updated_at": due,
+        "id": _id("job"),
+        "stage": "'intake'",
+        "file_id": _id("file"),
+        "state": "'done'",
+        "due_at": _moment(),
+        "attempts": "1",
+        "max_attempts": "5",
+        "created_at": _moment(),
+        "updated_at": _moment(),
     }
 
 
-def _steps(number: int) -> Iterator[Mapping[str, Any]]:
-    for position, step in enumerate(("checksum", "type", "image_facts")):
-        yield {
-            "file_id": identifier("file", number),
-            "run": 1,
-            "stage": "intake",
-            "step": step,
-            "position": position,
-            "state": "done",
-            "seconds": 0.01,
-        }
-
-
-def _event(number: int) -> Mapping[str, Any]:
-    file = number // EVENTS
+def _step() -> Mapping[str, str]:
+    steps = " ".join(f"WHEN {number} THEN '{step}'" for number, step in enumerate(_STEPS))
     return {
-        "type": "file.ready" if number % EVENTS == 0 else "file.step",
-        "owner": owner_of(file),
-        "file_id": identifier("file", file) if number % EVENTS < 6 else None,
-        "upload_id": identifier("upload", file) if number % EVENTS > 5 else None,
+        "file_id": _id("file", f"n / {len(_STEPS)}"),
+        "run": "1",
+        "stage": "'intake'",
+        "step": f"CASE n % {len(_STEPS)} {steps} END",
+        "position": f"n % {len(_STEPS)}",
+        "state": "'done'",
+        "seconds": "0.01",
+    }
+
+
+def _event() -> Mapping[str, str]:
+    file, position = f"n / {EVENTS}", f"n % {EVENTS}"
+    return {
+        "type": f"CASE {position} WHEN 0 THEN 'file.ready' ELSE 'file.step' END",
+        "owner": _owner(file),
+        "file_id": f"CASE WHEN {position} < 6 THEN {_id('file', file)} END",
+        "upload_id": f"CASE WHEN {position} > 5 THEN {_id('upload', file)} END",
         "at": _moment(file),
-        "data": '{"progress": 100}',
+        "data": """'{"progress": 100}'""",
     }
 
 
-def _write(model: type[models.Model], rows: Iterator[Mapping[str, Any]]) -> None:
-    """``rows`` are by attribute, and have values that the database takes as they are."""
-    fields = [each for each in model._meta.concrete_fields if not isinstance(each, models.AutoField)]
+def _insert(model: type[models.Model], expressions: Mapping[str, str], first: int, last: int) -> None:
+    """Insert the rows ``first`` up to ``last``. Attributes without an expression have their defaults."""
     quote = connection.ops.quote_name
-    names = ", ".join(quote(str(each.column)) for each in fields)
-    table = quote(model._meta.db_table)
-    place = {each.attname: number for number, each in enumerate(fields)}
-    usual = [None if each.primary_key else _adapted(each) for each in fields]
-
-    def complete() -> Iterator[list[Any]]:
-        for row in rows:
-            values = usual.copy()
-            for name, value in row.items():
-                values[place[name]] = value
-            yield values
-
-    if connection.vendor == "postgresql":
-        with (
-            connection.cursor() as cursor,
-            _without_indexes(cursor, model._meta.db_table),
-            cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy,
-        ):
-            for values in complete():
-                copy.write_row(values)
-        return
-    connection.ensure_connection()
-    connection.connection.execute("BEGIN")
-    connection.connection.executemany(
-        f"INSERT INTO {table} ({names}) VALUES ({', '.join('?' * len(fields))})", complete()
+    fields = [each for each in model._meta.concrete_fields if not isinstance(each, models.AutoField)]
+    columns = ", ".join(quote(str(each.column)) for each in fields)
+    usual = [each for each in fields if each.attname not in expressions]
+    values = ", ".join(expressions[each.attname].replace("%", "%%") if each not in usual else "%s" for each in fields)
+    numbers = (
+        "generate_series(%s, %s) AS n"
+        if _is_postgresql()
+        else "(WITH RECURSIVE numbers (n) AS (SELECT %s UNION ALL SELECT n + 1 FROM numbers WHERE n < %s) "
+        "SELECT n FROM numbers)"
     )
-    connection.connection.execute("COMMIT")
+    with connection.cursor() as cursor, _without_indexes(cursor, model._meta.db_table):
+        statement = f"INSERT INTO {quote(model._meta.db_table)} ({columns}) SELECT {values} FROM {numbers}"
+        cursor.execute(statement, [*(_default(each) for each in usual), first, last - 1])
+
+
+def _default(field: Any) -> Any:
+    value = field.get_default()
+    return json.dumps(value) if isinstance(field, models.JSONField) and value is not None else value
+
+
+@contextmanager
+def _without_triggers() -> Iterator[None]:
+    """Let PostgreSQL not compare each row with those that it refers to."""
+    if not _is_postgresql():
+        yield
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("SET session_replication_role = replica")
+        yield
+        cursor.execute("RESET session_replication_role")
 
 
 @contextmanager
 def _without_indexes(cursor: Any, table: str) -> Iterator[None]:
-    """Drop the indexes of a table that are no constraints, and build them afterwards, which is faster."""
+    """Drop the indexes of a table of PostgreSQL that are no constraints, and build them afterwards: that is faster."""
+    if not _is_postgresql():
+        yield
+        return
     cursor.execute(
         "SELECT i.relname, pg_get_indexdef(i.oid) FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid "
         "WHERE x.indrelid = %s::regclass AND NOT x.indisunique",
@@ -207,8 +251,3 @@ def _without_indexes(cursor: Any, table: str) -> Iterator[None]:
     cursor.execute("SET maintenance_work_mem = '1GB'")
     for _, definition in found:
         cursor.execute(definition)
-
-
-def _adapted(field: Any) -> Any:
-    value = field.get_default()
-    return json.dumps(value) if isinstance(field, models.JSONField) and value is not None else value

@@ -28,22 +28,22 @@ class Timing:
     cpu: float
 
 
-def measure(calls: Mapping[str, Call], rounds: int) -> dict[str, Timing]:
-    """The calls in turn, ``rounds`` times, after one of each that is not counted."""
+def measure(calls: Mapping[str, Call], rounds: int, server: psutil.Process | None) -> dict[str, Timing]:
+    """The calls in turn, ``rounds`` times, after one of each that is not counted. ``server``: the database's."""
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in calls}
     for round_number in range(rounds + 1):
         for name, call in calls.items():
-            wall, cpu = time.perf_counter(), _processor_seconds()
+            wall, cpu = time.perf_counter(), _processor_seconds(server)
             call()
             if round_number:
-                times[name].append((time.perf_counter() - wall, _processor_seconds() - cpu))
+                times[name].append((time.perf_counter() - wall, _processor_seconds(server) - cpu))
     return {name: _timing(found) for name, found in times.items()}
 
 
-def _processor_seconds() -> float:
-    """Of this process and of the database's, which are its children."""
+def _processor_seconds(server: psutil.Process | None) -> float:
+    """Of this process and of those of the database's server."""
     used = time.process_time()
-    for child in psutil.Process().children(recursive=True):
+    for child in server.children() if server else ():
         with suppress(OSError):  # it has ended
             used += int(Path(f"/proc/{child.pid}/schedstat").read_text().split()[0]) / 1e9
     return used

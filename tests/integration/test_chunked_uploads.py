@@ -10,6 +10,7 @@ import threading
 import uuid
 from collections.abc import Coroutine
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,7 +26,9 @@ from windlass.protocols.intents import CreateInChunks, Description, PutChunk
 from windlass.receiving import chunk_completion, chunked
 from windlass.receiving.body import BytesInMemory
 from windlass.receiving.digest import IncrementalHashes
+from windlass.receiving.writer_threads import close_in_thread, open_in_thread
 from windlass.storage.contract import SyncFailed
+from windlass.storage.local import LocalStore
 
 T = TypeVar("T")
 
@@ -124,6 +127,34 @@ def test_a_cancelled_request_leaves_the_place_of_its_chunk_unlocked(
         assert not (await put(session, 0, bytes(SIZE))).duplicate
 
     run(put_twice())
+
+
+def test_a_writer_is_closed_if_its_request_is_cancelled_while_it_waits_for_a_thread(tmp_path: Path) -> None:
+    """Before the writer is open, and before it is closed."""
+    store = LocalStore(tmp_path)
+
+    async def cancelled(work: Coroutine[Any, Any, object]) -> None:
+        waiting = threading.Event()
+        busy = [asyncio.ensure_future(in_thread(waiting.wait)) for _ in range(BYTE_THREADS)]
+        await asyncio.sleep(0)  # they have every thread
+        task = asyncio.create_task(work)
+        asyncio.get_running_loop().call_later(0.05, waiting.set)
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await asyncio.gather(*busy)
+
+    async def write() -> None:
+        state = store.create("objects/ab/c")
+        await cancelled(open_in_thread(partial(store.open_writer, "objects/ab/c", state)))
+        writer = await open_in_thread(partial(store.open_writer, "objects/ab/c", state))
+        closed = threading.Event()
+        await cancelled(close_in_thread(lambda: (writer.close(), closed.set())))
+        assert await asyncio.to_thread(closed.wait, 20)
+        store.require_no_writer("objects/ab/c", state)
+
+    run(write())
 
 
 def test_a_failed_sync_fails_the_whole_upload(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:

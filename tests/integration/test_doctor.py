@@ -130,6 +130,16 @@ def test_an_open_breaker(run: Callable[[str], Any], configure: Callable[..., Non
     assert "scanner is open" in found_and_mended("breakers", "warning", run)
 
 
+def test_triggers_without_their_table(run: Callable[[str], Any]) -> None:
+    from windlass.database.connection import connection
+    from windlass.files import name_index
+
+    with connection().cursor() as cursor:
+        cursor.execute(f"DROP TABLE {name_index.TRIGRAMS}")
+    assert "no file can be recorded" in found_and_mended("name_index", "error", run)
+    make_file("doctor", b"abc").delete()
+
+
 def test_a_home_that_others_can_write_to(run: Callable[[str], Any], records_home: Path) -> None:
     records_home.chmod(0o1777)  # shared on purpose, so the server leaves it as it is
     try:

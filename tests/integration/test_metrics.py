@@ -8,13 +8,13 @@ import subprocess
 import uuid
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests import markdown_pages
-from tests.integration.asgi_client import ApiClient
+from tests.integration.asgi_client import ApiClient, make_file
 from windlass.kernel.clock import now
 
 pytest_plugins = ["tests.integration.record_plane"]
@@ -246,6 +246,41 @@ def test_figures_that_a_wrong_clock_dated_are_counted_again(server: Any) -> None
     kept.update(updated_at=now() + timedelta(hours=1))
     assert record_figures.refresh()
     assert kept.get().updated_at <= now()
+
+
+def test_figures_are_as_old_as_their_count_while_somebody_counts(server: Any) -> None:
+    """Also if the process that counts dies."""
+    from windlass.files.api import PeriodicTaskState
+    from windlass.files.kept_figures import KeptFigures
+    from windlass.kernel.clock import now
+
+    def dies() -> NoReturn:
+        raise KeyboardInterrupt
+
+    KeptFigures("dying", lambda: {"n": 1}).read()
+    PeriodicTaskState.objects.filter(name="dying").update(updated_at=now() - timedelta(minutes=10))
+    with pytest.raises(KeyboardInterrupt):
+        KeptFigures("dying", dies).refresh()
+    others = KeptFigures("dying", lambda: {"n": 2})
+    assert 600 <= others.age() < 660
+    assert not others.refresh(), "somebody counts"
+    assert others.read() == {"n": 1}
+    PeriodicTaskState.objects.filter(name="dying").update(claimed_at=now() - timedelta(minutes=2))
+    assert others.refresh(), "nobody does"
+    assert (others.read(), others.age() < 60) == ({"n": 2}, True)
+    others.forget()
+
+
+def test_no_scrape_counts_a_large_table_for_the_first_time(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from windlass.files import kept_figures
+    from windlass.operations.record_figures import record_figures
+
+    file = make_file("many")
+    monkeypatch.setattr(kept_figures, "FEW_FILES", 0)
+    assert not [name for name, _ in read(ApiClient(server)) if name in ("windlass_files", "windlass_quota_owners")]
+    assert record_figures.refresh(), "the scheduler does"
+    assert figure(read(ApiClient(server)), "windlass_files", status=file.status) >= 1
+    file.delete()
 
 
 def test_quotas_are_totals_of_the_owners_that_have_one(server: Any) -> None:

@@ -131,6 +131,24 @@ def test_owners_are_listed_by_what_they_store(staff: ApiClient, user: Any) -> No
     assert once, "the table of files is read once in a minute"
 
 
+def test_what_an_owner_of_many_files_stores_is_counted_now_and_then(
+    records_home: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if others store more, and no limit applies to it."""
+    from windlass.files import quota
+
+    owner = f"jwt:{uuid.uuid4()}"
+    for _ in range(2):
+        make_file(owner, b"abc")
+    monkeypatch.setattr(quota, "MAX_OWNERS", 0)
+    monkeypatch.setattr(quota, "MOST_COUNTED", 1)
+    quota.figures_of_owners.forget()
+    assert quota.quota_usage(owner).bytes.used == 6
+    monkeypatch.setattr(quota, "_counted", lambda owner: pytest.fail("its files are counted"))
+    assert quota.quota_usage(owner).files.used == 2
+    quota.figures_of_owners.forget()
+
+
 def user_name(owner: str) -> str:
     from django.contrib.auth import get_user_model
 

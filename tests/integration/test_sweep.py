@@ -18,7 +18,8 @@ from tests.claims import try_claim
 django_home.set_up()
 
 from windlass.conf.system_checks import check_settings  # noqa: E402  after Django
-from windlass.files.api import PeriodicTaskState  # noqa: E402
+from windlass.files.api import PeriodicTaskState, UploadSession  # noqa: E402
+from windlass.files.concatenation import unfinished_concatenations  # noqa: E402
 from windlass.jobs import api as jobs  # noqa: E402
 from windlass.jobs.api import Job, JobState, Stage  # noqa: E402
 from windlass.kernel.clock import now  # noqa: E402
@@ -35,6 +36,19 @@ def home() -> Path:
 def job(home: Path) -> Job:
     Job.objects.all().delete()
     return jobs.enqueue(Stage.INTAKE, uuid.uuid4())
+
+
+def test_expired_concatenations_hide_none_that_lives(home: Path) -> None:
+    parts = {"owner": "joined", "dialect": "tus", "profile": "default", "parts": [str(uuid.uuid4())], "store": "local"}
+
+    def session(hours: int) -> UploadSession:
+        return UploadSession(store_key=str(uuid.uuid4()), expires_at=now() + timedelta(hours=hours), **parts)
+
+    UploadSession.objects.bulk_create(session(-1) for _ in range(100))
+    living = session(1)
+    living.save()
+    assert unfinished_concatenations() == [living.id]
+    UploadSession.objects.filter(owner="joined").delete()
 
 
 def test_the_job_of_a_dead_worker_is_queued_again_and_notified(job: Job) -> None:

@@ -175,7 +175,7 @@ from windlass.files.move import (
     remove_expired_objects,
     retain_object,
 )
-from windlass.files.name_index import by_name_index, forget_deleted_names, has_part
+from windlass.files.name_index import by_name_index, forget_deleted_names, has_part, name_index_blocks_writes
 from windlass.files.open_uploads import address_key
 from windlass.files.owner_data import (
     delete_blobs_without_files,
@@ -377,6 +377,7 @@ __all__ = [
     "mark_upload_ended",
     "merge_duplicates",
     "move_totals",
+    "name_index_blocks_writes",
     "named_objects",
     "objects_to_move",
     "oldest_verification",

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 from django.db import IntegrityError
+from django.db.models.functions import Coalesce
 
 from windlass.files import uploads
 from windlass.files.lease_rows import UPLOAD_LEASES
@@ -73,9 +74,10 @@ def unfinished_concatenations() -> Sequence[uuid.UUID]:
     moment = now()
     abandoned = UploadSession.objects.filter(
         UPLOAD_LEASES.is_free(moment), status=UploadStatus.ACTIVE, parts__isnull=False
-    ).order_by("created_at")
-    # With a condition on ``expires_at`` SQLite would follow the index of all unfinished uploads.
-    return [upload_id for upload_id, end in abandoned.values_list("id", "expires_at")[:100] if end > moment]
+    )
+    # With a condition on the column ``expires_at`` SQLite would follow the index of all unfinished uploads.
+    living = abandoned.alias(end=Coalesce("expires_at", "created_at")).filter(end__gt=moment)
+    return list(living.order_by("created_at").values_list("id", flat=True)[:100])
 
 
 def release_partial_uploads(ids: Iterable[uuid.UUID]) -> None:

@@ -87,12 +87,14 @@ class BackupRun(models.Model):
 
 class PeriodicTaskState(models.Model):
     """What a periodic task keeps between its runs, in whichever process they are: figures that it has counted, or the
-    row at which it goes on. ``seconds``: how long its last run took."""
+    row at which it goes on. ``seconds``: how long its last run took. ``claimed_at``: since when a process runs it, if
+    only one is to."""
 
     name = models.CharField(max_length=64, primary_key=True)
     value = models.JSONField(default=dict)
     seconds = models.FloatField(default=0.0)
     updated_at = models.DateTimeField()
+    claimed_at = models.DateTimeField(null=True, blank=True)
 
     def __str__(self) -> str:
         return self.name

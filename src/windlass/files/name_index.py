@@ -46,6 +46,7 @@ _TRIGGERS = {
     "windlass_files_name_removed": f"AFTER DELETE ON {FILES} BEGIN {_REMOVE} "
     f"DELETE FROM {KEYS} WHERE file_id = OLD.id; END",
 }
+_PARTS = (*_TRIGGERS, KEYS, TRIGRAMS)
 _SQLITE = (
     *(f"DROP TRIGGER IF EXISTS {name}" for name in _TRIGGERS),
     f"DROP TABLE IF EXISTS {TRIGRAMS}",
@@ -90,14 +91,26 @@ def forget_deleted_names() -> bool:
     return database.vendor == "sqlite" and merge_segments(database, TRIGRAMS)
 
 
+def name_index_blocks_writes() -> bool:
+    """Whether triggers are there without their tables, in a damaged or edited database: no file can be written then."""
+    database = connection()
+    if database.vendor != "sqlite":
+        return False
+    found = _existing_parts(database)
+    return not found.isdisjoint(_TRIGGERS) and not found >= {KEYS, TRIGRAMS}
+
+
 def _is_complete(database: Any) -> bool:
     """Whether the tables and all triggers are there: a table of files that was made anew has no triggers, and what was
-    written since is not found; triggers without their tables let no file be written."""
-    parts = [*_TRIGGERS, KEYS, TRIGRAMS]
+    written since is not found."""
+    return len(_existing_parts(database)) == len(_PARTS)
+
+
+def _existing_parts(database: Any) -> set[str]:
     with database.cursor() as cursor:
-        names = ", ".join(["%s"] * len(parts))
-        cursor.execute(f"SELECT count(*) FROM sqlite_master WHERE name IN ({names})", parts)
-        return bool(cursor.fetchone()[0] == len(parts))
+        names = ", ".join(["%s"] * len(_PARTS))
+        cursor.execute(f"SELECT name FROM sqlite_master WHERE name IN ({names})", _PARTS)
+        return {name for (name,) in cursor.fetchall()}
 
 
 def _ensure_triggers(database: Any) -> None:

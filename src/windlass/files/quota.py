@@ -32,7 +32,7 @@ _COUNTED = ("bytes_used", "bytes_reserved", "files_used", "files_reserved")
 _KINDS = ("bytes", "files")
 #: Files of an owner that are counted at each question.
 MOST_COUNTED = 10_000
-#: Owners whose figures are kept.
+#: Owners that are listed by what they store.
 MAX_OWNERS = 100
 
 #: Metadata up to this size (bytes) is part of the record and does not count; larger metadata counts completely.
@@ -269,22 +269,27 @@ def _uncounted_usage(owner: str) -> dict[str, int]:
     """What an owner without an account has."""
     files = FileAsset.objects.filter(owner=owner).order_by().values_list("id", flat=True)
     if files[MOST_COUNTED : MOST_COUNTED + 1]:
-        for name, size, count in figures_of_owners.read()["largest"]:
+        kept = figures_of_owners.read()
+        for name, size, count in (*kept.get("largest", ()), *kept.get("others", ())):
             if name == owner:
                 return {"bytes_used": size, "files_used": count, **_reserved(owner)}
     return _counted(owner)
 
 
-def _count_largest_owners() -> dict[str, Any]:
-    """Bytes and files of the owners who have most bytes, the largest first."""
+def _count_owners() -> dict[str, Any]:
+    """Owner, bytes and files of the MAX_OWNERS who have most bytes, the largest first, and of the others who have more
+    than MOST_COUNTED files."""
     kept = FileAsset.objects.filter(blob__isnull=False).order_by().values("owner")
     sums = kept.annotate(stored=Sum(F("size") + F("metadata_size")), count=Count("id")).order_by("-stored", "owner")
-    largest = sums.values_list("owner", "stored", "count")[:MAX_OWNERS]
-    return {"largest": [list(row) for row in largest]}
+    rows = sums.values_list("owner", "stored", "count")
+    largest = [list(row) for row in rows[:MAX_OWNERS]]
+    listed = {owner for owner, _, _ in largest}
+    others = [list(row) for row in rows.filter(count__gt=MOST_COUNTED) if row[0] not in listed]
+    return {"largest": largest, "others": others}
 
 
 #: Kept, because counting reads the whole table of files.
-figures_of_owners = KeptFigures("owners", _count_largest_owners)
+figures_of_owners = KeptFigures("owners", _count_owners)
 
 
 def _counted(owner: str) -> dict[str, int]:

@@ -19,4 +19,4 @@ def largest_owners(most: int) -> list[Usage]:
 
     Which ones they are is counted now and then (``kept_figures``), as that reads the whole table of files.
     """
-    return [quota_usage(owner) for owner, _, _ in figures_of_owners.read()["largest"][:most]]
+    return [quota_usage(owner) for owner, _, _ in figures_of_owners.read().get("largest", [])[:most]]

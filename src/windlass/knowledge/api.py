@@ -10,7 +10,7 @@ from windlass.knowledge.graph.export import (
     refused_files,
     retry_refused_files,
 )
-from windlass.knowledge.graph.merges import delete_unused_merges, merge, owner_of, split
+from windlass.knowledge.graph.merges import delete_unused_merges, is_merged, merge, owner_of, split
 from windlass.knowledge.graph.neo4j_database import Neo4jAway
 from windlass.knowledge.graph.neo4j_database import failed_a_moment_ago as neo4j_failed_a_moment_ago
 from windlass.knowledge.graph.paths import FoundPaths, find_paths
@@ -87,6 +87,7 @@ __all__ = [
     "forget_deleted_words",
     "has_embeddings",
     "is_exported",
+    "is_merged",
     "list_entities",
     "merge",
     "merge_similar",

@@ -61,6 +61,7 @@ def diagnose(*, search_orphans: bool = True) -> Iterator[Diagnosis]:
     parts: dict[str, Callable[[], Iterator[Diagnosis]]] = {
         "restore": _restore,
         "components": _components,
+        "name_index": _name_index,
         "claims": _claims,
         "dead_letters": _dead_letters,
         "owed_steps": _owed_steps,
@@ -118,6 +119,14 @@ def _of_component(result: CheckResult, command: str) -> Diagnosis:
     severity = {CheckState.FAILED: Severity.ERROR, CheckState.IMPAIRED: Severity.WARNING}.get(result.state, Severity.OK)
     limit = f" (limit: {result.limit})" if result.limit else ""
     return Diagnosis(result.name, severity, f"{result.detail}{limit}", "" if severity is Severity.OK else command)
+
+
+def _name_index() -> Iterator[Diagnosis]:
+    if files.name_index_blocks_writes():
+        detail = "no file can be recorded: SQLite has the triggers of the index of names, but not its tables"
+        yield Diagnosis("name_index", Severity.ERROR, detail, "windlass migrate")
+    else:
+        yield Diagnosis("name_index", Severity.OK, "it lets files be recorded")
 
 
 def _claims() -> Iterator[Diagnosis]:

@@ -166,6 +166,8 @@ def _objects() -> Iterable[Metric]:
 def _tables() -> Iterable[Metric]:
     """Figures of whole tables, which are counted apart from the scrapes."""
     kept = record_figures.read()
+    if not kept:
+        return  # of many files, which the scheduler counts for the first time
     files, uploads = _statuses(FileStatus, kept["files"]), _statuses(UploadStatus, kept["uploads"])
     stores = dict.fromkeys(stores_in_service(), 0)
     stored = {(kind, name): size for kind, sizes in kept["stored"].items() for name, size in (stores | sizes).items()}

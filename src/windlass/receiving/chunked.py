@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from django.db import DatabaseError
@@ -38,7 +39,8 @@ from windlass.receiving.digest import IncrementalHashes, RunningDigest
 from windlass.receiving.durability import syncs_acknowledgements
 from windlass.receiving.session import create_session, fail_after_sync_error, find_session
 from windlass.receiving.transfer import Transfer, TransferEnd, Write
-from windlass.storage.contract import Buffer, State, Store, StoreError, SyncFailed, Writer, WriterBusy
+from windlass.receiving.writer_threads import close_in_thread, open_in_thread
+from windlass.storage.contract import Buffer, State, Store, SyncFailed, Writer, WriterBusy
 from windlass.storage.registry import store
 
 DEFAULT_CHUNK_SIZE = 5 * 1024 * 1024
@@ -286,7 +288,7 @@ class _PutOperation:
             sha256 = await self._transfer_body(initial.buffers, writer.write, running_digest)
             return sha256, await in_thread(writer.sync, durable=syncs_acknowledgements())
         finally:
-            await in_thread(writer.close)
+            await close_in_thread(writer.close)
 
     async def _store_at_once(
         self, claim: files.ChunkClaim, buffers: list[Buffer], running_digest: RunningDigest | None
@@ -317,13 +319,12 @@ class _PutOperation:
         """
         target, key, state = store(self._session.store), self._session.store_key, self._session.store_state
         region = (self._offset, self._length)
-        opening = asyncio.ensure_future(in_thread(target.open_writer, key, state, shared=True, region=region))
+        writer = await open_in_thread(partial(target.open_writer, key, state, shared=True, region=region))
         try:
-            writer = await asyncio.shield(opening)
             if not await in_database(files.is_chunk_claimed, claim):
                 raise files.ClaimLost(str(claim.id))
         except (files.ClaimLost, DatabaseError, asyncio.CancelledError):  # else nobody could send the chunk any more
-            await asyncio.shield(_close_opened(opening))
+            await close_in_thread(writer.close)
             raise
         return writer
 
@@ -385,11 +386,6 @@ class _PutOperation:
         if session is None or session.status not in files.UNFINISHED_UPLOADS:
             return UploadGone("This upload ended while the chunk was being received.")
         return UploadLocked("Another request sends this chunk now.")
-
-
-async def _close_opened(opening: asyncio.Future[Writer]) -> None:
-    with suppress(StoreError):
-        await in_thread((await opening).close)
 
 
 class _TimedSource:

@@ -12,6 +12,7 @@ import hashlib
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import structlog
 
@@ -28,6 +29,7 @@ from windlass.receiving.completion import complete_upload
 from windlass.receiving.durability import syncs_acknowledgements, syncs_complete_files
 from windlass.receiving.leased_writer import open_leased_writer, validity_of
 from windlass.receiving.session import Outcome, create_session, fail_session, holding_lease, state_of
+from windlass.receiving.writer_threads import close_in_thread, open_in_thread
 from windlass.storage.contract import ObjectMissing, State, StoreError, Writer, WriterBusy
 from windlass.storage.copying import copy_between
 from windlass.storage.registry import store
@@ -251,7 +253,8 @@ class _Concatenation:
     async def _copy_all(self) -> bool:
         """Copy what is left and complete the object. False if this was stopped before."""
         ttl_hours = files.profile(self.session.profile).upload_ttl_hours
-        writer = await in_thread(open_leased_writer, self.store, self.lease, validity_of(self.lease))
+        valid = validity_of(self.lease)
+        writer = await open_in_thread(partial(open_leased_writer, self.store, self.lease, valid))
         try:
             for step in steps(self.parts, self.offset, conf.get().checkpoint_bytes):
                 if self.stop_requested or (self.until is not None and monotonic() > self.until):
@@ -261,7 +264,7 @@ class _Concatenation:
                     files.commit_offset, self.lease, self.offset, self.state, ttl_hours=ttl_hours, size=self.size
                 )
         finally:
-            await in_thread(writer.close)
+            await close_in_thread(writer.close)
         durable = syncs_complete_files()
         await in_thread(self.store.complete, self.lease.store_key, self.state, self.size, durable=durable)
         return True

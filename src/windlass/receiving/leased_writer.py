@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import KW_ONLY, dataclass
-from functools import cache
+from functools import cache, partial
 
 from windlass import conf
 from windlass.executors import in_database, in_thread, in_transaction
@@ -19,6 +19,7 @@ from windlass.receiving.body import ByteSource
 from windlass.receiving.digest import RunningDigest
 from windlass.receiving.durability import syncs_acknowledgements, syncs_complete_files
 from windlass.receiving.transfer import Transfer, TransferEnd
+from windlass.receiving.writer_threads import close_in_thread, open_in_thread
 from windlass.resilience.pacing import Pace
 from windlass.storage.contract import Buffer, State, Store, Writer
 
@@ -66,7 +67,9 @@ class LeasedUploadWriter:
     async def receive(self, source: ByteSource, first: list[Buffer], limit: int) -> TransferEnd:
         """Write ``first`` and then the source, up to offset ``limit``. Raises StoreError, LeaseLost, QuotaExceeded."""
         self._limit = limit
-        self._writer = await in_thread(open_leased_writer, self.store, self.lease, validity_of(self.lease))
+        self._writer = await open_in_thread(
+            partial(open_leased_writer, self.store, self.lease, validity_of(self.lease))
+        )
         self._transfer = transfer = Transfer(
             source,
             self._write_and_start_sync if syncs_acknowledgements() else self._writer.write,
@@ -101,7 +104,7 @@ class LeasedUploadWriter:
 
     async def close(self) -> None:
         if self._writer is not None:
-            await in_thread(self._close)
+            await close_in_thread(self._close)
 
     def _write_and_start_sync(self, offset: int, buffers: Sequence[Buffer]) -> None:
         """Write, and let the disk begin with what a sync will wait for. If it is behind, the start would wait for it,
