@@ -5,9 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
-FIRST = (
-    "Amara Bruno Chiara Dimitri Elif Farid Greta Hiroshi Ingrid Jamal Katya Liam Mireia Nadia Oskar Priya"
-)
+FIRST = "Amara Bruno Chiara Dimitri Elif Farid Greta Hiroshi Ingrid Jamal Katya Liam Mireia Nadia Oskar Priya"
 LAST = "Okonjo Lindqvist Baranek Moreau Takeda Villar Hoffner Castellan Drummond Petrov Sandoval Achterberg Nyberg Ruiz"
 #: Language -> the document, and two questions, of which each names what one document has.
 FORMS = {
