@@ -59,6 +59,11 @@ def test_a_worker_and_its_sandbox_have_a_lower_priority(served: Serve) -> None:
     for process in (worker, *sandbox):
         assert niceness(process) == min(own + 10, 19), process.cmdline()
         assert process.ionice() == (psutil.IOPRIO_CLASS_BE, 7), process.cmdline()
+    # A session has a niceness of its own beside other sessions; within one, that of its processes counts.
+    own_session = os.getsid(served.process.pid)
+    others = [each for each in sandbox if os.getsid(each.pid) != own_session]
+    lowered = {None, min(own + 10, 19)}
+    until(lambda: {session_niceness(each) for each in others} <= lowered, "sessions of low priority")
     others = until(lambda: [served.children()[name] for name in ("web", "scheduler")], "the other processes")
     assert [niceness(process) for process in others] == [own, own]
 
@@ -260,6 +265,12 @@ def niceness(process: psutil.Process) -> int:
     [(usual, count)] = found.most_common(1)
     assert count >= found.total() - 1, f"{process.cmdline()}: {found}"
     return usual
+
+
+def session_niceness(process: psutil.Process) -> int | None:
+    """The niceness of its session beside other sessions; None where the kernel knows no such thing."""
+    autogroup = Path(f"/proc/{process.pid}/autogroup")
+    return int(autogroup.read_text().split()[-1]) if autogroup.exists() else None
 
 
 def is_running(process: psutil.Process) -> bool:

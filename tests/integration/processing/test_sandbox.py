@@ -118,7 +118,8 @@ def test_a_child_has_no_secrets_and_no_other_files(monkeypatch: pytest.MonkeyPat
     assert not {"AWS_SECRET_ACCESS_KEY", "PATH", "HOME", "WINDLASS_HOME", "DATABASE_URL"} & set(found["environment"])
     # Nothing on the first three; the file, the answer, the output.
     assert found["files"] == ["device", "device", "device", "file", "socket", "file"]
-    assert found["session"]
+    # A group of its own; no session, because the scheduler would give each as much as all web processes.
+    assert (found["group"], found["session"]) == (True, True)
     assert (found["no_new_privileges"], found["dumpable"], found["core"]) == (1, 0, 0)
     assert 512 * 2**20 <= found["memory"] < 2048 * 2**20, "on top of what the parent's libraries take"
 

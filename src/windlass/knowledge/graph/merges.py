@@ -33,12 +33,15 @@ def row_ids_of(entities: Collection[UUID], at_most: int = MOST_ROWS) -> list[int
 
     A query of its own, because SQLite would look for them in all rows of the files.
     """
+    return list(_rows_of(entities).values_list("id", flat=True)[:at_most])
+
+
+def _rows_of(entities: Collection[UUID]) -> QuerySet[Any]:
     merged = list(EntityMerge.objects.filter(counts_as__in=entities).values_list("entity", flat=True))
     of_entities = Q(entity__in=[*entities, *merged])
     if merged:
         of_entities |= Q(exact__in=merged)
-    rows = with_counted_entity(FileEntity.objects.filter(of_entities)).filter(counted__in=entities)
-    return list(rows.values_list("id", flat=True)[:at_most])
+    return with_counted_entity(FileEntity.objects.filter(of_entities)).filter(counted__in=entities)
 
 
 def merge(owner: str, entity: UUID, into: UUID, *, similarity: float | None = None) -> None:
@@ -56,6 +59,11 @@ def merge(owner: str, entity: UUID, into: UUID, *, similarity: float | None = No
         merged = {"counts_as": into, "owner": owner, "similarity": similarity, "created_at": now()}
         EntityMerge.objects.update_or_create(entity=entity, defaults=merged)  # it has a row if it was split off
         _change_revisions(into)
+
+
+def is_merged(entity: UUID, into: UUID) -> bool:
+    """Whether one entity counts as the other because of a merge."""
+    return entity != into and EntityMerge.objects.filter(entity=entity, counts_as=into).exists()
 
 
 def split(owner: str, entity: UUID) -> int:
@@ -109,7 +117,7 @@ def _type_of(owner: str, entity: UUID) -> str:
 
 
 def _change_revisions(entity: UUID) -> None:
-    """The graphs of the files of this entity are different from now on."""
-    files = FileEntity.objects.filter(id__in=row_ids_of([entity])).values("file_id")
+    """The graphs of all files of this entity are different from now on."""
+    files = _rows_of([entity]).values("file_id")
     FileGraph.objects.filter(file_id__in=files).update(revision=uuid4())
     GraphExport.objects.filter(file_id__in=files).update(revision=None)

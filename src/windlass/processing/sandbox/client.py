@@ -144,8 +144,9 @@ def library_path() -> str:
 def _start_parent(unexpected: Iterable[str]) -> tuple[subprocess.Popen[bytes], socket.socket]:
     """Start a parent; return it with our end of its socket, on which a send times out after RESPONSE_SECONDS.
 
-    It gets no descriptor but the other end, no directory and no terminal of ours, and a session of its own. It writes
-    errors to our standard error: it runs our code, and its children do not have that descriptor.
+    It gets no descriptor but the other end, no directory and no terminal of ours, and a session of its own, which its
+    children share. It writes errors to our standard error: it runs our code, and its children do not have that
+    descriptor.
     """
     control, parent_end = socket.socketpair()
     control.settimeout(RESPONSE_SECONDS)

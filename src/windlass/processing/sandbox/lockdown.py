@@ -1,4 +1,5 @@
-"""What a child gives up before it reads a file: session, privileges and limits, then Landlock and seccomp."""
+"""What a child gives up before it reads a file: its parent's process group, privileges and limits, then Landlock and
+seccomp."""
 
 from __future__ import annotations
 
@@ -58,7 +59,7 @@ def lock_down(limits: Limits, parent: int, tasks: int) -> None:
     ``parent``: id of the process to die with. ``tasks``: the user's tasks when the parent started (``user_tasks``).
     Landlock and seccomp come last: nothing can be changed afterwards.
     """
-    os.setsid()
+    os.setpgid(0, 0)  # no session: the scheduler would give each as much as all web processes (decision 0134)
     if sys.platform == "linux":
         linux_calls.prctl(linux_calls.PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:

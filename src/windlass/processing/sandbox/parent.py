@@ -1,7 +1,8 @@
 """The parent: fork a child per request, kill it when the worker closes its channel, report how it ended.
 
 It holds no secrets, parses nothing but the files of ``warm_up_samples``, and starts no thread, nor lets a library start
-one: a fork would copy the threads' locks without the threads. It ends when the worker's end of its socket is closed.
+one: a fork would copy the threads' locks without the threads. It leads a session without a terminal, in which each
+child has a process group. It ends when the worker's end of its socket is closed.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from functools import partial
 from typing import Any, NoReturn
 
 from windlass.kernel.memory_allocator import release_freed_memory
+from windlass.kernel.scheduler_autogroup import lower_own_session
 from windlass.processing.contract import Prepared
 from windlass.processing.registry import installed, missing
 from windlass.processing.sandbox import child, linux_calls, lockdown
@@ -108,7 +110,7 @@ class Parent:
                 _kill_group(pid)  # its id is not reused while the group has a process
                 self._report(status, wait_status, usage)
         for pid in own_children():
-            if pid not in self.children:  # left behind by a child in a session of its own
+            if pid not in self.children:  # left behind by a child in another process group
                 _kill(pid)
 
     def _report(self, status: socket.socket, wait_status: int, usage: Any) -> None:
@@ -180,6 +182,7 @@ def main() -> NoReturn:
     control.set_inheritable(False)
     if sys.platform == "linux":
         linux_calls.prctl(linux_calls.PR_SET_CHILD_SUBREAPER, 1)
+    lower_own_session()  # the worker's niceness would not count beside other sessions
     lockdown.prepare()
     warm_up(sys.argv[2:])
     Parent(control).serve()

@@ -68,7 +68,8 @@ class Trial:
         found: dict[str, Any] = {
             "environment": dict(os.environ),
             "files": [_kind(number) for number in range(64) if _kind(number)],
-            "session": os.getsid(0) == os.getpid(),
+            "group": os.getpgid(0) == os.getpid(),
+            "session": os.getsid(0) == os.getppid(),
             "no_new_privileges": prctl(39, 0, 0, 0, 0),  # PR_GET_NO_NEW_PRIVS
             "dumpable": prctl(3, 0, 0, 0, 0),  # PR_GET_DUMPABLE
             "core": resource.getrlimit(resource.RLIMIT_CORE)[1],
