@@ -21,6 +21,7 @@ from django.db.models import Model, Q, QuerySet, prefetch_related_objects
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 
 from windlass.kernel.ids import parse_id
@@ -126,7 +127,7 @@ class RecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # takes no param
         position = value.isoformat() if isinstance(value, datetime) else value
         return str(changelist.get_query_string({f"{name}__lte": position}, ["p"]))
 
-    def action_checkbox(self, row: Any) -> str:
+    def action_checkbox(self, row: Any) -> SafeString:
         """As Django's, without a template for each row, which took a quarter of the time of a page."""
         label = gettext("Select this object for an action - {}").format(row)
         checkbox = '<input type="checkbox" name="{}" value="{}" class="action-select" aria-label="{}">'

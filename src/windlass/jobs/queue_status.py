@@ -52,8 +52,12 @@ def stage_statuses(queues: Mapping[Queue, QueueStatus]) -> dict[Stage, QueueStat
     """Those of the stages, of what ``queue_statuses`` has returned."""
 
     def status(of_stage: Sequence[QueueStatus]) -> QueueStatus:
-        counts = (sum(getattr(each, name) for each in of_stage) for name in ("queued", "running", "dead"))
-        return QueueStatus(*counts, max(each.oldest_age_seconds for each in of_stage))
+        return QueueStatus(
+            queued=sum(each.queued for each in of_stage),
+            running=sum(each.running for each in of_stage),
+            dead=sum(each.dead for each in of_stage),
+            oldest_age_seconds=max(each.oldest_age_seconds for each in of_stage),
+        )
 
     return {stage: status([each for queue, each in queues.items() if queue.stage is stage]) for stage in Stage}
 
