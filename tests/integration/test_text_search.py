@@ -211,7 +211,7 @@ def test_a_damaged_model_leaves_vectors_owed(monkeypatch: pytest.MonkeyPatch) ->
         raise knowledge.BadModel("model.onnx cannot be loaded")
 
     monkeypatch.setattr("windlass.knowledge.indexing.vectors_available", lambda: True)
-    monkeypatch.setattr("windlass.knowledge.embeddings.current_embedder", load)
+    monkeypatch.setattr("windlass.knowledge.embedders.current_embedder", load)
     with pytest.raises(TextModelAway, match="cannot be used"):
         PassageIndex().embed(uuid.uuid4(), nullcontext)
 
@@ -229,7 +229,7 @@ def test_what_is_ranked_is_bounded(add: Add, owner: str, monkeypatch: pytest.Mon
     files = visible_files(Principal(owner)).filter(gate_passed=True)
 
     def best(query: str) -> set[uuid.UUID]:
-        return {match.file_id for match in text_search.find_passages(parse_query(query), files, 3)}
+        return {match.file_id for match in text_search.find_passages(parse_query(query), files, 3, 3)}
 
     rare, both = add("bollard"), add("quay and crane")
     newest = [add(f"quay {number}, and boats") for number in range(5)][-3:]

@@ -1,8 +1,8 @@
 """Public interface of the knowledge app: what is in the files' texts, and the search in it."""
 
 from windlass.knowledge.bad_model import BadModel
-from windlass.knowledge.embeddings import QueryVector, query_vectors
-from windlass.knowledge.embeddings import is_on as has_embeddings
+from windlass.knowledge.embedders import QueryVector, query_vectors
+from windlass.knowledge.embedders import is_on as has_embeddings
 from windlass.knowledge.graph.export import (
     ExportReport,
     export_graph,

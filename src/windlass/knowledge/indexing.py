@@ -11,9 +11,9 @@ from windlass import conf
 from windlass.database import rows
 from windlass.database.connection import atomic, connection
 from windlass.files.api import LeasedTransaction, PreparedText, TextModelAway, TextModelRefused
-from windlass.knowledge import embeddings
+from windlass.knowledge import embedders
 from windlass.knowledge.bad_model import BadModel
-from windlass.knowledge.embedding import embed_file
+from windlass.knowledge.file_vectors import embed_file
 from windlass.knowledge.languages import detect_language
 from windlass.knowledge.model_endpoint import ModelAway, ModelRefused, breaker_name
 from windlass.knowledge.models import Passage
@@ -58,16 +58,16 @@ class PassageIndex:
         Passage.objects.filter(file_id=file_id).delete()
 
     def breaker_names(self) -> Sequence[str]:
-        return [breaker_name(embeddings.ENDPOINT)] if conf.get().embeddings == "http" else []
+        return [breaker_name(embedders.ENDPOINT)] if conf.get().embeddings == "http" else []
 
     def can_embed(self) -> bool:
-        return embeddings.can_embed() and vectors_available()
+        return embedders.can_embed() and vectors_available()
 
     def embed(self, file_id: UUID, leased: LeasedTransaction) -> int:
         if not vectors_available():
             raise TextModelAway("The database cannot store vectors.", AWAY_SECONDS)
         try:
-            return embed_file(file_id, embeddings.current_embedder(), leased)
+            return embed_file(file_id, embedders.current_embedder(), leased)
         except ModelAway as error:
             raise TextModelAway(AWAY, error.retry_after) from error
         except BadModel as error:  # the operator can put it right, and no file has failed meanwhile
