@@ -12,7 +12,7 @@ import os
 import secrets
 import stat
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -68,15 +68,15 @@ class LocalStore(Store):
         self, key: str, *, durable: bool = True, at_most: int | None = None, chunk_size: int | None = None
     ) -> State:
         """Raises StoreError if the key is in use."""
-        os.close(self._create_file(*_split(key), key))
-        if not durable:
-            return {ENTRY_UNSYNCED: True}
-        try:
-            self.sync_entry(key)
-        except StoreError:
-            with suppress(StoreError):  # the sweep finds it
-                self.discard(key, {})
-            raise
+        with self._create_file(*_split(key), key) as (_, parent):
+            if not durable:
+                return {ENTRY_UNSYNCED: True}
+            try:
+                posix_files.sync_directory(parent)
+            except StoreError:
+                with suppress(StoreError):  # the sweep finds it
+                    self.discard(key, {})
+                raise
         return {}
 
     def open_writer(
@@ -110,14 +110,13 @@ class LocalStore(Store):
 
     def put_whole(self, key: str, buffers: Sequence[Buffer], *, durable: bool = True) -> State:
         """Take no lock: nobody else knows the key yet."""
-        with posix_files.closing(self._create_file(*_split(key), key)) as descriptor:
+        with self._create_file(*_split(key), key) as (descriptor, parent):
             with posix_files.store_errors(key):
                 posix_files.write_all(descriptor, 0, buffers)
-            if durable:
-                posix_files.sync_data(descriptor)
-        if not durable:
-            return {ENTRY_UNSYNCED: True}
-        self.sync_entry(key)
+            if not durable:
+                return {ENTRY_UNSYNCED: True}
+            posix_files.sync_data(descriptor)
+            posix_files.sync_directory(parent)
         return {}
 
     def discard(self, key: str, state: State) -> int:
@@ -128,9 +127,8 @@ class LocalStore(Store):
         parents, name = _split(key)
         temporary = f".put-{secrets.token_hex(8)}"  # an ordinary key: the sweep finds it after a crash
         with (
-            posix_files.closing(self._create_file(parents, temporary, key)) as descriptor,
+            self._create_file(parents, temporary, key) as (descriptor, parent),
             posix_files.store_errors(key),
-            posix_files.directory(self._root, parents) as parent,
         ):
             try:
                 _write_from(descriptor, source, size, key)
@@ -195,14 +193,27 @@ class LocalStore(Store):
         with posix_files.store_errors(key), posix_files.directory(self._root, parents) as parent:
             posix_files.sync_directory(parent)
 
-    def _create_file(self, parents: Sequence[str], name: str, key: str) -> int:
-        """Create an empty file and its missing directories; return its descriptor."""
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
+    @contextmanager
+    def _create_file(self, parents: Sequence[str], name: str, key: str) -> Iterator[tuple[int, int]]:
+        """Create an empty file and its missing directories; yield its descriptor and that of its directory."""
         with posix_files.store_errors(key):
-            for _ in range(_ATTEMPTS):
-                # A concurrent delete may remove the directory while it is still empty.
-                with suppress(FileNotFoundError), posix_files.directory(self._root, parents, make=True) as parent:
-                    return posix_files.open_regular(name, flags, parent)
+            descriptor, parent = self._open_new(parents, name, key)
+        try:
+            yield descriptor, parent
+        finally:
+            os.close(parent)
+            os.close(descriptor)
+
+    def _open_new(self, parents: Sequence[str], name: str, key: str) -> tuple[int, int]:
+        for _ in range(_ATTEMPTS):
+            # A concurrent delete may remove the directory while it is still empty.
+            with suppress(FileNotFoundError):
+                parent = posix_files.open_path(self._root, parents, make=True)
+                try:
+                    return posix_files.open_regular(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, parent), parent
+                except BaseException:
+                    os.close(parent)
+                    raise
         raise StoreUnavailable(f"{key}: its directory was removed each time it was created")
 
     def _open(self, key: str, flags: int) -> int:

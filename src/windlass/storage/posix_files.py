@@ -41,20 +41,25 @@ def store_errors(key: str) -> Iterator[None]:
 
 
 @contextmanager
-def directory(root: str, parts: Sequence[str], *, make: bool = False) -> Iterator[int]:
-    """Yield a descriptor of ``root``/``parts``; each part is opened in its parent, so no symlink below the root counts.
+def directory(root: str, parts: Sequence[str]) -> Iterator[int]:
+    """Yield a descriptor of ``root``/``parts``, as ``open_path`` opens it."""
+    with closing(open_path(root, parts)) as descriptor:
+        yield descriptor
+
+
+def open_path(root: str, parts: Sequence[str], *, make: bool = False) -> int:
+    """Open the directory ``root``/``parts``; each part is opened in its parent, so no symlink below the root counts.
 
     ``make``: create missing directories and make them durable before they are used.
     """
     descriptor = _open_root(root)
-    try:
-        for part in parts:
-            child = open_directory(descriptor, part, make)
-            os.close(descriptor)
-            descriptor = child
-        yield descriptor
-    finally:
-        os.close(descriptor)
+    for part in parts:
+        above = descriptor
+        try:
+            descriptor = open_directory(above, part, make)
+        finally:
+            os.close(above)
+    return descriptor
 
 
 def _open_root(root: str) -> int:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeVar, cast
 
 from windlass.kernel import secret_keys
-from windlass.storage.contract import ObjectInfo, ObjectMissing, State, Store, StoreError, Writer
+from windlass.storage.contract import Buffer, ObjectInfo, ObjectMissing, State, Store, StoreError, Writer
 from windlass.storage.copying import WrappingWriter
 from windlass.storage.encryption import header
 from windlass.storage.encryption.header import Keyring
@@ -97,6 +97,11 @@ class EncryptedStore(Store):
             self.open_writer(key, state).close()
         own = [chunk.get(_INNER, {}) for chunk in chunks]
         self._inner.complete(_encrypted_name(key), state[_INNER], size + header.LENGTH, durable=durable, chunks=own)
+
+    def put_whole(self, key: str, buffers: Sequence[Buffer], *, durable: bool = True) -> State:
+        if self._keyring.current is None:
+            return self._inner.put_whole(_check_key(key), buffers, durable=durable)
+        return super().put_whole(key, buffers, durable=durable)
 
     def discard(self, key: str, state: State) -> int:
         if _HEADER in state:
