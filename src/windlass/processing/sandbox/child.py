@@ -8,8 +8,8 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import NoReturn
 
@@ -31,11 +31,15 @@ PROGRESS_INTERVAL = 0.25
 
 def run(limits: Limits, files: Sequence[int], parent: int, tasks: int) -> NoReturn:
     """Called right after the fork; never returns. ``files``: the file, the socket for answers, the output if any."""
-    with _ending_with_process():
+    status = 1
+    try:
         _reset_signals()
         null = os.open(os.devnull, os.O_RDWR)
         _keep_only([null, null, null, *files])
         _serve(_lock_down(limits, parent, tasks), has_output=len(files) > OUTPUT - FILE)
+        status = 0
+    finally:
+        os._exit(status)
 
 
 def wait_and_run(limits: Limits, control: int, parent: int, tasks: int) -> NoReturn:
@@ -43,7 +47,8 @@ def wait_and_run(limits: Limits, control: int, parent: int, tasks: int) -> NoRet
 
     If its parent closes the socket, the child ends.
     """
-    with _ending_with_process():
+    status = 1
+    try:
         _reset_signals()
         null = os.open(os.devnull, os.O_RDWR)
         _keep_only([null, null, null, control])
@@ -54,14 +59,6 @@ def wait_and_run(limits: Limits, control: int, parent: int, tasks: int) -> NoRet
         if given:
             _keep_only([0, 1, 2, *files])
             _serve(failure, has_output=len(files) > OUTPUT - FILE)
-
-
-@contextmanager
-def _ending_with_process() -> Iterator[None]:
-    """End the process with the block, whatever happens in it."""
-    status = 1
-    try:
-        yield
         status = 0
     finally:
         os._exit(status)

@@ -99,7 +99,11 @@ class Parent:
 
     def _child_for(self, limits: Limits, files: list[int]) -> int:
         """The process id of a child that has these files. Raises OSError."""
-        if (pid := self.spare.give(limits, files)) is None and (pid := os.fork()) == 0:
+        spare = self.spare.give(limits, files)
+        if spare is not None:
+            return spare
+        pid = os.fork()
+        if pid == 0:
             child.run(limits, files, self.pid, self.tasks)
         return pid
 
