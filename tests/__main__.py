@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,27 @@ BROWSER_GROUPS = max(1, (os.cpu_count() or 1) // 2)
 ALONE = ("test_memory.py",)
 #: Small files whose tests take long.
 LONG = ("test_benchmarks.py", "test_docs_examples.py", "test_chaos.py", "test_backup.py")
+#: Files whose tests use the shared server of tests/process/conftest.py and do not measure it: two groups of them need
+#: two servers.
+SHARING = (
+    "test_chunks.py",
+    "test_direct_upload.py",
+    "test_ietf_uploads.py",
+    "test_interop_tus_js.py",
+    "test_interop_tuspy.py",
+    "test_malformed_http.py",
+    "test_media_api.py",
+    "test_text.py",
+    "test_tus_extensions.py",
+    "test_tus_uploads.py",
+    "test_whole_uploads.py",
+    "test_zip_downloads.py",
+)
+#: Files of tests/process below this size (bytes) run in ``PACKS`` groups: pytest's start costs as much as a test.
+SMALL = 13_000
+PACKS = 8
+#: Files of tests/browser below this size share a Chromium.
+SMALL_IN_BROWSER = 6_000
 #: pytest's exit codes of a run without failures; 5: the group has no tests.
 _PASSED = {0, 5}
 #: Failed tests of a group up to this number are run once more, by themselves; more of them have a common cause.
@@ -123,10 +144,25 @@ def other_groups() -> list[Group]:
     size of a file stands for how long it takes."""
     slow = [Group(paths, ("--not-fast",)) for paths in (*INTEGRATION, [TESTS / "pure"])]
     contract = [file for file in sorted((TESTS / "contract").rglob("test_*.py")) if file != LOCAL_STORE]
-    files = [file for file in largest_first(TESTS / "process") if file.name not in ALONE]
-    files.sort(key=lambda file: file.name not in LONG)
-    singly = [*files[: len(LONG)], TESTS / "hostile", *largest_first(BROWSER), *files[len(LONG) :]]
-    return [*slow, Group(contract), *(Group([path]) for path in singly)]
+    files = [file for file in largest_first(TESTS / "process") if file.name not in (*ALONE, *SHARING)]
+    long = [file for file in files if file.name in LONG]
+    large, small = divided([file for file in files if file not in long], SMALL)
+    in_browser, small_in_browser = divided(largest_first(BROWSER), SMALL_IN_BROWSER)
+    sharing = [TESTS / "process" / name for name in SHARING]
+    together = [contract, sharing[::2], sharing[1::2], small_in_browser, *(small[n::PACKS] for n in range(PACKS))]
+    first, last = [*long, TESTS / "hostile"], [*in_browser, *large]
+    return [*slow, *singly(first), *(Group(paths) for paths in together), *singly(last)]
+
+
+def singly(paths: Iterable[Path]) -> Iterator[Group]:
+    return (Group([path]) for path in paths)
+
+
+def divided(files: Sequence[Path], size: int) -> tuple[list[Path], list[Path]]:
+    """Those of at least ``size`` bytes, and the smaller ones."""
+    return [file for file in files if file.stat().st_size >= size], [
+        file for file in files if file.stat().st_size < size
+    ]
 
 
 def largest_first(directory: Path) -> list[Path]:

@@ -151,9 +151,19 @@ def server(make_server: Callable[..., ServerProcess]) -> ServerProcess:
     return make_server()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """A server for all tests of a module, which must not stop it."""
+    """A server for all tests of a run, which must not stop it and claim nothing about files of other modules."""
+    yield from _running(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """Likewise, of one module. A module that measures its server overrides ``shared_server`` with it."""
+    yield from _running(tmp_path_factory)
+
+
+def _running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     server = ServerProcess(tmp_path_factory.mktemp("shared") / "home", RATE_LIMIT_PER_MINUTE="")  # the default
     server.start()
     yield server

@@ -24,6 +24,12 @@ KILLS = int(os.environ.get("CHAOS_ROUNDS", "1")) * 4
 SIZE = 3 * MB
 
 
+@pytest.fixture(scope="module")
+def shared_server(own_server: ServerProcess) -> ServerProcess:
+    """Its memory is measured."""
+    return own_server
+
+
 def keyed(**headers: str) -> dict[str, str]:
     return {"Idempotency-Key": str(uuid.uuid4())} | headers
 

@@ -26,6 +26,12 @@ UPGRADE = {
 
 
 @pytest.fixture(scope="module")
+def shared_server(own_server: ServerProcess) -> ServerProcess:
+    """Its memory and its log are measured."""
+    return own_server
+
+
+@pytest.fixture(scope="module")
 def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     server = ServerProcess(tmp_path_factory.mktemp("secured") / "home", AUTH_MODE="required")
     server.start()

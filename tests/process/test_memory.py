@@ -21,6 +21,12 @@ PART = b'--b\r\nContent-Disposition: form-data; name="file"; filename="large.bin
 END = b"\r\n--b--\r\n"
 
 
+@pytest.fixture(scope="module")
+def shared_server(own_server: ServerProcess) -> ServerProcess:
+    """Its memory is measured."""
+    return own_server
+
+
 @pytest.fixture
 def watch(shared_server: ServerProcess) -> Watch:
     return Watch(shared_server.web_pid())

@@ -24,6 +24,12 @@ HOW_TO = Path(__file__).parents[2] / "docs" / "how-to" / "let-the-proxy-send-fil
 
 
 @pytest.fixture(scope="module")
+def shared_server(own_server: ServerProcess) -> ServerProcess:
+    """Its descriptors are measured."""
+    return own_server
+
+
+@pytest.fixture(scope="module")
 def body() -> bytes:
     return os.urandom(SIZE)
 

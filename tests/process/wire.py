@@ -123,8 +123,8 @@ def _unread_bytes(server_port: int, client_port: int) -> int | None:
     return None
 
 
-#: The number of files, the number of active uploads, and the objects.
-Snapshot = tuple[int, int, set[Path]]
+#: The ids of files, the ids of active uploads, and the objects.
+Snapshot = tuple[set[str], set[str], set[Path]]
 
 
 class StoredData:
@@ -179,17 +179,22 @@ class StoredData:
         return self._objects / name[:2] / name
 
     def snapshot(self) -> Snapshot:
-        return self.file_count(), self.active_uploads(), self.objects()
+        files, active = "windlass_files_fileasset", "windlass_files_uploadsession WHERE status = 'active'"
+        return self._ids(files), self._ids(active), self.objects()
 
     def added_since(self, before: Snapshot) -> list[str]:
         """Return what has been added since the snapshot: nothing after a request that stored nothing.
 
-        Objects may have been deleted meanwhile, because equal content of earlier files is stored once in the end.
+        Something else may have gone meanwhile: equal content of earlier files is stored once in the end, and uploads
+        that other tests have left end.
         """
         files, active, objects = self.snapshot()
-        more = [f"{files - before[0]} files"] * (files != before[0])
-        more += [f"{active - before[1]} active uploads"] * (active != before[1])
+        more = [f"file {each}" for each in files - before[0]]
+        more += [f"active upload {each}" for each in active - before[1]]
         return more + [str(path) for path in objects - before[2]]
+
+    def _ids(self, table: str) -> set[str]:
+        return {row[0] for row in self.rows(f"SELECT id FROM {table}")}
 
 
 def database_id(path: str) -> str:

@@ -39,12 +39,19 @@ def test_the_fast_part_and_its_complement_are_the_same_files() -> None:
     assert fast - rest == {"contract/test_local_store.py", *models}
 
 
-def test_each_file_of_browser_tests_is_a_group_and_few_of_them_run_at_the_same_time(
+def test_no_file_belongs_to_two_groups_of_the_same_part() -> None:
+    for groups in (fast_groups(), [*other_groups(), *last_groups()]):
+        paths = [path for group in groups for path in group.paths]
+        assert len(paths) == len(set(paths))
+
+
+def test_each_large_file_of_browser_tests_is_a_group_and_few_of_them_run_at_the_same_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     browsers = [group for group in other_groups() if group.starts_browsers]
-    assert len(browsers) == len(list(BROWSER.glob("test_*.py")))
-    assert all(len(group.paths) == 1 for group in browsers)
+    (small,) = [group for group in browsers if len(group.paths) > 1]
+    assert all(path.stat().st_size < runner.SMALL_IN_BROWSER for path in small.paths)
+    assert len(browsers) - 1 + len(small.paths) == len(list(BROWSER.glob("test_*.py")))
 
     monkeypatch.setattr(runner, "BROWSER_GROUPS", 1)
     lock, other_ran, running, most, order = threading.Lock(), threading.Event(), 0, 0, []

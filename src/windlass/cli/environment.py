@@ -16,6 +16,7 @@ from windlass import conf
 from windlass.cli.errors import CommandError, database_errors
 from windlass.kernel.acting_caller import COMMAND, ActingCaller, set_acting_caller
 from windlass.kernel.garbage_collection import loading
+from windlass.kernel.optional_parts import import_without
 
 Home = Annotated[Path | None, typer.Option(help="Home directory. Default: WINDLASS_HOME, else ./windlass-data.")]
 
@@ -109,6 +110,8 @@ def set_up_django(process: str | None = None) -> None:
     traces and error reports: such a process calls ``telemetry.stop`` at its end. Raises BadSetting, CommandError.
     """
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", OWN_SETTINGS)
+    with loading():
+        import_without("structlog", "rich")  # for tracebacks that are never printed: a twentieth of a start
     if process is not None:
         from windlass.operations import logging, telemetry
         from windlass.operations.shared_counters import share_counters

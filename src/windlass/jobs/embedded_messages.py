@@ -14,8 +14,9 @@ from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
-from windlass.jobs.queue_directory import QueueDirectory
+from windlass.jobs.queue_directory import PIPES, QueueDirectory
 from windlass.jobs.states import QUEUES, Queue
+from windlass.kernel import named_pipes
 from windlass.kernel.ids import new_id
 
 #: The third part of a task message's body: nothing follows the task.
@@ -30,6 +31,7 @@ class EmbeddedSender:
 
     def __init__(self, folder: Path, task: str) -> None:
         """Raises OSError."""
+        self._pipes = folder / PIPES
         self._queues = {queue: QueueDirectory(folder / queue.name) for queue in QUEUES}
         for directory in self._queues.values():
             directory.prepare()
@@ -41,6 +43,7 @@ class EmbeddedSender:
         body = b64encode(self._body.replace(_JOB, str(job_id)).encode()).decode()
         message = self._messages[queue].replace(_JOB, str(job_id)).replace(_TASK, str(new_id()))
         self._queues[queue].put(message.replace(_BODY, body).replace(_TAG, str(new_id())).encode())
+        named_pipes.notify(self._pipes)
 
     def close(self) -> None:
         """Does nothing: no file is open."""

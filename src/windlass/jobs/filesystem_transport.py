@@ -1,8 +1,8 @@
 """The embedded broker: a kombu transport with one directory per queue and one file per message.
 
 Kombu's own filesystem transport writes messages in place, so a reader can see half of one; receives by moving files
-through the system's temporary directory; and polls once a second. Here a message (``queue_directory``) is found within
-``Transport.polling_interval``. Processes that only notify write theirs without kombu (``embedded_messages``).
+through the system's temporary directory; and polls once a second. Here whoever puts a message (``queue_directory``)
+wakes the consumers by their named pipes. Processes that only notify do so without kombu (``embedded_messages``).
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from typing import Any
 from kombu.exceptions import ChannelError
 from kombu.transport import virtual
 
-from windlass.jobs.queue_directory import QueueDirectory
+from windlass.jobs.queue_directory import PIPES, QueueDirectory
+from windlass.kernel import named_pipes
 from windlass.kernel.ids import new_id
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
@@ -63,6 +64,7 @@ class Channel(virtual.Channel):
 
     def _put(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
         self._directory(queue).put(json.dumps(message).encode())
+        named_pipes.notify(self._folder / PIPES)
 
     def _get(self, queue: str, timeout: float | None = None) -> dict[str, Any]:
         directory = self._directory(queue)
@@ -86,9 +88,11 @@ class Transport(virtual.Transport):
     Channel = Channel
     driver_type = "filesystem"
     driver_name = "windlass"
-    #: Seconds between two polls of an idle worker. Polling an unchanged directory costs one ``stat``.
+    #: Seconds between two polls of an idle worker where the file system has no pipes. Polling an unchanged directory
+    #: costs one ``stat``.
     polling_interval = 0.02
-    #: Celery checks for a stop between two drains; its default of two seconds would delay every restart.
+    #: Celery checks for a stop between two drains; its default of two seconds would delay every restart. So soon is a
+    #: message found whose sender woke nobody.
     longest_drain = 0.25
 
     connection_errors: Any = (*virtual.Transport.connection_errors, OSError)
@@ -99,6 +103,7 @@ class Transport(virtual.Transport):
     def __init__(self, client: Any, **kwargs: Any) -> None:
         super().__init__(client, **kwargs)  # type: ignore[no-untyped-call]
         self.acknowledged = threading.Event()
+        self._pipe: named_pipes.Pipe | None = None
 
     def drain_events(self, connection: Any, timeout: float | None = None, **kwargs: Any) -> None:
         """Deliver one message. Raises TimeoutError if none arrives in time."""
@@ -112,8 +117,27 @@ class Transport(virtual.Transport):
                 if left <= 0:
                     raise TimeoutError from None
                 # A full worker receives nothing before it has acknowledged a message.
-                can_receive = any(channel.qos.can_consume() for channel in self.channels)
-                if self.acknowledged.wait(self.polling_interval if can_receive else left):
+                if any(channel.qos.can_consume() for channel in self.channels):
+                    self._wait_for_message(left)
+                elif self.acknowledged.wait(left):
                     self.acknowledged.clear()
             else:
                 return
+
+    def close_connection(self, connection: Any) -> None:
+        super().close_connection(connection)  # type: ignore[no-untyped-call]
+        if self._pipe is not None:
+            self._pipe.close()
+            self._pipe = None
+
+    def _wait_for_message(self, seconds: float) -> None:
+        """Wait until a message may have arrived. A publisher never calls this, and so has no pipe."""
+        if self._pipe is not None:
+            self._pipe.wait(seconds)
+            return
+        client: Any = self.client
+        try:
+            # Returns at once: a message may have arrived before the pipe was there.
+            self._pipe = named_pipes.Pipe(Path(client.transport_options["folder"]) / PIPES)
+        except OSError:  # the file system has no pipes
+            time.sleep(min(self.polling_interval, seconds))

@@ -16,6 +16,8 @@ from pathlib import Path
 from windlass.kernel.ids import new_id
 
 _SUFFIX = ".msg"
+#: The directory of the consumers' pipes beside those of the queues: no queue can have this name.
+PIPES = ".consumers"
 
 
 class QueueDirectory:
