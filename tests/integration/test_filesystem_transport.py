@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -122,6 +123,26 @@ def test_a_message_is_delivered_to_another_connection(broker: Any) -> None:
         waited = time.monotonic() - sent
     assert got == [["job"]]
     assert waited < 1.0, "Kombu's own filesystem transport polls once a second; this one must not"
+
+
+def test_a_waiting_consumer_is_woken_by_the_message(
+    broker: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Transport, "longest_drain", 60.0)
+    pipes = tmp_path / "broker" / ".consumers"
+    got = threading.Event()
+    with broker().Consumer(queue("intake"), callbacks=[lambda body, message: got.set()]) as consumer:
+        draining = threading.Thread(target=consumer.connection.drain_events, kwargs={"timeout": 60}, daemon=True)
+        draining.start()
+        while not pipes.is_dir() or not any(pipes.glob("*.pipe")):
+            time.sleep(0.01)
+        time.sleep(0.1)  # it has looked once more and waits; if it has not, the test proves less
+        with broker().Producer() as producer:
+            producer.publish(["job"], routing_key="intake", exchange="windlass", declare=[queue("intake")])
+        assert got.wait(30)
+        draining.join()
+    consumer.connection.release()
+    assert not any(pipes.iterdir()), "a closed connection leaves no pipe"
 
 
 def test_an_unreadable_message_is_dropped_and_the_next_one_delivered(broker: Any, tmp_path: Path) -> None:

@@ -2,8 +2,8 @@
 
 Kombu's own filesystem transport writes messages in place, so a reader can see half of one; receives by moving files
 through the system's temporary directory; and polls once a second. Here a message appears whole by a rename, belongs to
-the process that unlinks it, and is found within ``Transport.polling_interval``. Nothing is synced: a notification may
-be lost.
+the process that unlinks it, and whoever puts it wakes the consumers by their named pipes. Nothing is synced: a
+notification may be lost.
 """
 
 from __future__ import annotations
@@ -23,10 +23,13 @@ from typing import Any
 from kombu.exceptions import ChannelError
 from kombu.transport import virtual
 
+from windlass.kernel import named_pipes
 from windlass.kernel.ids import new_id
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _SUFFIX = ".msg"
+#: The directory of the consumers' pipes beside those of the queues: no queue can have this name.
+_PIPES = ".consumers"
 
 
 class QueueDirectory:
@@ -156,6 +159,7 @@ class Channel(virtual.Channel):
 
     def _put(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
         self._directory(queue).put(json.dumps(message).encode())
+        named_pipes.notify(self._folder / _PIPES)
 
     def _get(self, queue: str, timeout: float | None = None) -> dict[str, Any]:
         directory = self._directory(queue)
@@ -179,9 +183,11 @@ class Transport(virtual.Transport):
     Channel = Channel
     driver_type = "filesystem"
     driver_name = "windlass"
-    #: Seconds between two polls of an idle worker. Polling an unchanged directory costs one ``stat``.
+    #: Seconds between two polls of an idle worker where the file system has no pipes. Polling an unchanged directory
+    #: costs one ``stat``.
     polling_interval = 0.02
-    #: Celery checks for a stop between two drains; its default of two seconds would delay every restart.
+    #: Celery checks for a stop between two drains; its default of two seconds would delay every restart. So soon is a
+    #: message found whose sender woke nobody.
     longest_drain = 0.25
 
     connection_errors: Any = (*virtual.Transport.connection_errors, OSError)
@@ -192,6 +198,7 @@ class Transport(virtual.Transport):
     def __init__(self, client: Any, **kwargs: Any) -> None:
         super().__init__(client, **kwargs)  # type: ignore[no-untyped-call]
         self.acknowledged = threading.Event()
+        self._pipe: named_pipes.Pipe | None = None
 
     def drain_events(self, connection: Any, timeout: float | None = None, **kwargs: Any) -> None:
         """Deliver one message. Raises TimeoutError if none arrives in time."""
@@ -205,8 +212,27 @@ class Transport(virtual.Transport):
                 if left <= 0:
                     raise TimeoutError from None
                 # A full worker receives nothing before it has acknowledged a message.
-                can_receive = any(channel.qos.can_consume() for channel in self.channels)
-                if self.acknowledged.wait(self.polling_interval if can_receive else left):
+                if any(channel.qos.can_consume() for channel in self.channels):
+                    self._wait_for_message(left)
+                elif self.acknowledged.wait(left):
                     self.acknowledged.clear()
             else:
                 return
+
+    def close_connection(self, connection: Any) -> None:
+        super().close_connection(connection)  # type: ignore[no-untyped-call]
+        if self._pipe is not None:
+            self._pipe.close()
+            self._pipe = None
+
+    def _wait_for_message(self, seconds: float) -> None:
+        """Wait until a message may have arrived. A publisher never calls this, and so has no pipe."""
+        if self._pipe is not None:
+            self._pipe.wait(seconds)
+            return
+        client: Any = self.client
+        try:
+            # Returns at once: a message may have arrived before the pipe was there.
+            self._pipe = named_pipes.Pipe(Path(client.transport_options["folder"]) / _PIPES)
+        except OSError:  # the file system has no pipes
+            time.sleep(min(self.polling_interval, seconds))
