@@ -50,7 +50,7 @@ class EmbeddedSender:
 
 
 def _message(task: str, queue: str) -> dict[str, Any]:
-    headers = {
+    headers: dict[str, Any] = {
         "lang": "py",
         "task": task,
         "id": _TASK,
