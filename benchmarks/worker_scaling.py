@@ -97,10 +97,12 @@ def measure(home: Path, files: Sequence[Path], workers: int, services: Mapping[s
     home.mkdir()
     settings = {**services, "WINDLASS_HOME": str(home), "WORKER_CONCURRENCY": "1", "LOG_LEVEL": "warning"}
     windlass = partial(_windlass, settings=settings)
-    with windlass("migrate", "--quiet") as migration:
-        migration.wait()
-    # The scheduler runs in both phases: without it the service level is lower, and steps are left out.
-    with windlass("scheduler"), ExitStack() as stack:
+    # The level is pinned: while there is no worker it falls, and steps would be left out.
+    for command in (("migrate", "--quiet"), ("level", "set", "full")):
+        with windlass(*command) as process:
+            if process.wait():
+                sys.exit(f"windlass {' '.join(command)} failed.")
+    with ExitStack() as stack:
         _upload_all(windlass, files)
         cores = sorted(os.sched_getaffinity(0))[:workers]
         if len(cores) < workers:
