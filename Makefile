@@ -55,8 +55,9 @@ chaos: $(STAMP)-dev ## Break a running server under load and check that nothing 
 	$(BIN)/python -m tests.chaos --mode $(or $(MODE),embedded) --seed $(or $(SEED),1) --rounds $(or $(ROUNDS),20) \
 		--faults "$(FAULTS)" $(ARGS)
 
-kill-moments: $(STAMP)-dev ## Kill a server at the moments that matter, and upgrades in the middle (SEED=1 ROUNDS=5)
-	CHAOS_SEED=$(or $(SEED),1) CHAOS_ROUNDS=$(or $(ROUNDS),5) $(BIN)/python -m pytest --timeout=0 $(ARGS) \
+kill-moments: $(STAMP)-dev ## Kill a server at the moments that matter, and upgrades in the middle (SEED=1 ROUNDS=5 DATABASE=sqlite)
+	CHAOS_SEED=$(or $(SEED),1) CHAOS_ROUNDS=$(or $(ROUNDS),5) CHAOS_DATABASE=$(or $(DATABASE),sqlite) \
+		$(BIN)/python -m pytest --timeout=0 $(ARGS) \
 		tests/process/test_faults.py tests/process/test_idempotency.py tests/process/test_upgrade.py \
 		tests/process/test_knowledge_kills.py
 

@@ -18,9 +18,11 @@ OWNER = "anonymous"
 SINCE = datetime(2026, 1, 1, tzinfo=UTC)
 #: Seconds between two files.
 PACE = 10
-#: Part of the name of one file in 50,000, and of every file.
+#: How many files have each of what is rare, however many files there are: pages of the same length are compared.
+RARE_FILES = 100
+#: Part of the name of rare files, and of every file.
 RARE_TEXT, COMMON_TEXT = "needle", "holiday"
-RARE_TYPE, RARE_STATUS, REFERENCE = "model/gltf-binary", "FAILED", "order-7"
+RARE_TYPE, RARE_STATUS, REFERENCE = "model/gltf-binary", "FAILED", "rare order"
 #: Types by the part of the files that have them, in percent.
 _TYPES = {"image/jpeg": 60, "application/pdf": 20, "text/plain": 15, "video/mp4": 4, "audio/mpeg": 1}
 _STEPS = ("checksum", "type", "image_facts")
@@ -35,20 +37,20 @@ def identifier(kind: str, number: int) -> str:
     return hashlib.md5(f"{kind} {number}".encode(), usedforsecurity=False).hexdigest()
 
 
-def grow(first: int, last: int) -> None:
-    """Add the files from ``first`` up to ``last``, with their blobs, jobs, steps, events, and a tenth as many open
-    sessions; then bring the statistics of the planner up to date."""
+def fill(files: int) -> None:
+    """Add so many files to an empty database, with their blobs, jobs, steps, events, and a tenth as many open sessions;
+    then bring the statistics of the planner up to date."""
     from windlass.events.models import Event
     from windlass.files.models import Blob, FileAsset, StepRun, UploadSession
     from windlass.jobs.models import Job
 
     with _without_triggers():
-        _insert(Blob, _blob(), first, last)
-        _insert(FileAsset, _file(), first, last)
-        _insert(UploadSession, _session(), first // FILES_PER_SESSION, last // FILES_PER_SESSION)
-        _insert(Job, _job(), first, last)
-        _insert(StepRun, _step(), first * len(_STEPS), last * len(_STEPS))
-        _insert(Event, _event(), first * EVENTS, last * EVENTS)
+        _insert(Blob, _blob(), files)
+        _insert(FileAsset, _file(files // RARE_FILES), files)
+        _insert(UploadSession, _session(), files // FILES_PER_SESSION)
+        _insert(Job, _job(), files)
+        _insert(StepRun, _step(), files * len(_STEPS))
+        _insert(Event, _event(), files * EVENTS)
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE" if _is_postgresql() else "ANALYZE")
 
@@ -92,8 +94,8 @@ def _checksum() -> str:
     return "md5('first ' || n) || md5('second ' || n)"
 
 
-def _type() -> str:
-    cases, below = [f"WHEN n % 10000 = 2 THEN '{RARE_TYPE}'"], 0
+def _type(rarity: int) -> str:
+    cases, below = [f"WHEN n % {rarity} = 2 THEN '{RARE_TYPE}'"], 0
     for name, percent in _TYPES.items():
         below += percent
         cases.append(f"WHEN n * 37 % 100 < {below} THEN '{name}'")
@@ -116,22 +118,23 @@ def _blob() -> Mapping[str, str]:
     }
 
 
-def _file() -> Mapping[str, str]:
-    rare = f"CASE WHEN n % 50000 = 4321 THEN '{RARE_TEXT}' ELSE 'picture' END"
+def _file(rarity: int) -> Mapping[str, str]:
+    """One file in ``rarity`` has what is rare."""
+    rare = f"CASE WHEN n % {rarity} = 4 THEN '{RARE_TEXT}' ELSE 'picture' END"
     name = f"'{COMMON_TEXT} ' || {_digits('n % 977', 3)} || ' ' || {rare} || ' ' || {_digits('n', 8)} || '.jpg'"
     return {
         "id": _id("file"),
         "owner": _owner(),
         "upload_id": _id("upload"),
         "blob_id": _id("blob"),
-        "status": f"CASE WHEN n % 10000 = 1 THEN '{RARE_STATUS}' ELSE 'READY' END",
+        "status": f"CASE WHEN n % {rarity} = 1 THEN '{RARE_STATUS}' ELSE 'READY' END",
         "gate_passed": "TRUE",
         "original_filename": name,
         "search_name": name,
         "size": _size(),
         "profile": "'default'",
-        "reference": "CASE WHEN n % 5 = 0 THEN 'order-' || (n / 20 % 2000) END",
-        "mime_type": _type(),
+        "reference": f"CASE WHEN n % {rarity} = 3 THEN '{REFERENCE}' WHEN n % 5 = 0 THEN 'order ' || (n / 20) END",
+        "mime_type": _type(rarity),
         "checksum": _checksum(),
         "extra_attributes": """'{"orientation": 1}'""",
         "progress": "100",
@@ -198,22 +201,22 @@ def _event() -> Mapping[str, str]:
     }
 
 
-def _insert(model: type[models.Model], expressions: Mapping[str, str], first: int, last: int) -> None:
-    """Insert the rows ``first`` up to ``last``. Attributes without an expression have their defaults."""
+def _insert(model: type[models.Model], expressions: Mapping[str, str], count: int) -> None:
+    """Insert so many rows. Attributes without an expression have their defaults."""
     quote = connection.ops.quote_name
     fields = [each for each in model._meta.concrete_fields if not isinstance(each, models.AutoField)]
     columns = ", ".join(quote(str(each.column)) for each in fields)
     usual = [each for each in fields if each.attname not in expressions]
     values = ", ".join(expressions[each.attname].replace("%", "%%") if each not in usual else "%s" for each in fields)
     numbers = (
-        "generate_series(%s, %s) AS n"
+        "generate_series(0, %s - 1) AS n"
         if _is_postgresql()
-        else "(WITH RECURSIVE numbers (n) AS (SELECT %s UNION ALL SELECT n + 1 FROM numbers WHERE n < %s) "
+        else "(WITH RECURSIVE numbers (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n < %s - 1) "
         "SELECT n FROM numbers)"
     )
     with connection.cursor() as cursor, _without_indexes(cursor, model._meta.db_table):
         statement = f"INSERT INTO {quote(model._meta.db_table)} ({columns}) SELECT {values} FROM {numbers}"
-        cursor.execute(statement, [*(_default(each) for each in usual), first, last - 1])
+        cursor.execute(statement, [*(_default(each) for each in usual), count])
 
 
 def _default(field: Any) -> Any:

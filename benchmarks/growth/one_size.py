@@ -33,12 +33,13 @@ def main() -> None:
     call_command("migrate", verbosity=0)
     if not options.filled.exists():
         began = time.perf_counter()
-        fill.grow(0, options.files)
+        fill.fill(options.files)
         options.filled.touch()
         print(f"{options.files:,} files after {time.perf_counter() - began:.0f} s", file=sys.stderr)
     if options.rounds:
         server = psutil.Process(options.server) if options.server else None
-        timings = measured.measure(measured.calls(options.files), options.rounds, server)
+        calls = measured.calls(options.files)
+        timings = measured.measure(calls, measured.preparations(), options.rounds, server)
         options.timings.write_text(json.dumps({name: asdict(timing) for name, timing in timings.items()}))
 
 

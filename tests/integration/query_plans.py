@@ -110,7 +110,7 @@ def plan(sql: str, parameters: Any) -> str:
 
 def main() -> None:
     call_command("migrate", verbosity=0)
-    fill.grow(0, FILES)
+    fill.fill(FILES)
     file_pages.WALKED = 100  # fewer than there are: the index of names is asked
     plans = {}
     for name, call in calls().items():

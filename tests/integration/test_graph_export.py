@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
@@ -13,7 +14,7 @@ import neo4j
 import pytest
 
 from tests import services
-from tests.integration.test_graph_calls import file_with_graph
+from tests.integration.test_graph_calls import file_with_graph, visible
 from windlass.conf import BadSetting, Settings
 from windlass.conf.graph import check_graph
 from windlass.events import api as events
@@ -23,7 +24,7 @@ from windlass.jobs.models import ProcessHeartbeat
 from windlass.kernel.clock import now
 from windlass.kernel.ids import new_id
 from windlass.knowledge import api as knowledge
-from windlass.knowledge.graph import export
+from windlass.knowledge.graph import export, neo4j_database
 from windlass.knowledge.graph.neo4j_database import Neo4jDatabase
 from windlass.knowledge.models import FileGraph, GraphExport
 from windlass.operations import graph_export
@@ -97,7 +98,7 @@ def test_neo4j_has_what_the_files_say_and_only_that(graph: Graph) -> None:
     text = "\n".join(graph.exported())
     assert "'WINDLASS_MENTIONS', [('count', 2), ('name', 'Acme Ltd'), ('passages', [0])]" in text
     assert "('type', 'has_email')" in text
-    assert "('extractor', 'rules-1'), ('file'," in text
+    assert "('extractor', 'rules-2'), ('file'," in text
     assert export_all() == knowledge.ExportReport()  # nothing has changed
     assert graph.is_equal_to_rebuild()
     first.delete()
@@ -174,6 +175,65 @@ def killed(monkeypatch: pytest.MonkeyPatch, at: int, *, after: bool) -> Iterator
             yield was_killed
         except _Killed:
             was_killed[0] = True
+
+
+def test_a_merge_reaches_every_file_of_the_entity(graph: Graph) -> None:
+    for number in range(4):
+        graph.add(f"The Acme Ltd met the Blue Inc in room {number}.")
+    export_all()
+    ids = {each.name: each.id for each in knowledge.list_entities(visible(graph.owner), "", None, None, 10)[0]}
+    knowledge.merge(graph.owner, ids["Blue Inc"], ids["Acme Ltd"])
+    assert export_all().written == 4
+    assert graph.entities() == {"Acme Ltd": 2}
+
+
+def test_a_relation_between_entities_of_many_files_is_written_without_reading_theirs(graph: Graph) -> None:
+    graph.driver.execute_query(
+        "CREATE (a:WindlassEntity {id: 'hub-a', owner: $owner}) CREATE (b:WindlassEntity {id: 'hub-b', owner: $owner}) "
+        "WITH a, b UNWIND range(1, 3000) AS n CREATE (a)-[:WINDLASS_RELATED {id: 'other ' + n, file: 'other'}]->(b)",
+        owner=graph.owner,
+    )
+    rows = [
+        {"id": f"own {number}", "source": "hub-a", "target": "hub-b", "type": "x", "passage": 0, "confidence": 1.0}
+        for number in range(20)
+    ]
+    statement = f"PROFILE {neo4j_database._RELATIONS}"
+    values = {"file": "own", "extractor": "x", "rows": rows}
+    with graph.driver.session() as session:
+        profile = session.run(statement, values).consume().profile
+    assert profile is not None
+    assert sum(reads_of(profile)) < 100 * len(rows)
+    graph.driver.execute_query("MATCH (n:WindlassEntity {owner: $owner}) DETACH DELETE n", owner=graph.owner)
+
+
+def reads_of(plan: Any) -> Iterator[int]:
+    yield plan.get("dbHits", 0)
+    for child in plan.get("children", ()):
+        yield from reads_of(child)
+
+
+def test_two_writers_of_one_file_leave_it_once(graph: Graph) -> None:
+    """A process may be stopped for longer than its lease, and write then."""
+    file_id, ends = new_id(), [str(new_id()) for _ in range(2)]
+    values = {"name": "a.txt", "owner": graph.owner, "extractor": "x"}
+    mentions = [
+        {"entity": each, "type": "person", "name": f"N{number}", "count": 1, "passages": [0]}
+        for number, each in enumerate(ends)
+    ]
+    relation = {"id": "1", "source": ends[0], "target": ends[1], "type": "x", "passage": 0, "confidence": 1.0}
+
+    def write() -> None:
+        with neo4j_database.connected() as database:
+            for _ in range(10):
+                database.replace_file(file_id, values, mentions, [relation])
+
+    with ThreadPoolExecutor(3) as threads:
+        for done in [threads.submit(write) for _ in range(3)]:
+            done.result()
+    assert len(graph.exported()) == 3 + 2 + 1
+    with neo4j_database.connected() as database:
+        database.delete_file(file_id)
+    assert graph.exported() == []
 
 
 def test_one_process_exports_at_a_time(graph: Graph) -> None:

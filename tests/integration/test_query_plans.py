@@ -39,6 +39,7 @@ EXPECTED: Mapping[str, Sequence[str]] = {
         "upload_by_key",
     ],
     "check of blobs": ["blob_by_content"],
+    "queues": ["open_jobs_by_cost"],
     "prune jobs": ["job_by_due"],
     "prune events": ["event_by_time"],
     "events of an owner": ["event_of_owner"],
@@ -53,14 +54,12 @@ OF_ONE: Mapping[str, Mapping[str, Sequence[str]]] = {
         "list, part of a name": ["file_by_part_of_name"],
         "every owner, part of a name": ["file_by_part_of_name"],
         "sweep, direct uploads": ["direct_upload_by_last_write"],
-        "queues": ["open_jobs"],
         "operations, uploads": ["upload_by_last_write"],
         "sweep, retention": ["file_by_release"],
     },
     "sqlite": {
         "list, part of a name": ["VIRTUAL TABLE INDEX"],
         "every owner, part of a name": ["VIRTUAL TABLE INDEX"],
-        "queues": ["job_by_due"],
         "operations, uploads": ["upload_by_expiry"],
     },
 }

@@ -20,6 +20,7 @@ from windlass.knowledge import api as knowledge
 from windlass.knowledge import text_search
 from windlass.knowledge.api import Passage
 from windlass.knowledge.indexing import PassageIndex
+from windlass.knowledge.orphans import OrphanSearch
 from windlass.knowledge.queries import parse_query
 from windlass.knowledge.system_checks import check_search
 from windlass.knowledge.text_search import share_of
@@ -173,8 +174,8 @@ def test_passages_of_a_file_that_an_old_version_deleted_are_swept(add: Add) -> N
 
 def test_orphans_are_looked_for_part_by_part(add: Add, monkeypatch: pytest.MonkeyPatch) -> None:
     """One call reads a part of the table only; a few of them have read all of it."""
-    monkeypatch.setattr("windlass.knowledge.indexing.ORPHAN_WINDOW", 2)
-    monkeypatch.setattr("windlass.knowledge.indexing._looked_at", 0)
+    monkeypatch.setattr("windlass.knowledge.orphans.WINDOW", 2)
+    monkeypatch.setattr("windlass.knowledge.indexing._orphans", OrphanSearch[int](Passage, "id", 1_000))
     assets = [add(f"a text of file {number}") for number in range(5)]
     Passage.objects.filter(file=assets[4]).update(file_id=uuid.uuid4())
     before = Passage.objects.count()
@@ -210,7 +211,7 @@ def test_a_damaged_model_leaves_vectors_owed(monkeypatch: pytest.MonkeyPatch) ->
         raise knowledge.BadModel("model.onnx cannot be loaded")
 
     monkeypatch.setattr("windlass.knowledge.indexing.vectors_available", lambda: True)
-    monkeypatch.setattr("windlass.knowledge.embeddings.current_embedder", load)
+    monkeypatch.setattr("windlass.knowledge.embedders.current_embedder", load)
     with pytest.raises(TextModelAway, match="cannot be used"):
         PassageIndex().embed(uuid.uuid4(), nullcontext)
 
@@ -228,7 +229,7 @@ def test_what_is_ranked_is_bounded(add: Add, owner: str, monkeypatch: pytest.Mon
     files = visible_files(Principal(owner)).filter(gate_passed=True)
 
     def best(query: str) -> set[uuid.UUID]:
-        return {match.file_id for match in text_search.find_passages(parse_query(query), files, 3)}
+        return {match.file_id for match in text_search.find_passages(parse_query(query), files, 3, 3)}
 
     rare, both = add("bollard"), add("quay and crane")
     newest = [add(f"quay {number}, and boats") for number in range(5)][-3:]

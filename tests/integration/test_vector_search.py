@@ -21,7 +21,7 @@ from windlass.kernel.principals import Principal
 from windlass.knowledge import api as knowledge
 from windlass.knowledge import postgresql_vectors, sqlite_vectors
 from windlass.knowledge.api import Passage, QueryVector
-from windlass.knowledge.embedding import embed_file
+from windlass.knowledge.file_vectors import embed_file
 from windlass.knowledge.indexing import PassageIndex
 from windlass.knowledge.matches import Match
 from windlass.knowledge.model_endpoint import ModelRefused
@@ -128,6 +128,18 @@ def test_a_new_and_a_deleted_file_are_noticed(add: Add, owner: str, embedder: Tr
     second.delete()
     assert nearest(embedder, 0, owner) == [first.id]
     assert PassageVector.objects.filter(model__key=embedder.key).count() == 1
+
+
+def test_vectors_are_read_once_when_the_newest_is_deleted(
+    add: Add, owner: str, embedder: TrialEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = add(50), add(5)
+    assert nearest(embedder, 0, owner) == [second.id, first.id]
+    monkeypatch.setattr(sqlite_vectors._Array, "_clear", lambda _array: pytest.fail("the array is made anew"))
+    second.delete()
+    assert nearest(embedder, 0, owner) == [first.id]
+    third = add(20)
+    assert nearest(embedder, 0, owner) == [third.id, first.id]
 
 
 def test_rows_that_are_deleted_while_an_array_is_brought_up_to_date(

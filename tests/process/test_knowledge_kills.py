@@ -2,7 +2,8 @@
 
 Workers, their children, the whole server, the endpoint of the model and Neo4j are killed at seeded moments, while files
 come, change and go. Then what is stored, here and in Neo4j, is compared row by row with a new server that has received
-the same files. CHAOS_SEED and CHAOS_ROUNDS repeat and prolong it.
+the same files. CHAOS_SEED and CHAOS_ROUNDS repeat and prolong it. CHAOS_DATABASE=postgresql plays it on PostgreSQL with
+pgvector, which is killed too.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import httpx
 import neo4j
 import psutil
+import psycopg
 import pytest
 
 from tests import services
@@ -30,6 +32,7 @@ from windlass.client import Client
 
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
 ROUNDS = int(os.environ.get("CHAOS_ROUNDS", "1"))
+DATABASE = os.environ.get("CHAOS_DATABASE", "sqlite")
 #: Kills in each round, in an order of the seed. In a run of several rounds Neo4j too, which takes long to start again;
 #: in the tests of the export it is killed in any case.
 VICTIMS = ("worker", "child", "server", "model")
@@ -47,7 +50,7 @@ SETTINGS = {
 }
 NAMES = ("Acme", "Blue River", "Cyan", "Northwind Rope", "Harbour")
 COLUMNS = {
-    "passages": "SELECT f.original_filename, p.ordinal, p.text, p.start, p.end, p.page, p.language, p.version "
+    "passages": 'SELECT f.original_filename, p.ordinal, p.text, p.start, p."end", p.page, p.language, p.version '
     "FROM windlass_knowledge_passage p LEFT JOIN windlass_files_fileasset f ON f.id = p.file_id",
     "vectors": "SELECT f.original_filename, p.ordinal, m.key, hex(v.data) FROM windlass_knowledge_passagevector v "
     "LEFT JOIN windlass_knowledge_embeddingmodel m ON m.id = v.model_id "
@@ -57,13 +60,19 @@ COLUMNS = {
     "LEFT JOIN windlass_knowledge_passage p ON p.id = w.rowid LEFT JOIN windlass_files_fileasset f ON f.id = p.file_id",
     "entities": "SELECT f.original_filename, e.entity, e.exact, e.type, e.name, e.search_name, e.mentions "
     "FROM windlass_knowledge_fileentity e LEFT JOIN windlass_files_fileasset f ON f.id = e.file_id",
-    "mentions": "SELECT f.original_filename, e.exact, m.passage, m.start, m.end, m.confidence "
+    "mentions": 'SELECT f.original_filename, e.exact, m.passage, m.start, m."end", m.confidence '
     "FROM windlass_knowledge_entitymention m LEFT JOIN windlass_knowledge_fileentity e ON e.id = m.file_entity_id "
     "LEFT JOIN windlass_files_fileasset f ON f.id = e.file_id",
     "relations": "SELECT f.original_filename, a.exact, b.exact, r.type, r.passage, r.confidence "
     "FROM windlass_knowledge_entityrelation r LEFT JOIN windlass_knowledge_fileentity a ON a.id = r.source_id "
     "LEFT JOIN windlass_knowledge_fileentity b ON b.id = r.target_id "
     "LEFT JOIN windlass_files_fileasset f ON f.id = a.file_id",
+}
+#: What PostgreSQL has elsewhere.
+POSTGRESQL_COLUMNS = COLUMNS | {
+    "vectors": COLUMNS["vectors"].replace("hex(v.data)", "v.embedding::text"),
+    "words": "SELECT f.original_filename, p.ordinal, p.words::text FROM windlass_knowledge_passage p "
+    "LEFT JOIN windlass_files_fileasset f ON f.id = p.file_id",
 }
 OWED = (
     "SELECT count(*) FROM windlass_files_fileasset WHERE status != 'READY'",
@@ -99,11 +108,62 @@ def model() -> Iterator[Model]:
     endpoint.kill()
 
 
+class Sqlite:
+    """The database of a server on SQLite."""
+
+    columns = COLUMNS
+    settings: Mapping[str, str] = {}
+
+    def rows(self, home: Path, query: str) -> list[Any]:
+        (path,) = home.glob("*.sqlite3")
+        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)) as database:
+            return database.execute(query).fetchall()
+
+    def restart(self) -> None:
+        raise AssertionError("it has no process")
+
+
+class Postgresql:
+    """A database of its own in a PostgreSQL with pgvector."""
+
+    columns = POSTGRESQL_COLUMNS
+
+    def __init__(self, server: services.Postgres) -> None:
+        self._server, self._url = server, server.new_database()
+        self.settings = {"DATABASE_URL": self._url}
+
+    def rows(self, home: Path, query: str) -> list[Any]:
+        with psycopg.connect(self._url) as connection:
+            return connection.execute(query.encode()).fetchall()
+
+    def restart(self) -> None:
+        self._server.program.kill()
+        self._server.program.start()
+
+
+Database = Sqlite | Postgresql
+
+
+@pytest.fixture
+def new_database(request: pytest.FixtureRequest) -> Callable[[], Database]:
+    if DATABASE == "sqlite":
+        return Sqlite
+    server = request.getfixturevalue("pgvector_server")
+    return lambda: Postgresql(server)
+
+
 class System:
     """A server, and what is beside it. ``texts``: the files that it is to have, by name."""
 
-    def __init__(self, server: ServerProcess, model: Model, graph: services.Neo4jServer, driver: neo4j.Driver) -> None:
-        self.server, self.model, self.graph, self.driver = server, model, graph, driver
+    def __init__(
+        self,
+        server: ServerProcess,
+        database: Database,
+        model: Model,
+        graph: services.Neo4jServer,
+        driver: neo4j.Driver,
+    ) -> None:
+        self.server, self.database, self.model, self.graph, self.driver = server, database, model, graph, driver
         self.texts: dict[str, str] = {}
         self.ids: dict[str, str] = {}
 
@@ -116,9 +176,8 @@ class System:
 
     def delete(self, name: str) -> None:
         del self.texts[name]
-        httpx.delete(
-            f"{self.server.url}/files/{self.ids.pop(name)}/?permanent=true", timeout=TIMEOUT
-        ).raise_for_status()
+        with Client(self.server.url) as client:
+            client.delete(self.ids.pop(name), permanent=True)
 
     def reprocess(self, name: str) -> None:
         """409 while it is being processed."""
@@ -131,6 +190,8 @@ class System:
         elif victim == "neo4j":
             self.graph.kill()
             self.graph.start()
+        elif victim == "database":
+            self.database.restart()
         elif victim == "model":
             self.model.kill()
             time.sleep(random_source.uniform(0, 0.5))
@@ -149,13 +210,11 @@ class System:
         return [self.rows(each)[0][0] for each in OWED]
 
     def rows(self, query: str) -> list[Any]:
-        (path,) = self.server.home.glob("*.sqlite3")
-        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)) as database:
-            return database.execute(query).fetchall()
+        return self.database.rows(self.server.home, query)
 
     def contents(self) -> dict[str, list[str]]:
         """Every row, without ids that depend on the order or on chance."""
-        found = {name: sorted(map(repr, self.rows(query))) for name, query in COLUMNS.items()}
+        found = {name: sorted(map(repr, self.rows(query))) for name, query in self.database.columns.items()}
         names = {file_id: name for name, file_id in self.ids.items()}
         for kind, query in {
             "nodes": "MATCH (n:WindlassFile|WindlassEntity) RETURN labels(n), properties(n)",
@@ -187,13 +246,15 @@ def text_of(number: int, source: random.Random) -> str:
 @pytest.mark.slow
 @pytest.mark.timeout(300 * ROUNDS)
 def test_what_is_killed_leaves_the_index_and_the_graph_of_a_rebuild(
-    neo4j_server: services.Neo4jServer, model: Model, tmp_path: Path
+    neo4j_server: services.Neo4jServer, model: Model, new_database: Callable[[], Database], tmp_path: Path
 ) -> None:
     source = random.Random(SEED)
     settings = SETTINGS | neo4j_server.settings | {"EMBEDDINGS_URL": f"http://127.0.0.1:{model.port}/v1"}
     with neo4j.GraphDatabase.driver(neo4j_server.url, auth=(neo4j_server.NAME, neo4j_server.PASSWORD)) as driver:
         forget_graph(driver)
-        system = System(ServerProcess(tmp_path / "killed", **settings), model, neo4j_server, driver)
+        database = new_database()
+        server = ServerProcess(tmp_path / "killed", **settings, **database.settings)
+        system = System(server, database, model, neo4j_server, driver)
         system.server.start()
         try:
             play(system, source)
@@ -204,7 +265,9 @@ def test_what_is_killed_leaves_the_index_and_the_graph_of_a_rebuild(
             if neo4j_server.process is None:
                 neo4j_server.start()
         forget_graph(driver)
-        rebuilt = System(ServerProcess(tmp_path / "rebuilt", **settings), model, neo4j_server, driver)
+        database = new_database()
+        server = ServerProcess(tmp_path / "rebuilt", **settings, **database.settings)
+        rebuilt = System(server, database, model, neo4j_server, driver)
         rebuilt.server.start()
         try:
             for name, text in system.texts.items():
@@ -222,7 +285,7 @@ def test_what_is_killed_leaves_the_index_and_the_graph_of_a_rebuild(
 def play(system: System, source: random.Random) -> None:
     number = 0
     for _ in range(ROUNDS):
-        victims = [*VICTIMS, *(["neo4j"] if ROUNDS > 1 else [])]
+        victims = [*VICTIMS, *(["neo4j"] if ROUNDS > 1 else []), *(["database"] if DATABASE != "sqlite" else [])]
         source.shuffle(victims)
         for victim in victims:
             for _ in range(2):

@@ -24,6 +24,7 @@ from windlass.client import (
     WaitTimeout,
     api_calls,
 )
+from windlass.client.calls import Calls
 from windlass.client.effects import Outcome, Response
 from windlass.client.models import file_of
 from windlass.client.retries import send_with_retries
@@ -169,3 +170,44 @@ def test_filters_become_the_query_of_the_list() -> None:
     )
     assert api_calls.list_url(SERVER, {"status": "READY"}) == "http://windlass.test/files/?status=READY"
     assert api_calls.list_url(SERVER, {}) == "http://windlass.test/files/"
+
+
+def test_the_text_that_was_read_last_is_asked_for_with_its_etag() -> None:
+    calls = Calls("http://windlass.test", None, 60.0, None, None)
+    exchange = Exchange(calls.text(FILE))
+    assert "If-None-Match" not in exchange.request.headers
+    exchange.answer(Response(200, {"etag": '"one"'}, "Größe".encode()))
+    assert exchange.result == "Größe"
+    exchange = Exchange(calls.text(FILE))
+    assert exchange.request.headers["If-None-Match"] == '"one"'
+    exchange.answer(Response(304, {"etag": '"one"'}))
+    assert exchange.result == "Größe"
+    exchange = Exchange(calls.text(FILE))
+    exchange.answer(Response(200, {"etag": '"two"'}, b"other"))
+    assert exchange.result == "other"
+    exchange = Exchange(calls.text(FILE.replace("0", "1")))
+    assert "If-None-Match" not in exchange.request.headers
+
+
+def test_entities_are_merged_and_split() -> None:
+    calls = Calls("http://windlass.test", None, 60.0, None, None)
+    described = {"id": "1", "name": "A", "type": "person", "names": ["A", "B"], "mentions": 2}
+    described |= {"files": [], "relations": []}
+    exchange = Exchange(calls.merge_entity("2", into="1"))
+    assert (exchange.request.method, exchange.request.url) == (
+        "POST",
+        "http://windlass.test/graph/entities/1/merges/",
+    )
+    again = exchange.answer(CONNECTION_BROKE)
+    assert again is not None
+    assert again.headers["Idempotency-Key"] == exchange.request.headers["Idempotency-Key"]
+    exchange.answer(json_response(described))
+    assert exchange.result is not None
+    assert exchange.result.names == ("A", "B")
+    exchange = Exchange(calls.split_entity("1"))
+    assert (exchange.request.method, exchange.request.url) == (
+        "DELETE",
+        "http://windlass.test/graph/entities/1/merges/",
+    )
+    with pytest.raises(Conflict):
+        exchange.answer(problem(409, "conflict"))

@@ -118,10 +118,18 @@ def test_a_place_that_two_passages_share_counts_once_and_bounds_hold(monkeypatch
 def test_what_is_found_fits_its_columns_and_does_not_grow_with_the_square_of_a_text() -> None:
     domain = ".".join(["a" * 60] * 6) + ".example"
     (mention,) = rules.extract(f"Write to {'b' * 60}@{domain}.", "en").mentions
-    assert len(mention.name) == extraction.LONGEST_NAME < mention.end - mention.start
+    assert extraction.LONGEST_NAME < len(mention.name) == mention.end - mention.start
     facts = rules.extract("a@b.co " * 228, "en")
     assert len(facts.mentions) == 228
     assert len(facts.relations) == extraction.MOST_PASSAGE_RELATIONS + 1
+
+
+def test_long_names_that_begin_alike_are_two_entities_and_fit_their_column() -> None:
+    begin = f"https://example.org/{'a' * 300}"
+    (passage,) = split_text(f"See {begin}/one and {begin}/two.")
+    facts = extraction.join_facts("user:1", "x", [(passage, rules.extract(passage.text, "en"))])
+    assert len({each.entity for each in facts.entities}) == len({each.exact for each in facts.entities}) == 2
+    assert {each.name for each in facts.entities} == {begin[: extraction.LONGEST_NAME]}
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from windlass.knowledge.languages import detect_language
 from windlass.knowledge.passages import MOST_TOKENS, OVERLAP_TOKENS, count_tokens, split_text
+from windlass.knowledge.queries import parse_query
 from windlass.knowledge.words import compared_form, simple_form, spans_of, words_of
 
 _PIECES = st.sampled_from(
@@ -109,6 +110,21 @@ def test_hostile_texts_take_linear_time(text: str) -> None:
 )
 def test_the_language_of_a_text(text: str, language: str) -> None:
     assert detect_language(text) == language
+
+
+@pytest.mark.parametrize(
+    ("query", "terms"),
+    [
+        ("Did the pet get its injection?", ["did", "pet", "get", "its", "injection"]),
+        ("Wer bezahlt die Anlegestelle?", ["wer", "bezahlt", "anlegestelle"]),
+        ('"the boathouse"', ["the boathouse"]),
+        ('"die" Anlegestelle', ["die", "anlegestelle"]),
+        ("the who", ["who"]),
+        ("the", ["the"]),
+    ],
+)
+def test_common_words_are_left_out_of_a_question(query: str, terms: list[str]) -> None:
+    assert [" ".join(term.words) for term in parse_query(query)] == terms
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from windlass.cli.output import JsonOption, json_line, printable
 from windlass.cli.server_connection import ServerOption, TokenOption, connected_client
 
 if TYPE_CHECKING:
-    from windlass.client import FoundFile, SnippetPart
+    from windlass.client import FoundFile, SearchResult, SnippetPart
 
 #: Seconds between two looks at how many files wait.
 POLL_SECONDS = 1.0
@@ -59,7 +59,14 @@ def search(
         for found in result.results:
             _print_found(found)
         if result.owed:
-            typer.echo(f"windlass: {result.owed} files are not indexed yet", err=True)
+            typer.echo(f"windlass: {_owed(result)}", err=True)
+
+
+def _owed(result: SearchResult) -> str:
+    files, one = ("1 file", True) if result.owed == 1 else (f"{result.owed} files", False)
+    if result.mode == "vector":
+        return f"{files} {'has' if one else 'have'} no vectors yet"
+    return f"{files} {'is' if one else 'are'} not indexed yet"
 
 
 def _print_found(found: FoundFile) -> None:

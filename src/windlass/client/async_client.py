@@ -99,6 +99,8 @@ class AsyncClient:
     search = _awaited(Calls.search)
     file_graph = _awaited(Calls.file_graph)
     entity = _awaited(Calls.entity)
+    merge_entity = _awaited(Calls.merge_entity)
+    split_entity = _awaited(Calls.split_entity)
     paths = _awaited(Calls.paths)
     delete = _awaited(Calls.delete)
     restore = _awaited(Calls.restore)

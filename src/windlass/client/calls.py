@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Unpack
 
 from windlass.client import api_calls, events
@@ -32,7 +34,7 @@ from windlass.client.models import (
     signed_url_of,
 )
 from windlass.client.resume_state import state_directory
-from windlass.client.retries import RetryBudget, send_with_retries
+from windlass.client.retries import NOT_MODIFIED, RetryBudget, send_with_retries
 from windlass.client.send_source import SourceSender
 from windlass.client.server import Server
 from windlass.client.upload_settings import Progress, UploadOptions, UploadSettings
@@ -47,8 +49,18 @@ REMEMBERED_DIGESTS = 10_000
 #: Sources that ``upload_many`` sends at the same time by default.
 CONCURRENT_UPLOADS = 4
 
+#: Bytes of the longest text that a client keeps.
+LONGEST_KEPT_TEXT = 16 * 1024 * 1024
+
 #: Called with a source, its bytes transferred so far and their total.
 SourceProgress = Callable[[Readable, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _KeptText:
+    file_id: str
+    etag: str
+    text: str
 
 
 class Calls:
@@ -65,6 +77,8 @@ class Calls:
         self._sender = SourceSender(self.server, state or state_directory(), self._budget)
         #: By the file's id, oldest first. An entry is removed when it is compared.
         self._sent_digests: dict[str, str] = {}
+        #: The last one that was read: who reads on in it asks only whether it is still the same.
+        self._kept_text: _KeptText | None = None
 
     def upload(self, source: Readable, **options: Unpack[UploadOptions]) -> Flow[File]:
         """Upload a path or a binary file object. ``windlass.client.UploadSettings`` documents the options."""
@@ -146,6 +160,19 @@ class Calls:
         response = yield from self._send("GET", self.server.url("graph", "entities", entity_id))
         return api_calls.parse(described_entity_of, response)
 
+    def merge_entity(self, entity_id: str, into: str) -> Flow[DescribedEntity]:
+        """Let one entity count as another one of the same type, ``into``, which is returned; ``split_entity`` undoes
+        it. Raises NotFound, and Conflict for entities of two types."""
+        url = self.server.url("graph", "entities", into, "merges")
+        response = yield from self._send("POST", url, {"entity": entity_id})
+        return api_calls.parse(described_entity_of, response)
+
+    def split_entity(self, entity_id: str) -> Flow[DescribedEntity]:
+        """Undo every merge into an entity; if there is none, make each of its names an entity of its own. Returns what
+        is left of it. Raises NotFound, and Conflict if there is nothing to split."""
+        response = yield from self._send("DELETE", self.server.url("graph", "entities", entity_id, "merges"))
+        return api_calls.parse(described_entity_of, response)
+
     def paths(self, from_: str, to: str, *, longest: int | None = None) -> Flow[Paths]:
         """The shortest paths between two entities, of at most ``longest`` relations (up to 6; 4 by default)."""
         response = yield from self._send("GET", api_calls.paths_url(self.server, from_, to, longest))
@@ -178,8 +205,14 @@ class Calls:
 
     def text(self, file_id: str) -> Flow[str]:
         """The text extracted from the file. Raises Conflict before it is ready, NotFound if there is none."""
-        response = yield from self._send("GET", self.server.url("files", file_id, "text"))
-        return response.body.decode("utf-8", "replace")
+        kept = self._kept_text if self._kept_text is not None and self._kept_text.file_id == file_id else None
+        condition = {"If-None-Match": kept.etag} if kept is not None else {}
+        response = yield from self._send("GET", self.server.url("files", file_id, "text"), headers=condition)
+        if kept is not None and response.status == NOT_MODIFIED:
+            return kept.text
+        text, etag = response.body.decode("utf-8", "replace"), response.headers.get("etag", "")
+        self._kept_text = _KeptText(file_id, etag, text) if etag and len(response.body) <= LONGEST_KEPT_TEXT else None
+        return text
 
     def delete(self, file_id: str, *, permanent: bool = False) -> Flow[None]:
         """Move the file to the trash, if the server has one. ``permanent`` deletes it, also from the trash."""
@@ -211,8 +244,10 @@ class Calls:
         signed = api_calls.parse(signed_url_of, response)
         return SignedUrl(self.server.resolve(signed.url, url), signed.expires_at)
 
-    def _send(self, method: str, url: str, payload: Any = None) -> Flow[Response]:
-        return send_with_retries(self.server, method, url, self._call_budget(), payload)
+    def _send(
+        self, method: str, url: str, payload: Any = None, *, headers: Mapping[str, str] = MappingProxyType({})
+    ) -> Flow[Response]:
+        return send_with_retries(self.server, method, url, self._call_budget(), payload, headers)
 
     def _budget(self) -> RetryBudget:
         """The retry budget of a transfer or a wait."""

@@ -178,7 +178,8 @@ class FoundFile:
 @dataclass(frozen=True, slots=True)
 class SearchResult:
     """The best files, best first. ``mode``: how it was searched: ``text`` in place of ``hybrid`` where the server's
-    model is away, or there is none. ``owed``: files whose text is not indexed yet."""
+    model is away, or there is none. ``owed``: files whose text is not indexed yet; with ``vector`` those without
+    vectors."""
 
     results: tuple[FoundFile, ...]
     mode: str

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import random
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any
 
 from windlass.client.effects import ConnectionFailure, Flow, Outcome, Request, Response, Sleep
 from windlass.client.errors import GaveUp, WindlassError, error_of, is_in_progress
 from windlass.client.server import Server
 
+NOT_MODIFIED = HTTPStatus.NOT_MODIFIED
 #: Statuses after which the same request may succeed: timeout, too many requests, a failure of the server or of a proxy.
 TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 #: The server did not process the request; the same request may succeed later.
@@ -66,21 +69,27 @@ class RetryBudget:
 
 
 def send_with_retries(
-    server: Server, method: str, url: str, retry_budget: RetryBudget, payload: Any = None
+    server: Server,
+    method: str,
+    url: str,
+    retry_budget: RetryBudget,
+    payload: Any = None,
+    headers: Mapping[str, str] = MappingProxyType({}),
 ) -> Flow[Response]:
-    """Return the successful response. Raises Refused for the server's refusal, and GaveUp.
+    """Return the successful response, or the 304 that ``headers`` asked for. Raises Refused for the server's refusal,
+    and GaveUp.
 
     A POST has an idempotency key, so that it can be repeated without a second effect.
     """
     body = b"" if payload is None else json.dumps(payload).encode()
     kind = {"Content-Type": "application/json"} if body else {}
     key = {"Idempotency-Key": quoted(str(uuid.uuid4()))} if method == "POST" else {}
-    request = Request(method, url, kind | key, body)
+    request = Request(method, url, {**headers, **kind, **key}, body)
     while True:
         outcome = yield from server.send(request)
         if isinstance(outcome, Response):
             retry_budget.note_response()
-            if 200 <= outcome.status < 300:
+            if 200 <= outcome.status < 300 or outcome.status == NOT_MODIFIED:
                 retry_budget.note_progress()
                 return outcome
         delay = None

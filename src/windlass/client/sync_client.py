@@ -102,6 +102,8 @@ class Client:
     search = _blocking(Calls.search)
     file_graph = _blocking(Calls.file_graph)
     entity = _blocking(Calls.entity)
+    merge_entity = _blocking(Calls.merge_entity)
+    split_entity = _blocking(Calls.split_entity)
     paths = _blocking(Calls.paths)
     delete = _blocking(Calls.delete)
     restore = _blocking(Calls.restore)

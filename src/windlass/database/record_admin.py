@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import admin
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
@@ -20,6 +21,8 @@ from django.db.models import Model, Q, QuerySet, prefetch_related_objects
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 
 from windlass.kernel.ids import parse_id
 from windlass.kernel.principals import USER_PREFIX
@@ -37,6 +40,20 @@ class MoreThan(int):
 
     def __str__(self) -> str:
         return f"more than {int(self)}"
+
+
+class KnownValuesFilter(admin.SimpleListFilter):
+    """A filter by the column ``parameter_name``, with the values that it may have. Asking the table for those that it
+    has, as Django does, would read all of it."""
+
+    def known_values(self) -> Iterable[str]:
+        raise NotImplementedError
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(value, value) for value in self.known_values()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset if self.value() is None else queryset.filter(**{str(self.parameter_name): self.value()})
 
 
 class BoundedPaginator(Paginator):  # type: ignore[type-arg]  # takes no parameter at run time
@@ -59,7 +76,7 @@ class RecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # takes no param
     change_list_template = "admin/windlass/change_list.html"
     paginator = BoundedPaginator
     show_full_result_count = False
-    list_per_page = 50
+    list_per_page = 25
     id_fields: Sequence[str] = ("id",)
     exact_fields: Sequence[str] = ()
     recent_fields: Sequence[str] = ()
@@ -109,6 +126,12 @@ class RecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # takes no param
         value = getattr(rows[-1], name)
         position = value.isoformat() if isinstance(value, datetime) else value
         return str(changelist.get_query_string({f"{name}__lte": position}, ["p"]))
+
+    def action_checkbox(self, row: Any) -> SafeString:
+        """As Django's, without a template for each row, which took a quarter of the time of a page."""
+        label = gettext("Select this object for an action - {}").format(row)
+        checkbox = '<input type="checkbox" name="{}" value="{}" class="action-select" aria-label="{}">'
+        return format_html(checkbox, ACTION_CHECKBOX_NAME, row.pk, label)
 
     @admin.display(description="owner", ordering="owner")
     def owner_link(self, row: Any) -> str:

@@ -3,7 +3,7 @@ Django admin, read-only. A circuit breaker can be reset, and the service level p
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.contrib import admin, messages
@@ -12,13 +12,15 @@ from django.http import HttpRequest
 
 from windlass.database.connection import atomic
 from windlass.database.read_only_admin import ReadOnly
-from windlass.database.record_admin import RecordAdmin
+from windlass.database.record_admin import KnownValuesFilter, RecordAdmin
 from windlass.events.audit.models import AuditChain, AuditEntry, AuditIdentity, PendingAuditEntry
 from windlass.events.circuit_breakers import reset_circuit
 from windlass.events.level_reader import pin_service_level, release_service_level
 from windlass.events.models import CircuitBreaker, Delivery, Event, ServiceLevelState, ThroughputMinute, WebhookEndpoint
+from windlass.events.types import EventType
 from windlass.events.webhooks.deliveries import NotReplayable, add_test_delivery, replay_delivery
 from windlass.events.webhooks.endpoints import change_endpoint
+from windlass.kernel.principals import CredentialKind
 from windlass.resilience.service_level import ServiceLevel
 
 
@@ -33,10 +35,24 @@ class EventAdmin(ReadOnly, RecordAdmin):
     position_field = "id"
 
 
+class CredentialFilter(KnownValuesFilter):
+    title, parameter_name = "credential", "credential"
+
+    def known_values(self) -> Iterable[str]:
+        return (kind.value for kind in CredentialKind)
+
+
+class EventTypeFilter(KnownValuesFilter):
+    title, parameter_name = "event type", "event_type"
+
+    def known_values(self) -> Iterable[str]:
+        return EventType.values
+
+
 @admin.register(AuditEntry)
 class AuditEntryAdmin(ReadOnly, RecordAdmin):
     list_display = ["sequence", "at", "action", "actor", "credential", "owner", "file_link", "subject", "request_id"]
-    list_filter = ["action", "credential", "at"]
+    list_filter = ["action", CredentialFilter, "at"]
     list_select_related = ["actor", "owner"]
     id_fields = ("file_id", "upload_id")
     search_fields = ["subject", "request_id", "actor__name", "actor__address", "owner__name"]
@@ -164,7 +180,7 @@ class DeliveryAdmin(ReadOnly, RecordAdmin):
         *("id", "endpoint", "event_id", "event_type", "file_link", "state", "attempts"),
         *("due_at", "created_at", "finished_at"),
     ]
-    list_filter = ["state", "event_type", "created_at"]
+    list_filter = ["state", EventTypeFilter, "created_at"]
     list_select_related = ["endpoint"]
     id_fields = ("id", "endpoint_id", "file_id", "upload_id")
     search_fields = ["endpoint__url"]

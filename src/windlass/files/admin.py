@@ -5,7 +5,7 @@ files as the API does. Only the quotas of owners have a form.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin, messages
@@ -17,7 +17,7 @@ from django.utils.html import format_html
 from windlass import conf
 from windlass.database.connection import atomic
 from windlass.database.read_only_admin import ReadOnly
-from windlass.database.record_admin import MOST_COUNTED, NOTHING, RecordAdmin, address_of
+from windlass.database.record_admin import MOST_COUNTED, NOTHING, KnownValuesFilter, RecordAdmin, address_of
 from windlass.events.api import AuditAction, record_action
 from windlass.files.admin_actions import FileAction, file_actions
 from windlass.files.assets import IllegalTransition
@@ -41,6 +41,7 @@ from windlass.files.profiles import profiles
 from windlass.files.states import UNFINISHED_UPLOADS, FileStatus, UploadStatus
 from windlass.kernel import filenames, urls
 from windlass.kernel.problem_types import Problem
+from windlass.kernel.process_counters import DIALECTS
 from windlass.kernel.sizes import human_size
 from windlass.storage.contract import StoreError
 
@@ -69,16 +70,18 @@ class StepRunInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]  #
     fields = ["run", "stage", "step", "state", "seconds", "detail"]
 
 
-class ProfileFilter(admin.SimpleListFilter):
-    """The profiles of the settings: asking the table for its values would read all of it."""
-
+class ProfileFilter(KnownValuesFilter):
     title, parameter_name = "profile", "profile"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterator[tuple[str, str]]:
-        return ((name, name) for name in profiles())
+    def known_values(self) -> Iterable[str]:
+        return profiles()
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return queryset if self.value() is None else queryset.filter(profile=self.value())
+
+class DialectFilter(KnownValuesFilter):
+    title, parameter_name = "dialect", "dialect"
+
+    def known_values(self) -> Iterable[str]:
+        return DIALECTS
 
 
 @admin.register(FileAsset)
@@ -189,7 +192,7 @@ class UploadSessionAdmin(ReadOnly, RecordAdmin):
         *("id", "filename", "owner_link", "dialect", "status", "received", "file_link", "lease_holder"),
         *("updated_at", "expires_at"),
     ]
-    list_filter = ["status", "dialect", ProfileFilter, "created_at"]
+    list_filter = ["status", DialectFilter, ProfileFilter, "created_at"]
     id_fields = ("id", "file_id")
     exact_fields = ("owner",)
     recent_fields = ("filename", "reference")

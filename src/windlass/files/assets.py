@@ -173,6 +173,11 @@ def has_owed_step(step: str) -> bool:
     return StepRun.objects.filter(state=StepState.OWED, step=step).exists()
 
 
+def has_owed_steps() -> bool:
+    """Whether any step of any file is postponed."""
+    return StepRun.objects.filter(state=StepState.OWED).order_by().exists()
+
+
 def owed_steps(steps: Iterable[str], *, after: int, at_most: int) -> Sequence[StepRun]:
     """At most ``at_most`` postponed ones of these steps in ready files, by id, from after the id ``after``."""
     query = StepRun.objects.filter(

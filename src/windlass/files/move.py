@@ -178,9 +178,10 @@ def remove_expired_objects(*, dry_run: bool = False) -> tuple[int, int]:
     ``dry_run``: delete nothing; return what would be deleted.
     """
     count = freed = 0
-    if is_backup_running():
+    expired = list(RetainedObject.objects.filter(until__lt=now()).order_by("until")[:_REMOVE_BATCH])
+    if not expired or is_backup_running():
         return count, freed
-    for row in RetainedObject.objects.filter(until__lt=now()).order_by("until")[:_REMOVE_BATCH]:
+    for row in expired:
         size = row.size if dry_run else _remove(row)
         if size is not None:
             count, freed = count + 1, freed + size

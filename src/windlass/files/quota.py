@@ -300,8 +300,6 @@ def _counted(owner: str) -> dict[str, int]:
 
 def _reserved(owner: str) -> dict[str, int]:
     under_way = UploadSession.objects.filter(owner=owner, status__in=UNFINISHED_UPLOADS)
-    files = under_way.filter(Q(concat__isnull=True) | Q(parts__isnull=False))
-    return {
-        "bytes_reserved": under_way.aggregate(size=Sum("reserved"))["size"] or 0,
-        "files_reserved": files.count(),
-    }
+    becomes_file = Q(concat__isnull=True) | Q(parts__isnull=False)
+    reserved = under_way.aggregate(size=Sum("reserved"), files=Count("id", filter=becomes_file))
+    return {"bytes_reserved": reserved["size"] or 0, "files_reserved": reserved["files"]}

@@ -39,7 +39,7 @@ from windlass.jobs.process_heartbeats import (
     remove_heartbeat,
     seen_processes,
 )
-from windlass.jobs.queue_status import QueueStatus, oldest_due_seconds, queue_ages, queue_status, queue_statuses
+from windlass.jobs.queue_status import QueueStatus, oldest_due_seconds, queue_status, queue_statuses, stage_statuses
 from windlass.jobs.recovery import (
     WORKER_LOST,
     correct_times_ahead,
@@ -105,7 +105,6 @@ __all__ = [
     "postpone",
     "prove_writable",
     "prune",
-    "queue_ages",
     "queue_backfills",
     "queue_of",
     "queue_status",
@@ -123,4 +122,5 @@ __all__ = [
     "rows_of_files",
     "running_jobs_of",
     "seen_processes",
+    "stage_statuses",
 ]

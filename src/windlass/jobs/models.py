@@ -2,7 +2,16 @@ from __future__ import annotations
 
 from django.db import models
 
-from windlass.jobs.states import FAILED_OUTCOMES, AttemptOutcome, CostClass, JobState, ProcessRole, Queue, Stage
+from windlass.jobs.states import (
+    FAILED_OUTCOMES,
+    OPEN_STATES,
+    AttemptOutcome,
+    CostClass,
+    JobState,
+    ProcessRole,
+    Queue,
+    Stage,
+)
 from windlass.kernel.ids import new_id
 
 
@@ -59,7 +68,7 @@ class Job(models.Model):
             models.Index(
                 fields=["stage", "cost", "state", "due_at"],
                 name="open_jobs_by_cost",
-                condition=models.Q(state__in=[JobState.QUEUED.value, JobState.RUNNING.value, JobState.DEAD.value]),
+                condition=models.Q(state__in=[state.value for state in OPEN_STATES]),
             ),
             models.Index(fields=["dead_at", "id"], condition=models.Q(state=JobState.DEAD), name="dead_letters"),
             models.Index(fields=["retry_due_at"], condition=models.Q(retries__gt=0), name="retried_jobs"),

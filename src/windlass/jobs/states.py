@@ -48,6 +48,10 @@ class JobState(models.TextChoices):
     DEAD = "dead"  # a dead letter: its attempts are used up, or it cannot succeed
 
 
+#: Of jobs that wait, run or are dead letters: few, however many are done.
+OPEN_STATES = (JobState.QUEUED, JobState.RUNNING, JobState.DEAD)
+
+
 class ProcessRole(models.TextChoices):
     """Processes with heartbeats: without them, nothing is processed."""
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from windlass.kernel.instruments import NAMES, SHORT_TIMES, Counter, Gauge, Histogram
 
-#: Upload dialects (``protocols.dialects``), and ``none`` for every other request.
-_DIALECTS = ("tus", "ietf", "form", "raw", "chunks", "media", "s3", "none")
+#: Upload dialects (``protocols.dialects``).
+DIALECTS = ("tus", "ietf", "form", "raw", "chunks", "media", "s3")
+#: ``none``: every other request.
+_DIALECTS = (*DIALECTS, "none")
 #: How a request ended: answered with 2xx or 3xx, 4xx, 5xx; or its client had gone before both bodies were complete.
 _OUTCOMES = ("accepted", "refused", "failed", "interrupted")
 #: What a reply was: bytes of a file or rendition, of an archive of files, a live stream, anything else.
@@ -31,7 +33,7 @@ request_seconds = Histogram(
 upload_seconds = Histogram(
     "windlass_upload_seconds",
     "Seconds from the creation of an upload session to its file record.",
-    {"dialect": [name for name in _DIALECTS if name != "none"]},
+    {"dialect": DIALECTS},
 )
 lease_handovers = Counter(
     "windlass_lease_handovers",

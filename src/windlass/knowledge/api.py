@@ -1,8 +1,8 @@
 """Public interface of the knowledge app: what is in the files' texts, and the search in it."""
 
 from windlass.knowledge.bad_model import BadModel
-from windlass.knowledge.embeddings import QueryVector, query_vectors
-from windlass.knowledge.embeddings import is_on as has_embeddings
+from windlass.knowledge.embedders import QueryVector, query_vectors
+from windlass.knowledge.embedders import is_on as has_embeddings
 from windlass.knowledge.graph.export import (
     ExportReport,
     export_graph,
@@ -10,7 +10,7 @@ from windlass.knowledge.graph.export import (
     refused_files,
     retry_refused_files,
 )
-from windlass.knowledge.graph.merges import delete_unused_merges, merge, owner_of, split
+from windlass.knowledge.graph.merges import delete_unused_merges, is_merged, merge, owner_of, split
 from windlass.knowledge.graph.neo4j_database import Neo4jAway
 from windlass.knowledge.graph.neo4j_database import failed_a_moment_ago as neo4j_failed_a_moment_ago
 from windlass.knowledge.graph.paths import FoundPaths, find_paths
@@ -87,6 +87,7 @@ __all__ = [
     "forget_deleted_words",
     "has_embeddings",
     "is_exported",
+    "is_merged",
     "list_entities",
     "merge",
     "merge_similar",

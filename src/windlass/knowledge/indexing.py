@@ -6,18 +6,18 @@ from collections.abc import Iterator, Sequence
 from uuid import UUID
 
 import structlog
-from django.db.models import Exists, OuterRef
 
 from windlass import conf
 from windlass.database import rows
 from windlass.database.connection import atomic, connection
-from windlass.files.api import FileAsset, LeasedTransaction, PreparedText, TextModelAway, TextModelRefused
-from windlass.knowledge import embeddings
+from windlass.files.api import LeasedTransaction, PreparedText, TextModelAway, TextModelRefused
+from windlass.knowledge import embedders
 from windlass.knowledge.bad_model import BadModel
-from windlass.knowledge.embedding import embed_file
+from windlass.knowledge.file_vectors import embed_file
 from windlass.knowledge.languages import detect_language
 from windlass.knowledge.model_endpoint import ModelAway, ModelRefused, breaker_name
 from windlass.knowledge.models import Passage
+from windlass.knowledge.orphans import OrphanSearch
 from windlass.knowledge.passages import VERSION, PassageText, split_text
 from windlass.knowledge.text_search import add_words, text_search
 from windlass.knowledge.vectors import vectors_available
@@ -35,11 +35,8 @@ UNUSABLE_SECONDS = 300.0
 BATCH = 200
 #: Passages that one transaction of a rebuild indexes.
 REBUILD_BATCH = 1_000
-#: Passages that one search for orphans reads.
-ORPHAN_WINDOW = 50_000
 
-#: The id up to which orphans were looked for.
-_looked_at = 0
+_orphans = OrphanSearch[int](Passage, "id", REBUILD_BATCH)
 
 
 class PassageIndex:
@@ -61,16 +58,16 @@ class PassageIndex:
         Passage.objects.filter(file_id=file_id).delete()
 
     def breaker_names(self) -> Sequence[str]:
-        return [breaker_name(embeddings.ENDPOINT)] if conf.get().embeddings == "http" else []
+        return [breaker_name(embedders.ENDPOINT)] if conf.get().embeddings == "http" else []
 
     def can_embed(self) -> bool:
-        return embeddings.can_embed() and vectors_available()
+        return embedders.can_embed() and vectors_available()
 
     def embed(self, file_id: UUID, leased: LeasedTransaction) -> int:
         if not vectors_available():
             raise TextModelAway("The database cannot store vectors.", AWAY_SECONDS)
         try:
-            return embed_file(file_id, embeddings.current_embedder(), leased)
+            return embed_file(file_id, embedders.current_embedder(), leased)
         except ModelAway as error:
             raise TextModelAway(AWAY, error.retry_after) from error
         except BadModel as error:  # the operator can put it right, and no file has failed meanwhile
@@ -81,18 +78,12 @@ class PassageIndex:
 
 
 def delete_orphaned_passages() -> int:
-    """Delete passages whose file is gone: a process of a version that did not know them deleted it. Return how many.
+    """Delete passages whose file is gone. Return how many.
 
-    One call looks at ORPHAN_WINDOW passages; the next one goes on from there.
+    One call looks at a part of the passages; the next one goes on from there.
     """
-    global _looked_at
-    after, rest = _looked_at, Passage.objects.filter(id__gt=_looked_at).order_by("id").values_list("id", flat=True)
-    end = rest[ORPHAN_WINDOW - 1 : ORPHAN_WINDOW].first()
-    window = rest if end is None else rest.filter(id__lte=end)
-    file = FileAsset.objects.filter(id=OuterRef("file_id"))
-    ids = list(window.filter(~Exists(file))[:REBUILD_BATCH])
-    _looked_at = ids[-1] if len(ids) == REBUILD_BATCH else end or 0
-    return Passage.objects.filter(id__in=ids, id__gt=after).delete()[0] if ids else 0
+    ids = _orphans.next()
+    return Passage.objects.filter(id__in=ids).delete()[0] if ids else 0
 
 
 def rebuild_words() -> Iterator[int]:

@@ -8,7 +8,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from functools import lru_cache
+
+from windlass.knowledge.words import compared_form
 
 #: Characters that are looked at; a passage has fewer.
 MOST_CHARACTERS = 4_000
@@ -57,18 +60,25 @@ _SCRIPTS: Mapping[str, str] = {
     "TAMIL": "ta",
     "THAI": "th",
 }
-_STOP_WORDS = {language: frozenset(words.split()) for language, words in _WORDS.items()}
+_COMMON = {language: frozenset(words.split()) for language, words in _WORDS.items()}
 _LANGUAGES_OF: dict[str, tuple[str, ...]] = {
-    word: tuple(language for language, words in _STOP_WORDS.items() if word in words)
-    for words in _STOP_WORDS.values()
+    word: tuple(language for language, words in _COMMON.items() if word in words)
+    for words in _COMMON.values()
     for word in words
 }
 _LETTERS = re.compile(r"[^\W\d_]+")
 
 
-def stop_words(language: str) -> frozenset[str]:
-    """The commonest words of a language, casefolded; none of an unknown one."""
-    return _STOP_WORDS.get(language, frozenset())
+def stop_words_of(words: Collection[str]) -> frozenset[str]:
+    """The commonest words of the language of a question with these words, all in their compared form.
+
+    A question has too few words to tell its language for sure: it counts as one of that whose list has most of them,
+    and of all of those that have as many.
+    """
+    hits = {language: sum(word in common for word in words) for language, common in _compared().items()}
+    most = max(hits.values())
+    chosen = [common for language, common in _compared().items() if most and hits[language] == most]
+    return frozenset().union(*chosen)
 
 
 def detect_language(text: str) -> str:
@@ -101,3 +111,8 @@ def _by_words(words: list[str]) -> str:
         return ""
     language, hits = max(counts.items(), key=lambda item: (item[1], item[0]))
     return language if hits >= LEAST_HITS and hits >= LEAST_SHARE * len(words) else ""
+
+
+@lru_cache(maxsize=1)
+def _compared() -> Mapping[str, frozenset[str]]:
+    return {language: frozenset(map(compared_form, words)) for language, words in _COMMON.items()}

@@ -11,7 +11,7 @@ import json
 import os
 import random
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from http import HTTPStatus
@@ -46,13 +46,21 @@ _WRONG_SETTINGS = (
 
 class ModelAway(Exception):
     """The model does not answer now; the same call may succeed in ``retry_after`` seconds. The message names no text
-    that was sent. ``is_failure``: it counts for the circuit breaker. ``is_short``: it may be over in a moment."""
+    that was sent. ``is_failure``: it counts for the circuit breaker. ``is_short``: it may be over in a moment.
+    ``is_unanswered``: the whole request was sent, and may be charged."""
 
     def __init__(
-        self, message: str, retry_after: float = 30.0, *, is_failure: bool = True, is_short: bool = True
+        self,
+        message: str,
+        retry_after: float = 30.0,
+        *,
+        is_failure: bool = True,
+        is_short: bool = True,
+        is_unanswered: bool = False,
     ) -> None:
         super().__init__(message)
         self.retry_after, self.is_failure, self.is_short = retry_after, is_failure, is_short
+        self.is_unanswered = is_unanswered
 
 
 class ModelRefused(Exception):
@@ -97,9 +105,11 @@ class ModelEndpoint:
         schema: Mapping[str, Any] | None = None,
         schema_name: str = "answer",
         temperature: float = 0.0,
+        on_unanswered: Callable[[], None] = lambda: None,
     ) -> Completion:
         """The answer to ``messages`` (each with ``role`` and ``content``). ``schema``: a JSON schema that the endpoint
-        is asked to hold; not every endpoint does. Raises ModelAway, ModelRefused."""
+        is asked to hold; not every endpoint does. ``on_unanswered`` is called after each attempt that was sent, and
+        whose answer did not arrive: it may be charged. Raises ModelAway, ModelRefused."""
         asked: dict[str, Any] = {
             "model": model,
             "messages": list(messages),
@@ -109,7 +119,7 @@ class ModelEndpoint:
         if schema is not None:
             described = {"name": schema_name, "schema": schema, "strict": True}
             asked["response_format"] = {"type": "json_schema", "json_schema": described}
-        return _completion(self._post("/chat/completions", asked))
+        return _completion(self._post("/chat/completions", asked, on_unanswered))
 
     def admits_calls(self) -> bool:
         """Whether the breaker would admit a call now."""
@@ -119,7 +129,9 @@ class ModelEndpoint:
     def _breaker(self) -> Breaker:
         return breaker(breaker_name(self.name))
 
-    def _post(self, path: str, document: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _post(
+        self, path: str, document: Mapping[str, Any], on_unanswered: Callable[[], None] = lambda: None
+    ) -> Mapping[str, Any]:
         """The answer's JSON object, with up to ``attempts`` attempts. Raises ModelAway, ModelRefused."""
         content = json.dumps(document).encode()
         for attempt in range(1, self.attempts + 1):
@@ -129,6 +141,8 @@ class ModelEndpoint:
             except BreakerOpen as error:
                 raise ModelAway(f"The model {self.name} is away.", error.retry_after) from error
             except ModelAway as error:
+                if error.is_unanswered:
+                    on_unanswered()
                 pause = _pause(error, attempt)
                 if attempt == self.attempts or not error.is_short or pause > LONGEST_PAUSE:
                     raise
@@ -165,7 +179,10 @@ class ModelEndpoint:
                 _require_success(response, self.name)
                 return _body(response, deadline, self.name)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            raise ModelAway(f"The model {self.name} cannot be reached: {type(error).__name__}.") from error
+            raise ModelAway(
+                f"The model {self.name} cannot be reached: {type(error).__name__}.",
+                is_unanswered=isinstance(error, (httpx.ReadError, httpx.ReadTimeout, httpx.RemoteProtocolError)),
+            ) from error
 
 
 def breaker_name(endpoint: str) -> str:
@@ -198,7 +215,7 @@ def _require_success(response: httpx.Response, name: str) -> None:
     if status in _BUSY:
         raise ModelAway(f"The model {name} is busy ({status}).", _retry_after(response), is_failure=False)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        raise ModelAway(f"The model {name} failed ({status}).")
+        raise ModelAway(f"The model {name} failed ({status}).", is_unanswered=status == HTTPStatus.GATEWAY_TIMEOUT)
     if status in _WRONG_SETTINGS or status < HTTPStatus.BAD_REQUEST:
         raise ModelAway(f"The endpoint of the model {name} does not serve this server ({status}).", is_short=False)
     raise ModelRefused(f"The endpoint of the model {name} refused the call ({status}).")
@@ -217,7 +234,7 @@ def _body(response: httpx.Response, deadline: float, name: str) -> bytes:
         if len(body) > MAX_BYTES:
             raise ModelRefused(f"The answer of the model {name} has more than {MAX_BYTES} bytes.")
         if monotonic() > deadline:
-            raise ModelAway(f"The model {name} did not send its answer in time.")
+            raise ModelAway(f"The model {name} did not send its answer in time.", is_unanswered=True)
     return bytes(body)
 
 

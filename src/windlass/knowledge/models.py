@@ -159,6 +159,31 @@ class EntityRelation(models.Model):
         return f"{self.type} from {self.source_id} to {self.target_id}"
 
 
+class PassageAnswer(models.Model):
+    """What a language model answered about a passage, while the extraction of its file has not ended
+    (``graph.model_answers``). ``key``: SHA-256 of the model, what it was asked and the passage. ``answer``: null if
+    none came, empty if it is of no use. ``tokens``: what it has cost, also in calls that were not answered.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    file = models.ForeignKey(
+        "windlass_files.FileAsset",
+        on_delete=models.CASCADE,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+    )
+    key = models.CharField(max_length=64)
+    answer = models.TextField(null=True, blank=True)  # noqa: DJ001  null and empty differ
+    tokens = models.PositiveIntegerField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["file", "key"], name="one_answer_per_passage_and_model")]
+
+    def __str__(self) -> str:
+        return f"answer about a passage of {self.file_id}"
+
+
 class EntityMerge(models.Model):
     """That an owner's entity counts as another one. ``entity`` is a ``FileEntity.entity``, or a ``FileEntity.exact``
     that is taken out of its entity. Deleting the row undoes it.

@@ -7,6 +7,7 @@ an extension has a part in it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -20,6 +21,8 @@ CREATE = (
     f"CREATE INDEX windlass_knowledge_words ON {PASSAGES} USING gin (words)",
 )
 DROP = (f"ALTER TABLE {PASSAGES} DROP COLUMN IF EXISTS words",)  # its index too
+#: A query for a word that no text has: the planner expects it to match as often as any that is not common.
+_UNKNOWN = f"'{'z' * 40}':*"
 #: Positions of one word that a tsvector keeps.
 _MOST_POSITIONS = 255
 
@@ -41,31 +44,46 @@ class PostgresqlTextSearch:
     def query(self, alternatives: Sequence[Sequence[Term]]) -> str:
         return " | ".join("(" + " & ".join(map(_phrase, terms)) + ")" for terms in alternatives)
 
-    def count(self, database: BaseDatabaseWrapper, query: str, most: int) -> int:
+    def counts(self, database: BaseDatabaseWrapper, queries: Sequence[str], most: int) -> Sequence[int]:
+        # GIN makes the whole set of matches before the first of them: what the planner knows to be common is not asked.
+        unknown = max(most, _expected(database, _UNKNOWN))
+        expected = [_expected(database, query) for query in queries]
+        asked = [query for query, count in zip(queries, expected, strict=True) if count <= unknown]
+        one = f"(SELECT count(*) FROM (SELECT 1 FROM {PASSAGES} WHERE words @@ %s::tsquery LIMIT %s) AS counted)"  # noqa: S608  our names
+        values = [value for query in asked for value in (query, most)]
         with database.cursor() as cursor:
-            cursor.execute(
-                f"SELECT count(*) FROM (SELECT 1 FROM {PASSAGES} WHERE words @@ %s::tsquery LIMIT %s) AS counted",  # noqa: S608  our names
-                [query, most],
-            )
-            return int(cursor.fetchone()[0])
+            cursor.execute(f"SELECT {', '.join([one] * len(asked)) or '1'}", values)
+            counted = iter(cursor.fetchone())
+        return [next(counted) if count <= unknown else count for count in expected]
 
     def select(self, files: str) -> str:
-        # Materialized, so that the index on words is used whatever the planner expects of a word.
+        # Materialized, so that the index on words is used whatever the planner expects of a word. The newest first, and
+        # a LATERAL with a LIMIT, so that no more files are looked up than needed.
+        is_wanted = "SELECT 1 FROM wanted WHERE wanted.id = matching.file_id LIMIT 1"
         newest = (
-            "SELECT matching.id, matching.file_id FROM matching JOIN wanted ON wanted.id = matching.file_id "
-            "ORDER BY matching.id DESC LIMIT %s"
+            "SELECT matching.id, matching.file_id FROM (SELECT * FROM matching ORDER BY id DESC OFFSET 0) AS matching "  # noqa: S608  our names
+            f"CROSS JOIN LATERAL ({is_wanted}) AS is_wanted ORDER BY matching.id DESC LIMIT %s"
         )
         best = (
-            "SELECT newest.id, newest.file_id, ts_rank_cd(p.words, asked.query) AS score, p.words "  # noqa: S608  our names
-            f"FROM asked, newest JOIN {PASSAGES} p ON p.id = newest.id ORDER BY score DESC, newest.id LIMIT %s"
+            "SELECT newest.id, newest.file_id, ts_rank_cd(p.words, asked.query) AS score, p.words, "  # noqa: S608  our names
+            f"p.words @@ %s::tsquery AS is_first FROM asked, newest JOIN {PASSAGES} p ON p.id = newest.id "
+            "ORDER BY is_first DESC, score DESC, newest.id LIMIT %s"
         )
         return (
             f"WITH wanted AS NOT MATERIALIZED ({files}), asked AS (SELECT %s::tsquery AS query), "  # noqa: S608  our names
             f"matching AS MATERIALIZED (SELECT p.id, p.file_id FROM asked, {PASSAGES} p WHERE p.words @@ asked.query), "
             f"newest AS MATERIALIZED ({newest}) "
             "SELECT best.id, best.file_id, best.score, array_to_string(tsvector_to_array(best.words), ' ') "
-            f"FROM ({best}) AS best ORDER BY best.score DESC, best.id"
+            f"FROM ({best}) AS best ORDER BY best.is_first DESC, best.score DESC, best.id"
         )
+
+
+def _expected(database: BaseDatabaseWrapper, query: str) -> int:
+    """How many passages the planner expects to match. It knows the common words, once the table has been analyzed."""
+    with database.cursor() as cursor:
+        cursor.execute(f"EXPLAIN (FORMAT JSON) SELECT 1 FROM {PASSAGES} WHERE words @@ %s::tsquery", [query])  # noqa: S608  our name
+        plan = cursor.fetchone()[0]
+    return int((json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"]["Plan Rows"])
 
 
 def _vector(text: str) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.transaction import atomic
 
 from windlass.kernel.owners import Owners
 from windlass.knowledge.matches import Match
@@ -25,6 +26,9 @@ OLDEST_VERSION = (0, 8)
 MOST_INDEXED_DIMENSIONS = 4_000
 #: Passages up to which all vectors are compared: exact, and faster than the index, which would be searched for long.
 MOST_COMPARED = 4_000
+#: Passages, the newest, whose vectors are compared where the index does not find enough: its scan ends early if there
+#: are many vectors of others.
+MOST_COMPARED_BESIDE = 20_000
 #: What the index search considers at least; it continues until it has enough rows that fulfil the conditions.
 EF_SEARCH = 100
 MOST_SCANNED = 1_000_000
@@ -71,7 +75,9 @@ class PostgresqlVectors:
         indexed = model.dimensions <= MOST_INDEXED_DIMENSIONS
         found = self._by_index(database, model, vector, files, limit) if indexed and _are_many(database, files) else []
         if len(found) < limit:
-            found = _run(database, _exact(model, files[0]), [*files[1], _text(vector), limit])
+            compared = _run(database, _exact(model, files[0]), [*files[1], MOST_COMPARED_BESIDE, _text(vector), limit])
+            matches = {match.passage_id: match for match in (*found, *compared)}
+            found = sorted(matches.values(), key=lambda match: (-match.score, match.passage_id))[:limit]
         return found
 
     def _by_index(
@@ -82,13 +88,16 @@ class PostgresqlVectors:
         files: tuple[str, Sequence[Any]],
         limit: int,
     ) -> list[Match]:
-        with database.cursor() as cursor:
+        with (
+            atomic(using=database.alias),
+            database.cursor() as cursor,
+        ):  # a pooler may give each statement another session
             cursor.execute(
-                "SELECT set_config('hnsw.iterative_scan', 'strict_order', false), "
-                f"set_config('hnsw.ef_search', '{max(EF_SEARCH, min(limit, 1_000))}', false), "
-                f"set_config('hnsw.max_scan_tuples', '{MOST_SCANNED}', false)"
+                "SELECT set_config('hnsw.iterative_scan', 'strict_order', true), "
+                f"set_config('hnsw.ef_search', '{max(EF_SEARCH, min(limit, 1_000))}', true), "
+                f"set_config('hnsw.max_scan_tuples', '{MOST_SCANNED}', true)"
             )
-        return _run(database, _nearest(model, files[0]), [_text(vector), *files[1], _text(vector), limit])
+            return _run(database, _nearest(model, files[0]), [_text(vector), *files[1], _text(vector), limit])
 
 
 def is_new_enough(version: str) -> bool:
@@ -110,10 +119,11 @@ def _nearest(model: EmbeddingModel, files: str) -> str:
 
 
 def _exact(model: EmbeddingModel, files: str) -> str:
-    """The SELECT that compares every vector of these files."""
+    """The SELECT that compares the vectors of the newest passages of these files."""
     return (
-        f"WITH candidates AS MATERIALIZED (SELECT v.passage_id, p.file_id, v.{COLUMN} FROM {PASSAGES} p "  # noqa: S608  our names
-        f"JOIN {VECTORS} v ON v.passage_id = p.id AND v.model_id = {model.pk:d} WHERE p.file_id IN ({files})) "
+        f"WITH newest AS MATERIALIZED (SELECT p.id, p.file_id FROM {PASSAGES} p WHERE p.file_id IN ({files}) "  # noqa: S608  our names
+        f"ORDER BY p.id DESC LIMIT %s), candidates AS MATERIALIZED (SELECT v.passage_id, n.file_id, v.{COLUMN} "
+        f"FROM newest n JOIN {VECTORS} v ON v.passage_id = n.id AND v.model_id = {model.pk:d}) "
         f"SELECT passage_id, file_id, -({COLUMN} <#> %s::vector) AS score FROM candidates "
         "ORDER BY score DESC, passage_id LIMIT %s"
     )

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from windlass.files.api import FileAsset, FileStatus, mark_step_owed, owed_file_count
-from windlass.knowledge.embedding import lacking_vectors
-from windlass.knowledge.embeddings import current_embedder
+from windlass.knowledge.embedders import current_embedder
+from windlass.knowledge.file_vectors import lacking_vectors
 from windlass.knowledge.models import Passage
 from windlass.knowledge.passages import VERSION
 

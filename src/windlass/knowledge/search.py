@@ -21,7 +21,7 @@ from windlass.knowledge.text_search import find_passages
 from windlass.knowledge.vectors import find_nearest
 
 if TYPE_CHECKING:
-    from windlass.knowledge.embeddings import QueryVector
+    from windlass.knowledge.embedders import QueryVector
 
 #: Passages of one file that are shown.
 MOST_PASSAGES = 3
@@ -69,7 +69,7 @@ def search(
     """
     terms = parse_query(query)
     checked, most = files.filter(gate_passed=True), limit * PASSAGES_PER_FILE
-    words = find_passages(terms, checked, most) if by_words else []
+    words = find_passages(terms, checked, most, limit) if by_words else []
     meanings = [find_nearest(each, checked, owners, most) for each in vectors]
     named = _files_by_name(terms, files, limit) if by_words and terms else []
     fused = fuse(words, meanings, named)

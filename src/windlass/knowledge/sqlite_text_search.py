@@ -43,13 +43,10 @@ class SqliteTextSearch:
     def query(self, alternatives: Sequence[Sequence[Term]]) -> str:
         return " OR ".join("(" + " AND ".join(map(_phrase, terms)) + ")" for terms in alternatives)
 
-    def count(self, database: BaseDatabaseWrapper, query: str, most: int) -> int:
+    def counts(self, database: BaseDatabaseWrapper, queries: Sequence[str], most: int) -> Sequence[int]:
+        sql = f"SELECT count(*) FROM (SELECT 1 FROM {WORDS} WHERE {WORDS} MATCH %s LIMIT %s)"  # noqa: S608  our names
         with database.cursor() as cursor:
-            cursor.execute(
-                f"SELECT count(*) FROM (SELECT 1 FROM {WORDS} WHERE {WORDS} MATCH %s LIMIT %s)",  # noqa: S608  our names
-                [query, most],
-            )
-            return int(cursor.fetchone()[0])
+            return [cursor.execute(sql, [query, most]).fetchone()[0] for query in queries]
 
     def select(self, files: str) -> str:
         # Read in this order: the words that match, then their passages and files, whose conditions are asked of these.
@@ -58,10 +55,13 @@ class SqliteTextSearch:
             f"CROSS JOIN {PASSAGES} p ON p.id = {WORDS}.rowid CROSS JOIN ({files}) wanted ON wanted.id = p.file_id "
             f"WHERE {WORDS} MATCH %s ORDER BY {WORDS}.rowid DESC LIMIT %s"
         )
-        best = f"SELECT id, file_id, score FROM ({newest}) ORDER BY score DESC, id LIMIT %s"  # noqa: S608  our names
+        best = (
+            f"SELECT id, file_id, score, id IN (SELECT rowid FROM {WORDS} WHERE {WORDS} MATCH %s) AS is_first "  # noqa: S608  our names
+            "FROM newest ORDER BY is_first DESC, score DESC, id LIMIT %s"
+        )
         return (
-            f"SELECT best.id, best.file_id, best.score, w.words FROM ({best}) best "  # noqa: S608  our names
-            f"JOIN {WORDS} w ON w.rowid = best.id ORDER BY best.score DESC, best.id"
+            f"WITH newest AS ({newest}), best AS ({best}) SELECT best.id, best.file_id, best.score, w.words FROM best "  # noqa: S608  our names
+            f"JOIN {WORDS} w ON w.rowid = best.id ORDER BY best.is_first DESC, best.score DESC, best.id"
         )
 
 

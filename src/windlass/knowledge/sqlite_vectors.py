@@ -113,12 +113,21 @@ class _Array:
         self._parts: dict[str, _Part] = {}
 
     def update(self, database: BaseDatabaseWrapper) -> None:
-        """Add the vectors of new rows. Begin anew if many were deleted, or the database is another one."""
+        """Add the vectors of new rows. Begin anew if many were deleted, or the database is another one.
+
+        Those of deleted rows stay: their passages are not found in the database, and no id is given twice."""
         last_id = self._number(database, "coalesce(max(id), 0)")
-        if last_id < self._last_id or self._has_many_deleted(database):
+        if (last_id < self._last_id and self._is_another(database)) or self._has_many_deleted(database):
             self._clear()
         while self._last_id < last_id and self._append(database):
             pass
+
+    def _is_another(self, database: BaseDatabaseWrapper) -> bool:
+        """Whether the database has never had the last row: it is not that which the array was made of."""
+        with database.cursor() as cursor:
+            cursor.execute("SELECT seq FROM sqlite_sequence WHERE name = %s", [VECTORS])
+            row = cursor.fetchone()
+        return row is None or row[0] < self._last_id
 
     def _has_many_deleted(self, database: BaseDatabaseWrapper) -> bool:
         """Whether a fifth of the vectors is of deleted rows, looked at once in COUNT_SECONDS: counting takes long."""

@@ -6,7 +6,7 @@ are gone with the row.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from django.core.exceptions import EmptyResultSet
@@ -45,14 +45,15 @@ class TextSearch(Protocol):
         """The query in the database's language, for passages with every term of one of the alternatives."""
         ...
 
-    def count(self, database: BaseDatabaseWrapper, query: str, most: int) -> int:
-        """How many passages match, of all owners; ``most`` if there are as many or more."""
+    def counts(self, database: BaseDatabaseWrapper, queries: Sequence[str], most: int) -> Sequence[int]:
+        """How many passages match each query, of all owners; if there are as many as ``most`` or more, that or about
+        how many there are."""
         ...
 
     def select(self, files: str) -> str:
         """The SELECT of id, file, rank and words (separated by spaces), best first. Its parameters: those of ``files``,
         which is a SELECT of the ids of files, the query, how many of the matching passages are ranked (the newest
-        ones), and how many are wanted."""
+        ones), a query whose passages come first, and how many are wanted."""
         ...
 
 
@@ -76,19 +77,20 @@ def forget_deleted_words() -> bool:
     return text_search(database).forget_deleted(database)
 
 
-def find_passages(terms: Sequence[Term], files: QuerySet[FileAsset], limit: int) -> list[Match]:
-    """The best passages of ``files``: those with every term, and if they are too few, those with any.
+def find_passages(terms: Sequence[Term], files: QuerySet[FileAsset], limit: int, enough: int) -> list[Match]:
+    """The best passages of ``files``, at most ``limit``: those with every term first, then those with any. Those that
+    have common terms only are looked for where there are not ``enough`` others.
 
     What it costs is bounded: of more than MOST_RANKED passages the newest are ranked, and words that many passages have
-    count only together, beside those that few have.
+    count only together, or beside those that few have.
     """
-    if not terms:
-        return []
-    found = _select(terms, [terms], files, limit)
-    if len(found) < limit and len(terms) > 1:
+    found: list[Match] = []
+    for alternatives in _stages(terms):
         known = {match.passage_id for match in found}
-        others = _select(terms, _alternatives(terms), files, limit)
+        others = _select(terms, alternatives, files, limit)
         found += [match for match in others if match.passage_id not in known][: limit - len(found)]
+        if len(found) >= enough:
+            break
     return found
 
 
@@ -104,22 +106,28 @@ def _has_every(text: str, words: Sequence[str]) -> bool:
     return all(f" {word} " in text for word in words)
 
 
-def _alternatives(terms: Sequence[Term]) -> Sequence[Sequence[Term]]:
-    """What a passage must have: any of the rare terms, which at most MOST_RANKED passages have together, or all of the
-    others. The rarest is always among the rare ones."""
+def _stages(terms: Sequence[Term]) -> Iterator[Sequence[Sequence[Term]]]:
+    """What a passage must have, most wanted first: any of the rare terms, which at most MOST_RANKED passages have
+    together, then all of the others. Where no term is rare, first all terms, then the two rarest, then the
+    rarest."""
+    if len(terms) < 2:
+        yield from [[terms]] if terms else []
+        return
     database = connection()
     search = text_search(database)
-    counted = {term: search.count(database, search.query([[term]]), MOST_RANKED + 1) for term in terms}
-    rare: list[Sequence[Term]] = []
-    common: list[Term] = []
+    counts = search.counts(database, [search.query([[term]]) for term in terms], MOST_RANKED + 1)
+    counted = dict(zip(terms, counts, strict=True))
+    by_count = sorted(terms, key=lambda term: counted[term])
     total = 0
-    for term in sorted(terms, key=lambda term: counted[term]):
-        total += counted[term]
-        if not rare or total <= MOST_RANKED:
-            rare.append([term])
-        else:
-            common.append(term)
-    return [*rare, common] if common else rare
+    rare = [term for term in by_count if (total := total + counted[term]) <= MOST_RANKED]
+    common = by_count[len(rare) :]
+    if not rare:
+        yield [terms]
+        yield from ([by_count[:number]] for number in (2, 1) if number < len(terms))
+        return
+    yield [[term] for term in rare]
+    if common:
+        yield [common]
 
 
 def _select(
@@ -132,7 +140,8 @@ def _select(
     except EmptyResultSet:
         return []
     with database.cursor() as cursor:
-        cursor.execute(search.select(sql), [*values, search.query(alternatives), max(MOST_RANKED, limit), limit])
+        asked, first = search.query(alternatives), search.query([terms])
+        cursor.execute(search.select(sql), [*values, asked, max(MOST_RANKED, limit), first, limit])
         rows = cursor.fetchall()
     read = Passage._meta.get_field("file").target_field.to_python
     best = max((row[2] for row in rows), default=0.0)

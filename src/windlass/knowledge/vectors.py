@@ -22,7 +22,7 @@ from windlass.knowledge.model_endpoint import ModelRefused
 from windlass.knowledge.models import EmbeddingModel, Passage
 
 if TYPE_CHECKING:
-    from windlass.knowledge.embeddings import QueryVector
+    from windlass.knowledge.embedders import QueryVector
     from windlass.knowledge.vector_math import Vectors
 
 

@@ -112,13 +112,16 @@ def _breakers() -> Metric:
 def _work() -> Iterable[Metric]:
     """Queries by index: few jobs wait or run, however many are done."""
     queues = jobs.queue_statuses()
-    depths = {(stage.value, state): getattr(queue, state) for stage, queue in queues.items() for state in _OPEN_STATES}
+    stages = jobs.stage_statuses(queues)
+    depths = {
+        (stage.value, state): getattr(status, state) for stage, status in stages.items() for state in _OPEN_STATES
+    }
     yield _gauge("windlass_jobs", "Jobs that wait, run or are dead letters.", ["stage", "state"], depths)
     yield _gauge(
         "windlass_jobs_oldest_age_seconds",
         "How long the job that is due for longest has waited.",
         ["stage", "cost"],
-        {(queue.stage.value, queue.cost.value): age for queue, age in jobs.queue_ages().items()},
+        {(queue.stage.value, queue.cost.value): status.oldest_age_seconds for queue, status in queues.items()},
     )
     deliveries = events.delivery_queue()
     yield _gauge("windlass_webhooks_pending", "Deliveries to webhooks that wait.", [], {(): deliveries.queued})

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import structlog
 
-from windlass.files.api import has_owed_step, owed_steps
+from windlass.files.api import has_owed_step, has_owed_steps, owed_steps
 from windlass.jobs import api as jobs
 from windlass.processing.contract import Available, Step
 from windlass.processing.level_postponement import postponed_steps
@@ -29,6 +29,8 @@ def backfill() -> int:
     Steps whose jobs cannot be queued now, such as dead letters, are passed over; a call that has considered
     MOST_CONSIDERED steps leaves the others to the next one.
     """
+    if not has_owed_steps():
+        return 0
     left_out = postponed_steps()
     possible = [name for name, step in installed().items() if name not in left_out and _can_run(step)]
     return jobs.queue_backfills(_oldest_first(possible)) if possible else 0

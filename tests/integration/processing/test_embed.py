@@ -94,7 +94,7 @@ def test_an_interrupted_step_continues_where_it_was(model: ModelServer, monkeypa
         batches.append(args)
         add(*args)
 
-    monkeypatch.setattr("windlass.knowledge.embedding.add_vectors", dies)
+    monkeypatch.setattr("windlass.knowledge.file_vectors.add_vectors", dies)
     asset = received(b"A sentence that is read in two attempts. " * 300, "report.txt")
     with pytest.raises(KeyboardInterrupt):
         work_off(asset)
@@ -110,7 +110,7 @@ def test_an_interrupted_step_continues_where_it_was(model: ModelServer, monkeypa
 
 
 def knowledge_add() -> Callable[..., None]:
-    from windlass.knowledge.embedding import add_vectors
+    from windlass.knowledge.file_vectors import add_vectors
 
     return add_vectors
 

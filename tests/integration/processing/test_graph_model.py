@@ -13,11 +13,12 @@ from tests.integration.processing.received_files import processed, step, work_of
 from tests.webhook_receiver import Answer, Receiver
 from windlass.conf import BadSetting, Settings
 from windlass.conf.graph import check_graph
+from windlass.events.api import CircuitBreaker
 from windlass.files.api import FileAsset, StepState
 from windlass.knowledge import api as knowledge
 from windlass.knowledge.graph.extraction import MOST_PASSAGE_RELATIONS
-from windlass.knowledge.graph.language_model import read_answer
-from windlass.knowledge.models import EntityMerge, FileEntity, FileGraph, GraphModelUse
+from windlass.knowledge.graph.language_model import MOST_ANSWER_TOKENS, read_answer
+from windlass.knowledge.models import EntityMerge, FileEntity, FileGraph, GraphModelUse, PassageAnswer
 from windlass.processing import api as processing
 from windlass.resilience import circuit_breaker
 
@@ -46,6 +47,8 @@ class Model:
         self.answer: Any = FOUND
         self.more: dict[str, Any] = {}  # members of its message
         self.status = 200
+        self.most_answers = 1_000_000  # after which it fails
+        self.hangs_up = False
         self.receiver = receiver
         receiver.answer = self._answer
 
@@ -59,17 +62,27 @@ class Model:
             "choices": [{"message": {"content": text} | self.more, "finish_reason": "stop"}],
             "usage": {"prompt_tokens": 300, "completion_tokens": 100},
         }
-        return Answer(self.status, {"Content-Type": "application/json"}, json.dumps(document).encode())
+        if self.hangs_up:
+            raise ConnectionAbortedError
+        self.most_answers -= 1
+        status = self.status if self.most_answers >= 0 else 503
+        return Answer(status, {"Content-Type": "application/json"}, json.dumps(document).encode())
 
 
 @pytest.fixture
 def model(settings: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> Iterator[Model]:
     monkeypatch.setattr("windlass.knowledge.model_endpoint.BACKOFF_SECONDS", 0.01)
+    monkeypatch.setattr("windlass.jobs.backfills.RETRY_SECONDS", 0.0)
     with Receiver() as receiver:
         url = receiver.url.removesuffix("/hook") + "/v1"
         settings(GRAPH="http", GRAPH_URL=url, GRAPH_MODEL="small-model", GRAPH_TOKENS_PER_DAY=1_000_000)
         yield Model(receiver)
     GraphModelUse.objects.all().delete()
+    close_breakers()
+
+
+def close_breakers() -> None:
+    CircuitBreaker.objects.all().delete()
     circuit_breaker.reset()
 
 
@@ -175,6 +188,73 @@ def test_a_file_that_takes_more_than_a_day_has_is_cut(model: Model, settings: Ca
     assert step(asset, "graph").state == StepState.DONE
     assert step(asset, "graph").detail.endswith("not all of the text")
     assert len(model.asked) == 2
+
+
+LONG = b" ".join(b"Sentence %d is about Zora Vale and the Harbour Trust in the west." % n for n in range(60))
+
+
+def wait_for(asset: FileAsset, model: Model, answers: int) -> FileAsset:
+    """Let the model answer again, so many times."""
+    model.most_answers = answers
+    close_breakers()
+    processing.backfill()
+    return work_off(asset)
+
+
+def test_what_was_answered_before_the_model_went_away_is_not_asked_again(model: Model) -> None:
+    whole = processed(LONG, "long.txt", owner=f"user:{uuid4()}")
+    passages = len(model.asked)
+    assert passages > 3
+    model.most_answers = 2
+    asset = processed(LONG, "long.txt")
+    assert step(asset, "graph").state == StepState.OWED
+    assert PassageAnswer.objects.filter(file=asset).count() == 2
+    asset = wait_for(asset, model, 1)
+    assert step(asset, "graph").state == StepState.OWED
+    asset = wait_for(asset, model, passages)
+    assert step(asset, "graph").state == StepState.DONE
+    answered = [each.document["messages"][1]["content"] for each in model.receiver.received if each.status == 200]
+    assert len(answered) == 2 * passages
+    assert GraphModelUse.objects.get().tokens == 400 * 2 * passages
+    assert step(asset, "graph").detail == step(whole, "graph").detail
+    assert [each.mentions for each in said(asset)] == [each.mentions for each in said(whole)]
+    assert not PassageAnswer.objects.filter(file=asset).exists()
+
+
+def said(asset: FileAsset) -> list[FileEntity]:
+    return list(FileEntity.objects.filter(file=asset).order_by("name"))
+
+
+def test_kept_answers_are_gone_with_the_file_and_count_for_its_tokens(
+    model: Model, settings: Callable[..., None]
+) -> None:
+    settings(GRAPH_TOKENS_PER_FILE=1_000)
+    model.most_answers = 1
+    asset = processed(LONG, "long.txt")
+    asset = wait_for(asset, model, 1_000)
+    assert step(asset, "graph").detail.endswith("not all of the text")
+    assert len([each for each in model.receiver.received if each.status == 200]) == 2
+    model.most_answers = 1
+    deleted, swept = (processed(b"%s %d." % (LONG, n), "other.txt") for n in range(2))
+    assert PassageAnswer.objects.filter(file=deleted).exists()
+    deleted.delete()
+    PassageAnswer.objects.create(file_id=uuid4(), key="x", tokens=1)
+    knowledge.delete_orphaned_graphs()
+    assert set(PassageAnswer.objects.values_list("file_id", flat=True)) <= {swept.id}
+
+
+def test_calls_that_are_not_answered_are_counted(model: Model, settings: Callable[..., None]) -> None:
+    """They may be charged: with a long answer for the day, and until the file has used up what one file may."""
+    settings(GRAPH_TOKENS_PER_FILE=1_000)
+    model.hangs_up = True
+    asset = processed(TEXT, "note.txt")
+    assert step(asset, "graph").state == StepState.OWED
+    (row,) = PassageAnswer.objects.filter(file=asset)
+    assert row.answer is None
+    assert row.tokens == GraphModelUse.objects.get().tokens - 3 * MOST_ANSWER_TOKENS
+    asset = wait_for(asset, model, 1_000)
+    assert step(asset, "graph").state == StepState.FAILED
+    assert not PassageAnswer.objects.filter(file=asset).exists()
 
 
 def processing_may_continue() -> bool:

@@ -8,33 +8,39 @@ from datetime import UTC, datetime
 
 from windlass.kernel.ids import parse_id
 from windlass.kernel.problem_types import InvalidField
+from windlass.kernel.stored_text import is_storable
 
 
-def encode_text(text: str) -> str:
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+def encode_row(value: str, row_id: uuid.UUID) -> str:
+    """The cursor of a list that is sorted by a value and an id."""
+    return base64.urlsafe_b64encode(f"{value} {row_id}".encode()).decode().rstrip("=")
 
 
-def decode_text(cursor: str) -> str:
-    """Raises ValueError for what ``encode_text`` does not make."""
-    return base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
-
-
-def ill_formed() -> InvalidField:
-    return InvalidField("The cursor is ill-formed: take it from `next` of the page before.", field="cursor")
+def decode_row(cursor: str) -> tuple[str, uuid.UUID]:
+    """Raises InvalidField for what ``encode_row`` does not make."""
+    try:
+        value, _, id_text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().rpartition(" ")
+    except ValueError:
+        raise ill_formed() from None
+    row_id = parse_id(id_text)
+    if row_id is None or not is_storable(value):
+        raise ill_formed()
+    return value, row_id
 
 
 def encode(moment: datetime, row_id: uuid.UUID) -> str:
     """The cursor of a list that is sorted by a time and an id, the newest first."""
-    return encode_text(f"{moment.isoformat()} {row_id}")
+    return encode_row(moment.isoformat(), row_id)
 
 
 def decode(cursor: str) -> tuple[datetime, uuid.UUID]:
     """Raises InvalidField for an ill-formed cursor."""
+    moment, row_id = decode_row(cursor)
     try:
-        moment, _, id_text = decode_text(cursor).partition(" ")
-        when, row_id = datetime.fromisoformat(moment).astimezone(UTC), parse_id(id_text)
+        return datetime.fromisoformat(moment).astimezone(UTC), row_id
     except (ValueError, OverflowError):
-        when, row_id = None, None
-    if when is None or row_id is None:
-        raise ill_formed()
-    return when, row_id
+        raise ill_formed() from None
+
+
+def ill_formed() -> InvalidField:
+    return InvalidField("The cursor is ill-formed: take it from `next` of the page before.", field="cursor")

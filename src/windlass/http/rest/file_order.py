@@ -12,9 +12,7 @@ from django.db.models import Q, QuerySet
 
 from windlass.files.api import FileAsset
 from windlass.http.rest import cursors
-from windlass.kernel.ids import parse_id
 from windlass.kernel.problem_types import InvalidField
-from windlass.kernel.stored_text import is_storable
 
 Sort = Literal["-created", "created", "name", "-name", "size", "-size"]
 NEWEST_FIRST: Sort = "-created"
@@ -33,16 +31,10 @@ def _size(text: str) -> int:
     return number
 
 
-def _name(text: str) -> str:
-    if not is_storable(text):
-        raise ValueError("no name")
-    return text
-
-
 #: Name of an order -> its column, how a value of it is written in a cursor, and how that is read (ValueError).
 _COLUMNS: dict[str, tuple[str, Callable[[Any], str], Callable[[str], Any]]] = {
     "created": ("created_at", datetime.isoformat, _moment),
-    "name": ("search_name", str, _name),
+    "name": ("search_name", str, str),
     "size": ("size", str, _size),
 }
 
@@ -65,9 +57,14 @@ class FileOrder:
     def is_descending(self) -> bool:
         return self.sort.startswith("-")
 
-    def sorted(self, files: QuerySet[FileAsset]) -> QuerySet[FileAsset]:
+    @property
+    def fields(self) -> tuple[str, str]:
+        """The fields by which files are sorted, with ``-`` before their names where that is descending."""
         sign = "-" if self.is_descending else ""
-        return files.order_by(f"{sign}{self.column}", f"{sign}id")
+        return f"{sign}{self.column}", f"{sign}id"
+
+    def sorted(self, files: QuerySet[FileAsset]) -> QuerySet[FileAsset]:
+        return files.order_by(*self.fields)
 
     def after(self, files: QuerySet[FileAsset], cursor: str) -> QuerySet[FileAsset]:
         """The files behind the one that the cursor names. Raises InvalidField for a cursor that is not of this
@@ -86,19 +83,22 @@ class FileOrder:
         if self.sort == NEWEST_FIRST:
             return cursors.encode(last.created_at, last.id)
         written = _COLUMNS[self.sort.removeprefix("-")][1](getattr(last, self.column))
-        return cursors.encode_text(f"{self.sort} {written} {last.id}")
+        return cursors.encode_row(f"{self.sort} {written}", last.id)
 
     def _decode(self, cursor: str) -> tuple[Any, uuid.UUID]:
         if self.sort == NEWEST_FIRST:
             return cursors.decode(cursor)
         try:
-            sort, _, rest = cursors.decode_text(cursor).partition(" ")
-            written, _, id_text = rest.rpartition(" ")
-            value, file_id = _COLUMNS[self.sort.removeprefix("-")][2](written), parse_id(id_text)
-        except (ValueError, OverflowError):
-            sort, value, file_id = "", None, None
-        if file_id is None or sort != self.sort:
-            raise InvalidField(
-                f"The cursor is not one of sort={self.sort}: take it from `next` of the page before.", field="cursor"
-            )
+            place, file_id = cursors.decode_row(cursor)
+            sort, _, written = place.partition(" ")
+            value = _COLUMNS[self.sort.removeprefix("-")][2](written)
+        except (InvalidField, ValueError, OverflowError):
+            raise self._not_one_of_these() from None
+        if sort != self.sort:
+            raise self._not_one_of_these()
         return value, file_id
+
+    def _not_one_of_these(self) -> InvalidField:
+        return InvalidField(
+            f"The cursor is not one of sort={self.sort}: take it from `next` of the page before.", field="cursor"
+        )

@@ -206,9 +206,14 @@ def _file_graph(asset: FileAsset) -> dict[str, Any]:
 
 
 def _entity_page(files: QuerySet[FileAsset], query: EntityQuery) -> dict[str, Any]:
-    after = _decode(query.cursor) if query.cursor else None
+    after = cursors.decode_row(query.cursor) if query.cursor else None
     found, last = _knowledge().list_entities(files, query.q, query.type, after, query.limit)
-    given = {"q": query.q or None, "type": query.type, "limit": query.limit, "cursor": last and _encode(*last)}
+    given = {
+        "q": query.q or None,
+        "type": query.type,
+        "limit": query.limit,
+        "cursor": last and cursors.encode_row(*last),
+    }
     parameters = urlencode({name: value for name, value in given.items() if value is not None})
     return {
         "results": [EntityOut.of(each, link=_entity_path(each.id)) for each in found],
@@ -229,8 +234,10 @@ def _described_entity(files: QuerySet[FileAsset], entity_id: str) -> dict[str, A
 def _merged(files: QuerySet[FileAsset], entity_id: str, other: str) -> dict[str, Any]:
     knowledge, into = _knowledge(), _parsed(entity_id)
     knowledge.require_entity(files, into)
-    merged = _end_id(knowledge, files, "entity", other)
-    knowledge.merge(knowledge.owner_of(into), merged, into)
+    merged = _given_id("entity", other)
+    if not knowledge.is_merged(merged, into):  # a repeated call changes nothing
+        knowledge.require_entity(files, merged)
+        knowledge.merge(knowledge.owner_of(into), merged, into)
     return _described_entity(files, entity_id)
 
 
@@ -250,10 +257,16 @@ def _paths(files: QuerySet[FileAsset], query: PathQuery) -> dict[str, Any]:
 
 def _end_id(knowledge: Any, files: QuerySet[FileAsset], field: str, text: str) -> UUID:
     """Raises InvalidField for an ill-formed id, NotFound for one of no entity that the caller may see."""
+    parsed = _given_id(field, text)
+    knowledge.require_entity(files, parsed)
+    return parsed
+
+
+def _given_id(field: str, text: str) -> UUID:
+    """Raises InvalidField."""
     parsed = parse_id(text)
     if parsed is None:
         raise InvalidField(f"{field} must be the id of an entity.", field=field)
-    knowledge.require_entity(files, parsed)
     return parsed
 
 
@@ -291,20 +304,3 @@ def _relation(found: FoundRelation) -> dict[str, Any]:
         "confidence": found.confidence,
         "model": found.extractor,
     }
-
-
-def _encode(name: str, entity_id: UUID) -> str:
-    """A cursor: the place of the last entity of a page."""
-    return cursors.encode_text(f"{entity_id} {name}")
-
-
-def _decode(cursor: str) -> tuple[str, UUID]:
-    """Raises InvalidField."""
-    try:
-        id_text, _, name = cursors.decode_text(cursor).partition(" ")
-    except ValueError:
-        id_text, name = "", ""
-    parsed = parse_id(id_text)
-    if parsed is None or "\0" in name:
-        raise cursors.ill_formed()
-    return name, parsed

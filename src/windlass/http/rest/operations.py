@@ -144,7 +144,8 @@ async def list_failed_deliveries(request: HttpRequest, query: Query[RowsQuery]) 
 
 
 def _queues() -> list[dict[str, Any]]:
-    stages = [QueueOut.of(status, name=stage.value) for stage, status in jobs.queue_statuses().items()]
+    statuses = jobs.stage_statuses(jobs.queue_statuses())
+    stages = [QueueOut.of(status, name=stage.value) for stage, status in statuses.items()]
     webhooks = events.delivery_queue()
     return [*stages, QueueOut.of(webhooks, name="webhooks", running=None)]
 

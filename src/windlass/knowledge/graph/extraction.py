@@ -16,12 +16,13 @@ EntityType = Literal["person", "organization", "place", "product", "event", "dat
 MOST_ENTITIES, MOST_MENTIONS, MOST_RELATIONS = 2_000, 8_000, 4_000
 #: Bounds of one passage.
 MOST_PASSAGE_MENTIONS, MOST_PASSAGE_RELATIONS = 60, 30
+#: Characters of a name that are stored. What it is identified by is made of all of them.
 LONGEST_NAME = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """An entity named from ``start`` to ``end`` of a passage. ``name``: its normal text, at most LONGEST_NAME long."""
+    """An entity named from ``start`` to ``end`` of a passage. ``name``: its normal text."""
 
     type: EntityType
     name: str
@@ -58,7 +59,7 @@ class Place:
 
 @dataclass(slots=True)
 class EntityOfFile:
-    """As ``models.FileEntity``."""
+    """As ``models.FileEntity``. ``name`` is cut after LONGEST_NAME characters, the ids are those of the whole name."""
 
     entity: UUID
     exact: UUID
@@ -120,7 +121,7 @@ class _FileFactsBuilder:
                 self.is_cut = True
                 return None
             entity = entity_id(self._owner, mention.type, mention.name)
-            found = self.entities[exact] = EntityOfFile(entity, exact, mention.type, mention.name)
+            found = self.entities[exact] = EntityOfFile(entity, exact, mention.type, mention.name[:LONGEST_NAME])
         start = passage.start + mention.start
         if (exact, start) not in self._places:
             if len(self._places) < MOST_MENTIONS or not found.places:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from uuid import UUID
 
 from windlass import conf
 from windlass.knowledge.graph import language_model, rules
 from windlass.knowledge.graph.extraction import FileFacts, PassageFacts, join_facts
 from windlass.knowledge.passages import PassageText
 
-#: From the owner, the passages of a file and a function for percents. Raises ExtractionPostponed, ExtractionFailed.
-Extractor = Callable[[str, Sequence[PassageText], Callable[[int], None]], FileFacts]
+#: From a file's id, its owner, its passages and a function for percents. Raises ExtractionPostponed, ExtractionFailed.
+Extractor = Callable[[UUID, str, Sequence[PassageText], Callable[[int], None]], FileFacts]
 #: Passages between two reports of the progress.
 _REPORT_EVERY = 50
 
@@ -28,7 +29,7 @@ def extraction_available() -> bool:
     return conf.get().graph != "http" or language_model.available()
 
 
-def extract_by_rules(owner: str, passages: Sequence[PassageText], report: Callable[[int], None]) -> FileFacts:
+def extract_by_rules(_: UUID, owner: str, passages: Sequence[PassageText], report: Callable[[int], None]) -> FileFacts:
     return join_facts(owner, rules.NAME, _found_by_rules(passages, report))
 
 

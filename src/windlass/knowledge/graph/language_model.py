@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, TypeVar, get_args
+from uuid import UUID
 
 from pydantic import BaseModel, StringConstraints, ValidationError
 
@@ -26,6 +27,7 @@ from windlass.knowledge.graph.extraction import (
     Relation,
     join_facts,
 )
+from windlass.knowledge.graph.model_answers import USELESS, ModelAnswers
 from windlass.knowledge.graph.token_budget import UNLIMITED, tokens_left_today, use_tokens
 from windlass.knowledge.model_endpoint import ModelAway, ModelEndpoint, ModelRefused, breaker_name
 from windlass.knowledge.passages import PassageText, count_tokens
@@ -35,6 +37,8 @@ ENDPOINT = "graph"
 MOST_ANSWER_TOKENS, PROMPT_TOKENS = 2_000, 250
 #: What is stored of an entity or a relation that the model has named: it tells no confidence that means anything.
 CONFIDENCE = 0.7
+#: Characters of an answer that is kept.
+LONGEST_ANSWER = 64_000
 #: Places of one name in a passage that count.
 MOST_PLACES = 10
 
@@ -104,58 +108,97 @@ def available() -> bool:
     return endpoint().admits_calls() and tokens_left_today() > 0
 
 
-def extract_by_model(owner: str, passages: Sequence[PassageText], report: Callable[[int], None]) -> FileFacts:
+def extract_by_model(
+    file_id: UUID, owner: str, passages: Sequence[PassageText], report: Callable[[int], None]
+) -> FileFacts:
     """Raises ExtractionPostponed while the model is away or today's tokens are used up, and ExtractionFailed if it gave
     a usable answer for no passage. After GRAPH_TOKENS_PER_FILE, or as many as a day has, the rest of the text is left
-    out."""
+    out. Answers are kept until the extraction ends, and count with what they have cost."""
     settings, model = conf.get(), endpoint()
+    answers = ModelAnswers(file_id, settings.graph_model, _INSTRUCTIONS)
     # A file that takes more than a day's tokens would else use them up day after day, and never end.
     most_tokens = min(settings.graph_tokens_per_file, settings.graph_tokens_per_day or UNLIMITED)
     found: list[tuple[PassageText, PassageFacts]] = []
-    used = 0
     for number, passage in enumerate(passages):
         report(100 * number // len(passages))
-        if used + count_tokens(passage.text) + PROMPT_TOKENS > most_tokens:
-            break
-        if tokens_left_today() <= 0:
-            raise ExtractionPostponed("The tokens of today for finding entities are used up; the file follows.")
-        try:
-            facts, tokens = _ask(model, settings.graph_model, passage.text)
-        except ModelAway as error:
-            raise ExtractionPostponed("The model that finds entities is away; the file follows.") from error
-        used += tokens
+        answer = answers.of(passage.text)
+        if answer is None:
+            if answers.tokens + _least_tokens(passage.text) > most_tokens:
+                break
+            answer = _ask(model, settings.graph_model, passage.text, answers)
+        facts = read_answer(answer, passage.text)
         if facts is not None:
             found.append((passage, facts))
-    if passages and used and not found:
+    if passages and answers.tokens and not found:
+        answers.forget()
         raise ExtractionFailed("The model that finds entities gave no usable answer.")
     joined = join_facts(owner, extractor_name(), found)
     is_cut = joined.is_cut or len(found) < len(passages)
     return FileFacts(joined.extractor, joined.entities, joined.relations, is_cut)
 
 
-def _ask(model: ModelEndpoint, name: str, text: str) -> tuple[PassageFacts | None, int]:
-    """What the model finds in a passage, None for an answer that is of no use, and the tokens that it took. Raises
-    ModelAway."""
+def _least_tokens(text: str) -> int:
+    """What a call takes before the answer begins, estimated."""
+    return count_tokens(text) + PROMPT_TOKENS
+
+
+def _ask(model: ModelEndpoint, name: str, text: str, answers: ModelAnswers) -> str:
+    """Ask about a passage, and return what is kept of the answer. Raises ExtractionPostponed."""
+    if tokens_left_today() <= 0:
+        raise ExtractionPostponed("The tokens of today for finding entities are used up; the file follows.")
     messages = [{"role": "system", "content": _INSTRUCTIONS}, {"role": "user", "content": text}]
-    estimate = count_tokens(text) + PROMPT_TOKENS
+    estimate = _least_tokens(text)
+
+    def charge_unanswered() -> None:
+        """It may have been charged, with as long an answer as was asked for. For the file it counts less: a model that
+        hangs for an hour shall not use up what every file may take."""
+        use_tokens(estimate + MOST_ANSWER_TOKENS)
+        answers.charge(text, estimate)
+
     try:
         answer = model.complete(
-            name, messages, max_tokens=MOST_ANSWER_TOKENS, schema=SCHEMA, schema_name="graph", temperature=0.0
+            name,
+            messages,
+            max_tokens=MOST_ANSWER_TOKENS,
+            schema=SCHEMA,
+            schema_name="graph",
+            temperature=0.0,
+            on_unanswered=charge_unanswered,
         )
     except ModelRefused:
-        use_tokens(estimate)
-        return None, estimate
-    tokens = answer.prompt_tokens + answer.completion_tokens or estimate + count_tokens(answer.text)
+        kept, tokens = USELESS, estimate
+    except ModelAway as error:
+        raise ExtractionPostponed("The model that finds entities is away; the file follows.") from error
+    else:
+        kept = USELESS if answer.is_cut else kept_answer(answer.text)
+        tokens = answer.prompt_tokens + answer.completion_tokens or estimate + count_tokens(answer.text)
     use_tokens(tokens)
-    return (None if answer.is_cut else read_answer(answer.text, text)), tokens
+    answers.add(text, kept, tokens)
+    return kept
+
+
+def kept_answer(answer: str) -> str:
+    """The members of an answer that count, in ASCII; USELESS if it has another shape, or huge members."""
+    document = _read(answer)
+    if document is None:
+        return USELESS
+    entities, relations = document.entities[:MOST_PASSAGE_MENTIONS], document.relations[:MOST_PASSAGE_RELATIONS]
+    kept = json.dumps({"entities": entities, "relations": relations})
+    return kept if len(kept) <= LONGEST_ANSWER else USELESS
+
+
+def _read(answer: str) -> _Answer | None:
+    try:
+        return _Answer.model_validate(json.loads(answer))
+    except (ValueError, RecursionError):
+        return None
 
 
 def read_answer(answer: str, passage: str) -> PassageFacts | None:
     """What an answer says of a passage; None if it has another shape. Members of the wrong shape, names that the
     passage does not have, and relations of such names are dropped."""
-    try:
-        document = _Answer.model_validate(json.loads(answer))
-    except (ValueError, RecursionError):
+    document = _read(answer)
+    if document is None:
         return None
     mentions: list[Mention] = []
     numbers: dict[str, int] = {}

@@ -36,16 +36,18 @@ _DELETE_MENTIONS = (
 _DELETE_RELATIONS = "MATCH ()-[r:WINDLASS_RELATED {file: $file}]->() DELETE r"
 _DELETE_FILE = "MATCH (f:WindlassFile {id: $file}) DETACH DELETE f"
 _FILE = "MERGE (f:WindlassFile {id: $file}) SET f.name = $name, f.owner = $owner"
+#: What is between nodes is created, after all of the file's was deleted: MERGE would look through everything that is
+#: between two entities which many files name.
 _MENTIONS = (
     "MATCH (f:WindlassFile {id: $file}) UNWIND $rows AS row "
     "MERGE (e:WindlassEntity {id: row.entity}) SET e.type = row.type, e.owner = $owner "
-    "MERGE (f)-[m:WINDLASS_MENTIONS {name: row.name}]->(e) SET m.count = row.count, m.passages = row.passages"
+    "CREATE (f)-[:WINDLASS_MENTIONS {name: row.name, count: row.count, passages: row.passages}]->(e)"
 )
 _RELATIONS = (
     "UNWIND $rows AS row "
     "MATCH (a:WindlassEntity {id: row.source}) MATCH (b:WindlassEntity {id: row.target}) "
-    "MERGE (a)-[r:WINDLASS_RELATED {id: row.id}]->(b) SET r.file = $file, r.type = row.type, r.passage = row.passage, "
-    "r.confidence = row.confidence, r.extractor = $extractor"
+    "CREATE (a)-[:WINDLASS_RELATED {id: row.id, file: $file, type: row.type, passage: row.passage, "
+    "confidence: row.confidence, extractor: $extractor}]->(b)"
 )
 _DELETE_UNNAMED = (
     "UNWIND $ids AS id MATCH (e:WindlassEntity {id: id}) WHERE NOT EXISTS { (e)<-[:WINDLASS_MENTIONS]-() } "
@@ -185,8 +187,8 @@ def _replace(
     mentions: Sequence[Mapping[str, Any]],
     relations: Sequence[Mapping[str, Any]],
 ) -> None:
+    transaction.run(_FILE, values).consume()  # locks the node: a process whose lease has lapsed writes before or after
     before = _delete_statements(transaction, values)
-    transaction.run(_FILE, values).consume()
     for batch in _batches(mentions):
         transaction.run(_MENTIONS, {**values, "rows": batch}).consume()
     for batch in _batches(relations):

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 
 from windlass.knowledge.graph.dates import DATE, read_date
 from windlass.knowledge.graph.extraction import (
-    LONGEST_NAME,
     MOST_PASSAGE_MENTIONS,
     MOST_PASSAGE_RELATIONS,
     Mention,
@@ -22,7 +21,7 @@ from windlass.knowledge.graph.legal_suffixes import SUFFIX
 from windlass.knowledge.graph.money import MONEY, read_money
 
 #: Raise it when the rules find something else than before.
-NAME = "rules-1"
+NAME = "rules-2"
 
 #: A capitalized word of a name; words of companies may also be joined by these.
 _CAPITAL = r"(?:[^\W\d_a-zß-öø-ÿ](?:\.|[\w'’&+-]{0,40}))"
@@ -78,7 +77,7 @@ def _overlaps(mention: Mention, taken: Sequence[tuple[int, int]]) -> bool:
 
 def _emails(text: str, _: str) -> Iterator[Mention]:
     for found in _EMAIL.finditer(text):
-        yield Mention("email", found[0].lower()[:LONGEST_NAME], found.start(), found.end(), 1.0)
+        yield Mention("email", found[0].lower(), found.start(), found.end(), 1.0)
 
 
 def _urls(text: str, _: str) -> Iterator[Mention]:
@@ -88,7 +87,7 @@ def _urls(text: str, _: str) -> Iterator[Mention]:
         host, slash, path = rest.partition("/")
         if "." in host or host.lower().startswith("localhost"):
             name = f"{scheme.lower()}://{host.lower()}{slash}{path}"
-            yield Mention("url", name[:LONGEST_NAME], found.start(), found.start() + len(url), 1.0)
+            yield Mention("url", name, found.start(), found.start() + len(url), 1.0)
 
 
 def _phones(text: str, _: str) -> Iterator[Mention]:
@@ -115,7 +114,7 @@ def _organizations(text: str, _: str) -> Iterator[Mention]:
         start = found.start() + _article_length(found[0])
         if start < found.start("suffix"):
             name = " ".join(text[start : found.end()].split())
-            yield Mention("organization", name[:LONGEST_NAME], start, found.end(), 0.85)
+            yield Mention("organization", name, start, found.end(), 0.85)
 
 
 _ARTICLE = re.compile(
@@ -135,12 +134,12 @@ def _article_length(text: str) -> int:
 def _people(text: str, _: str) -> Iterator[Mention]:
     for found in _PERSON.finditer(text):
         name = " ".join(found["name"].split())
-        yield Mention("person", name[:LONGEST_NAME], found.start("name"), found.end("name"), 0.8)
+        yield Mention("person", name, found.start("name"), found.end("name"), 0.8)
     for address in _EMAIL.finditer(text):
         before = max(0, address.start() - _BEFORE_ADDRESS)
         if (named := _NAME_BEFORE_ADDRESS.search(text[before : address.start()])) is not None:
             start, end = before + named.start("name"), before + named.end("name")
-            yield Mention("person", " ".join(named["name"].split())[:LONGEST_NAME], start, end, 0.8)
+            yield Mention("person", " ".join(named["name"].split()), start, end, 0.8)
 
 
 #: Where mentions overlap, the first rule counts.

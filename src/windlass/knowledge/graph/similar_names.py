@@ -18,7 +18,7 @@ from django.db.models import Count, Min, Sum
 
 from windlass import conf
 from windlass.kernel.filenames import comparable
-from windlass.knowledge.embeddings import Embedder, current_embedder
+from windlass.knowledge.embedders import Embedder, current_embedder
 from windlass.knowledge.graph.merges import merge, with_counted_entity
 from windlass.knowledge.graph.normal_forms import normal_form
 from windlass.knowledge.models import EntityMerge, FileEntity

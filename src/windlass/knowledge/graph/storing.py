@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from uuid import UUID, uuid4
 
-from django.db.models import Exists, OuterRef
-
 from windlass.database.connection import atomic
-from windlass.files.api import FileAsset, PreparedGraph
+from windlass.files.api import PreparedGraph
 from windlass.kernel.filenames import comparable
 from windlass.knowledge.graph import language_model, neo4j_database
 from windlass.knowledge.graph.extraction import EntityOfFile, FileFacts
 from windlass.knowledge.graph.extractors import configured_extractor, extraction_available
-from windlass.knowledge.models import EntityMention, EntityRelation, FileEntity, FileGraph, Passage
+from windlass.knowledge.models import (
+    EntityMention,
+    EntityRelation,
+    FileEntity,
+    FileGraph,
+    Passage,
+    PassageAnswer,
+)
+from windlass.knowledge.orphans import OrphanSearch
 from windlass.knowledge.passages import PassageText
 
 #: Rows of one statement.
@@ -29,7 +35,7 @@ class StoredGraph:
         found = list(_stored_passages(file_id)) if passages is None else passages
         if not found:
             return None
-        facts = configured_extractor()(owner, found, report)
+        facts = configured_extractor()(file_id, owner, found, report)
         return PreparedGraph(facts, len(facts.entities), len(facts.relations), facts.is_cut)
 
     def available(self) -> bool:
@@ -77,18 +83,23 @@ class StoredGraph:
         EntityRelation.objects.filter(source__file_id=file_id).delete()
         FileEntity.objects.filter(file_id=file_id).delete()
         FileGraph.objects.filter(file_id=file_id).delete()
+        PassageAnswer.objects.filter(file_id=file_id).delete()
+
+
+_orphaned_graphs = OrphanSearch[UUID](FileGraph, "file_id", BATCH)
+_orphaned_answers = OrphanSearch[int](PassageAnswer, "id", BATCH)
 
 
 def delete_orphaned_graphs() -> int:
-    """Delete the entities of files that are gone: a process of a version that did not know them deleted the file.
+    """Delete what is stored of the entities of files that are gone. Return how many files had a graph.
 
-    Return how many files. At most BATCH.
+    One call looks at a part of the rows; the next one goes on from there.
     """
-    exists = Exists(FileAsset.objects.filter(id=OuterRef("file_id")))
-    ids = list(FileGraph.objects.filter(~exists).values_list("file_id", flat=True)[:BATCH])
+    ids = _orphaned_graphs.next()
     for file_id in ids:
         with atomic():
             StoredGraph().remove(file_id)
+    PassageAnswer.objects.filter(id__in=_orphaned_answers.next()).delete()
     return len(ids)
 
 

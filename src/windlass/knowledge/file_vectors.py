@@ -9,7 +9,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 
 from windlass import conf
 from windlass.files.api import LeasedTransaction
-from windlass.knowledge.embeddings import Embedder
+from windlass.knowledge.embedders import Embedder
 from windlass.knowledge.models import Passage, PassageVector
 from windlass.knowledge.vectors import add_vectors, stored_model
 
