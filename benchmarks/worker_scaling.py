@@ -146,7 +146,8 @@ def _windlass(
     *arguments: str, settings: Mapping[str, str], core: int | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A command, ended by SIGTERM with the block. ``core``: the one that its threads and children use."""
-    process = subprocess.Popen([sys.executable, "-m", "windlass", *arguments], env=os.environ | settings)
+    command = [sys.executable, "-m", "windlass", *arguments]
+    process = subprocess.Popen(command, env=os.environ | settings, stdout=subprocess.DEVNULL)
     try:
         if core is not None:
             os.sched_setaffinity(process.pid, {core})  # long before it starts a thread or a process
