@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -186,9 +187,22 @@ def _query(mode: str, chance: random.Random) -> Callable[[], object]:
 
 
 def _timed(call: Callable[[], object]) -> tuple[float, float]:
-    wall, cpu = time.perf_counter(), time.process_time()
+    wall, cpu = time.perf_counter(), _processor_seconds()
     call()
-    return (time.process_time() - cpu) * 1000, (time.perf_counter() - wall) * 1000
+    return (_processor_seconds() - cpu) * 1000, (time.perf_counter() - wall) * 1000
+
+
+def _processor_seconds() -> float:
+    """Of this process, and of the process of PostgreSQL that serves it, if that is on this machine."""
+    from windlass.database.connection import connection
+
+    database = connection()
+    if database.vendor != "postgresql":
+        return time.process_time()
+    database.ensure_connection()
+    schedule = Path(f"/proc/{database.connection.info.backend_pid}/schedstat")
+    server = int(schedule.read_text().split()[0]) / 1e9 if schedule.is_file() else 0.0
+    return time.process_time() + server
 
 
 def _at(values: list[float], share: float) -> float:

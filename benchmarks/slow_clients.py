@@ -2,8 +2,11 @@
 
 ``python -m benchmarks.slow_clients`` runs ``windlass serve`` with its defaults. Slow clients at several addresses of
 loopback send heads byte by byte, and some of them bodies; each connects again a second after it was closed. A normal
-client at another address meanwhile uploads files of 1 MiB, each over a new connection. Prints the seconds of an upload
-and the memory of the web process as JSON. Linux only: other systems have one loopback address.
+client at another address meanwhile uploads files of 1 MiB, each over a new connection. Prints the seconds of an upload,
+and memory and threads of the web process before and with the slow clients, as JSON; ``--write`` writes it to
+``benchmarks/results``. Linux only: other systems have one loopback address.
+
+``--connections 500 --bodies 500 --body-bytes 2048`` is 500 slow uploads that go on, fast enough not to be closed.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import date
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
@@ -31,8 +35,10 @@ from typing import Any
 import httpx
 import psutil
 
+from benchmarks import machine
 from windlass.http.server.connections import raise_file_limit
 
+RESULTS = Path(__file__).parent / "results"
 UPLOAD = bytes(1024 * 1024)
 #: Connections of one address: below MAX_CONNECTIONS_PER_ADDRESS, so that all of them count.
 PER_ADDRESS = 500
@@ -52,6 +58,8 @@ class Options:
     #: How many of them send a body slowly; the others send a head slowly.
     bodies: int
     uploads: int
+    #: Bytes of a body that are sent every BYTE_SECONDS.
+    body_bytes: int = 1
 
 
 def main() -> None:
@@ -59,23 +67,30 @@ def main() -> None:
     parser.add_argument("--connections", type=int, default=10_000, help="slow connections (default: 10000)")
     parser.add_argument("--bodies", type=int, default=500, help="those of them that send bodies (default: 500)")
     parser.add_argument("--uploads", type=int, default=60, help="uploads of the normal client (default: 60)")
+    parser.add_argument("--body-bytes", type=int, default=1, help="bytes of a body at a time (default: 1)")
+    parser.add_argument("--write", action="store_true", help="write the figures to benchmarks/results")
     given = parser.parse_args()
     raise_file_limit()
     with tempfile.TemporaryDirectory(prefix="windlass-slow-") as directory, server(Path(directory)) as (port, web):
-        options = Options(given.connections, given.bodies, given.uploads)
-        print(json.dumps(measure(port, psutil.Process(web), options), indent=2))
+        described = machine.describe(Path(directory))
+        options = Options(given.connections, given.bodies, given.uploads, given.body_bytes)
+        text = json.dumps(measure(port, psutil.Process(web), options) | {"machine": described}, indent=2)
+    print(text)
+    if given.write:
+        (RESULTS / f"{date.today():%Y-%m-%d}-slow-clients.json").write_text(text + "\n")
 
 
 def measure(port: int, web: psutil.Process, options: Options) -> dict[str, Any]:
     """Times in seconds, memory in MiB, the part of one processor that the web process took; ``slow``: what happened to
     the slow connections."""
     alone = upload_times(port, max(5, options.uploads // 3))
+    memory_alone, threads_alone = mebibytes(web), web.num_threads()
     with slow_clients(port, options) as ended:
         began, used = time.monotonic(), processor_seconds(web)
         first = upload_times(port, options.uploads // 2)
-        memory = mebibytes(web)
+        memory, threads = mebibytes(web), web.num_threads()
         second = upload_times(port, options.uploads - options.uploads // 2)
-        grown = mebibytes(web) - memory
+        grown, threads_later = mebibytes(web) - memory, web.num_threads()
         held = sum(1 for each in web.net_connections("tcp") if each.status == "ESTABLISHED")
         load = (processor_seconds(web) - used) / (time.monotonic() - began)
         counts = ended()
@@ -83,14 +98,18 @@ def measure(port: int, web: psutil.Process, options: Options) -> dict[str, Any]:
     return {
         "connections": options.connections,
         "bodies": options.bodies,
+        "body_bytes": options.body_bytes,
         "held_by_the_server": held,
         "slow": counts,
         "upload_alone_median": round(statistics.median(alone), 4),
         "upload_median": round(statistics.median(times), 4),
         "upload_slowest": round(times[-1], 4),
         "web_processor": round(load, 2),
+        "web_mib_before": round(memory_alone, 1),
         "web_mib": round(memory, 1),
         "web_mib_growth": round(grown, 1),
+        "web_threads_before": threads_alone,
+        "web_threads": max(threads, threads_later),
     }
 
 
@@ -157,14 +176,14 @@ async def _hold_all(port: int, options: Options, ready: Event, stop: Event) -> d
 
     async def hold(number: int) -> None:
         address = f"127.0.{1 + number // PER_ADDRESS}.1"
-        begin = BODY if number < options.bodies else HEAD
+        begin, piece = (BODY, b"x" * options.body_bytes) if number < options.bodies else (HEAD, b"x")
         while True:
             with suppress(OSError):
                 async with limit:
                     reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(address, 0))
                 happened["connected"] += 1
                 connected.add(number)
-                happened[await _be_slow(reader, writer, begin)] += 1
+                happened[await _be_slow(reader, writer, begin, piece)] += 1
             await asyncio.sleep(AGAIN_SECONDS)
 
     tasks = [asyncio.create_task(hold(number)) for number in range(options.connections)]
@@ -177,8 +196,8 @@ async def _hold_all(port: int, options: Options, ready: Event, stop: Event) -> d
     return dict(happened)
 
 
-async def _be_slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, begin: bytes) -> str:
-    """Send one byte at a time until the server answers or closes; return what it did."""
+async def _be_slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, begin: bytes, piece: bytes) -> str:
+    """Send a piece at a time until the server answers or closes; return what it did."""
     try:
         writer.write(begin)
         while True:
@@ -186,7 +205,7 @@ async def _be_slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, b
                 async with asyncio.timeout(BYTE_SECONDS):
                     reply = await reader.read(1000)
                     return reply.split(b"\r\n")[0].decode() or "closed"
-            writer.write(b"x")
+            writer.write(piece)
     except ConnectionError:
         return "reset"
     finally:

@@ -11,7 +11,7 @@ STOP = b"stop"
 
 def write_many(folder: str, writer: int, count: int) -> list[bytes]:
     """Put ``count`` messages of several pages each into the directory; return them."""
-    from windlass.jobs.filesystem_transport import QueueDirectory
+    from windlass.jobs.queue_directory import QueueDirectory
 
     directory = QueueDirectory(Path(folder))
     bodies = [b"%d-%d:" % (writer, number) * 2000 for number in range(count)]
@@ -22,7 +22,7 @@ def write_many(folder: str, writer: int, count: int) -> list[bytes]:
 
 def read_all(folder: str) -> list[bytes]:
     """Take messages until ``STOP``; return them."""
-    from windlass.jobs.filesystem_transport import QueueDirectory
+    from windlass.jobs.queue_directory import QueueDirectory
 
     directory = QueueDirectory(Path(folder))
     taken: list[bytes] = []

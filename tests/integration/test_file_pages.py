@@ -11,11 +11,13 @@ import pytest
 from django.db import connection
 
 from tests.integration.asgi_client import make_file
+from windlass.database.ownership import owned_by
 from windlass.files import name_index
 from windlass.files.api import FileAsset, kind_of
 from windlass.http.rest import file_pages
 from windlass.http.rest.file_list import FileQuery, list_page
 from windlass.kernel import filenames
+from windlass.kernel.owners import EVERY_OWNER, Owners
 from windlass.kernel.principals import Principal
 
 pytest_plugins = ["tests.integration.record_plane"]
@@ -75,6 +77,8 @@ def test_a_part_of_a_name_or_fact_finds_every_file(owner: str, text: str, sort: 
 
 
 FILTERS: list[tuple[Mapping[str, Any], Any]] = [
+    ({}, lambda each: True),
+    ({"reference": "nothing"}, lambda each: False),
     ({"mime_type": "image/*"}, lambda each: (each.mime_type or "").startswith("image/")),
     ({"mime_type": "IMAGE/PNG"}, lambda each: each.mime_type == "image/png"),
     ({"mime_type": "font/*"}, lambda each: False),
@@ -102,6 +106,16 @@ def test_a_filter_with_several_values_has_every_file_once(owner: str, parameters
     assert listed(owner, **parameters) == expected(owner, accept)
     ascending = expected(owner, accept, "created_at")
     assert listed(owner, sort="created", **parameters) == ascending
+
+
+@pytest.mark.parametrize("owners", [Owners(), Owners(frozenset({"nobody"}), all_others=True), EVERY_OWNER])
+def test_the_first_page_has_the_files_of_its_owners(owner: str, owners: Owners) -> None:
+    principal = Principal(owner="nobody", permitted=owners)
+    theirs = FileAsset.objects.filter(owned_by(principal.owners), trashed_at=None)
+    found, _ = list_page(FileQuery(limit=200), principal)
+    assert [each.asset.id for each in found] == [each.id for each in theirs.order_by("-created_at", "-id")[:200]]
+    found, _ = list_page(FileQuery(owner=owner), principal)
+    assert len(found) == (48 if owner in principal.owners else 0)
 
 
 def test_the_index_of_names_follows_the_rows(owner: str) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import threading
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,7 +18,11 @@ from kombu import Connection, Exchange, Queue
 from kombu.transport import TRANSPORT_ALIASES
 
 from tests import child_functions
-from windlass.jobs.filesystem_transport import QueueDirectory, Transport
+from windlass.jobs.embedded_messages import EmbeddedSender
+from windlass.jobs.filesystem_transport import Transport
+from windlass.jobs.queue_directory import QueueDirectory
+from windlass.jobs.states import CostClass, Stage
+from windlass.jobs.states import Queue as QueueOfJobs
 
 
 @pytest.fixture
@@ -122,6 +128,31 @@ def test_a_message_is_delivered_to_another_connection(broker: Any) -> None:
         waited = time.monotonic() - sent
     assert got == [["job"]]
     assert waited < 1.0, "Kombu's own filesystem transport polls once a second; this one must not"
+
+
+@pytest.mark.parametrize("sender", ["kombu", "without kombu"])
+def test_a_waiting_consumer_is_woken_by_the_message(
+    broker: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sender: str
+) -> None:
+    monkeypatch.setattr(Transport, "longest_drain", 60.0)
+    pipes = tmp_path / "broker" / ".consumers"
+    got = threading.Event()
+    with broker().Consumer(queue("intake"), callbacks=[lambda body, message: got.set()]) as consumer:
+        draining = threading.Thread(target=consumer.connection.drain_events, kwargs={"timeout": 60}, daemon=True)
+        draining.start()
+        while not pipes.is_dir() or not any(pipes.glob("*.pipe")):
+            time.sleep(0.01)
+        time.sleep(0.1)  # it has looked once more and waits; if it has not, the test proves less
+        if sender == "kombu":
+            with broker().Producer() as producer:
+                producer.publish(["job"], routing_key="intake", exchange="windlass", declare=[queue("intake")])
+        else:
+            light = QueueOfJobs(Stage.INTAKE, CostClass.LIGHT)
+            EmbeddedSender(tmp_path / "broker", "windlass.run_job").publish(uuid.uuid4(), light)
+        assert got.wait(30)
+        draining.join()
+    consumer.connection.release()
+    assert not any(pipes.iterdir()), "a closed connection leaves no pipe"
 
 
 def test_an_unreadable_message_is_dropped_and_the_next_one_delivered(broker: Any, tmp_path: Path) -> None:

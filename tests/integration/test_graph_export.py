@@ -24,7 +24,7 @@ from windlass.jobs.models import ProcessHeartbeat
 from windlass.kernel.clock import now
 from windlass.kernel.ids import new_id
 from windlass.knowledge import api as knowledge
-from windlass.knowledge.graph import export, merges, neo4j_database
+from windlass.knowledge.graph import export, neo4j_database
 from windlass.knowledge.graph.neo4j_database import Neo4jDatabase
 from windlass.knowledge.models import FileGraph, GraphExport
 from windlass.operations import graph_export
@@ -177,13 +177,10 @@ def killed(monkeypatch: pytest.MonkeyPatch, at: int, *, after: bool) -> Iterator
             was_killed[0] = True
 
 
-def test_a_merge_of_more_rows_than_one_query_gives_reaches_every_file(
-    graph: Graph, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_merge_reaches_every_file_of_the_entity(graph: Graph) -> None:
     for number in range(4):
         graph.add(f"The Acme Ltd met the Blue Inc in room {number}.")
     export_all()
-    monkeypatch.setattr(merges.row_ids_of, "__defaults__", (2,))
     ids = {each.name: each.id for each in knowledge.list_entities(visible(graph.owner), "", None, None, 10)[0]}
     knowledge.merge(graph.owner, ids["Blue Inc"], ids["Acme Ltd"])
     assert export_all().written == 4

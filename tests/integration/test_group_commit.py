@@ -19,9 +19,11 @@ from tests import django_home
 
 django_home.set_up()
 
-from windlass.database.connection import on_commit  # noqa: E402  after Django
+from windlass.database import rows  # noqa: E402  after Django
+from windlass.database.connection import on_commit  # noqa: E402
 from windlass.events.api import Event, EventType, recording  # noqa: E402
 from windlass.executors import in_transaction  # noqa: E402
+from windlass.files.api import Blob  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +38,7 @@ def _empty(database: Path) -> Iterator[None]:
     Event.objects.all().delete()
 
 
-def rows(database: Path) -> int:
+def visible_events(database: Path) -> int:
     """What another process sees."""
     with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as other:
         (count,) = other.execute("SELECT count(*) FROM windlass_events_event").fetchone()
@@ -81,13 +83,13 @@ def test_waiting_work_is_committed_together_and_reported_afterwards(database: Pa
 
     async def one() -> None:
         await in_transaction(record_event)
-        seen.append(rows(database))
+        seen.append(visible_events(database))
 
     async def run() -> None:
         async with occupied_committer():
             many = [asyncio.ensure_future(one()) for _ in range(20)]
             await asyncio.sleep(0)  # each task runs up to its wait for the committer
-            assert rows(database) == 0
+            assert visible_events(database) == 0
         await asyncio.gather(*many)
 
     asyncio.run(run())
@@ -173,6 +175,85 @@ def test_refusals_that_changed_nothing_cost_no_savepoint(database: Path) -> None
     assert not [sql for sql in statements if "SAVEPOINT" in sql]
 
 
+def new_blob(key: str) -> Blob:
+    return rows.new(Blob, owner="group", store="local", key=f"group/{key}", size=1)
+
+
+def stored_blobs() -> set[str]:
+    return set(Blob.objects.filter(owner="group").values_list("key", flat=True))
+
+
+def test_deferred_rows_of_a_group_are_few_statements(database: Path) -> None:
+    """Seven rows: four, two and one."""
+    keys = {f"group/{uuid.uuid4()}" for _ in range(7)}
+    statements: list[str] = []
+
+    def note(execute: Any, sql: str, *rest: Any) -> Any:
+        statements.append(sql)
+        return execute(sql, *rest)
+
+    async def run() -> None:
+        await in_transaction(lambda: connection.execute_wrappers.append(note))
+        async with occupied_committer():
+            work = [in_transaction(rows.insert_deferred, new_blob(key.partition("/")[2])) for key in keys]
+            many = [asyncio.ensure_future(each) for each in work]
+            await asyncio.sleep(0)
+        await asyncio.gather(*many)
+        await in_transaction(connection.execute_wrappers.clear)
+
+    asyncio.run(run())
+    assert keys <= stored_blobs()
+    assert len([sql for sql in statements if sql.startswith("INSERT INTO")]) == 3
+
+
+@pytest.mark.parametrize(
+    "find",
+    [
+        lambda blob: rows.find(Blob, id=blob.id),
+        lambda blob: rows.update(Blob, {"id": blob.id}, {"size": 2}),
+        lambda blob: Blob.objects.filter(id=blob.id).first(),
+        lambda blob: Blob.objects.filter(id=blob.id).update(size=2),
+    ],
+    ids=["rows", "rows, update", "orm", "orm, update"],
+)
+def test_a_deferred_row_is_there_for_the_next_statement(database: Path, find: Any) -> None:
+    def insert_and_find() -> Any:
+        blob = new_blob(str(uuid.uuid4()))
+        rows.insert_deferred(blob)
+        return find(blob)
+
+    assert asyncio.run(in_transaction(insert_and_find))
+
+
+def test_a_deferred_row_that_is_refused_fails_its_own_work_only(database: Path) -> None:
+    taken, free = new_blob(str(uuid.uuid4())), new_blob(str(uuid.uuid4()))
+    twin = new_blob(taken.key.partition("/")[2])
+
+    async def run() -> Any:
+        await in_transaction(rows.insert_deferred, taken)
+        async with occupied_committer():
+            work = [asyncio.ensure_future(in_transaction(rows.insert_deferred, each)) for each in (twin, free)]
+            await asyncio.sleep(0)
+        return await asyncio.gather(*work, return_exceptions=True)
+
+    refused, done = asyncio.run(run())
+    assert isinstance(refused, IntegrityError)
+    assert done is None
+    assert free.key in stored_blobs()
+
+
+def test_what_fails_after_it_deferred_a_row_leaves_none(database: Path) -> None:
+    key = str(uuid.uuid4())
+
+    def insert_and_fail() -> None:
+        rows.insert_deferred(new_blob(key))
+        raise LookupError("afterwards")
+
+    with pytest.raises(LookupError):
+        asyncio.run(in_transaction(insert_and_fail))
+    assert f"group/{key}" not in stored_blobs()
+
+
 def test_work_cancelled_while_it_waits_is_not_done(database: Path) -> None:
     async def run() -> None:
         async with occupied_committer():
@@ -181,10 +262,10 @@ def test_work_cancelled_while_it_waits_is_not_done(database: Path) -> None:
             cancelled.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await cancelled
-        await in_transaction(rows, database)  # the committer has gone past it
+        await in_transaction(visible_events, database)  # the committer has gone past it
 
     asyncio.run(run())
-    assert rows(database) == 0
+    assert visible_events(database) == 0
 
 
 def test_a_writer_waits_for_another_process(database: Path) -> None:
@@ -205,7 +286,7 @@ def test_a_writer_waits_for_another_process(database: Path) -> None:
     finally:
         connection.connection.set_trace_callback(None)
         committer.join()
-    assert rows(database) == 1
+    assert visible_events(database) == 1
     other.close()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import multiprocessing
 import os
 import subprocess
@@ -25,7 +27,9 @@ from windlass import conf  # noqa: E402  after Django
 from windlass.jobs import api as jobs  # noqa: E402
 from windlass.jobs import notify  # noqa: E402
 from windlass.jobs.api import AttemptOutcome, Job, JobState, Stage  # noqa: E402
+from windlass.jobs.embedded_messages import EmbeddedSender  # noqa: E402
 from windlass.jobs.pacing import next_due_time  # noqa: E402
+from windlass.jobs.states import CostClass, Queue  # noqa: E402
 from windlass.kernel.clock import now  # noqa: E402
 from windlass.operations.watchdog import Watchdog, WorkerActivity  # noqa: E402
 
@@ -291,6 +295,26 @@ def test_workers_are_notified_when_the_job_is_committed_and_not_before(home: Pat
         assert messages(home) == []
     wait_until_sent()
     assert messages(home) == [str(job.id)]
+
+
+def test_notifications_without_celery_are_the_messages_of_celery(home: Path) -> None:
+    job_id, queue = uuid.uuid4(), Queue(Stage.DERIVE, CostClass.HEAVY)
+    lose_messages(home)
+    for sender in (notify._CelerySender(), EmbeddedSender(home / "broker", notify.TASK)):
+        sender.publish(job_id, queue)
+        sender.close()
+    theirs, ours = (_comparable(path) for path in sorted((home / "broker" / queue.name).glob("*.msg")))
+    assert ours == theirs
+    lose_messages(home)
+
+
+def _comparable(path: Path) -> Any:
+    """The message, with a word for each id that is made for it alone."""
+    message = json.loads(path.read_text())
+    task_id, tag = message["headers"]["id"], message["properties"]["delivery_tag"]
+    assert uuid.UUID(task_id) != uuid.UUID(tag)
+    named = json.loads(path.read_text().replace(task_id, "TASK").replace(tag, "TAG"))
+    return named | {"body": json.loads(base64.b64decode(message["body"]))}
 
 
 def test_a_lost_notification_is_sent_again(home: Path) -> None:

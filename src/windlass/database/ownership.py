@@ -24,5 +24,7 @@ def owned_by(owners: Owners) -> Q:
 
 def rows_owned_by(owners: Owners) -> rows.Conditions:
     """``owned_by`` for ``rows``."""
+    if owners.only is not None:
+        return {"owner": owners.only}
     names = sorted(owners.names)
     return {"owner": rows.NoneOf(names) if owners.all_others else rows.OneOf(names)}

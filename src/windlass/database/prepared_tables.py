@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache, partial
+from itertools import chain, compress
+from operator import is_not, itemgetter
 from types import NoneType
 from typing import Any, TypeVar
 
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import AutoField, DateField, Field, JSONField, Model
+from django.db.models import AutoField, DateField, DateTimeField, Field, ForeignKey, JSONField, Model, UUIDField
 from django.db.models.base import ModelState
 from django.db.models.expressions import Col
+from django.utils import timezone
 
 M = TypeVar("M", bound=Model)
 
@@ -97,19 +100,52 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
+class Added:
+    """How the values of a new row are made: most are defaults, which are adapted already.
+
+    ``adapted_defaults``: of every inserted column. ``plain``: the place and column of each whose value is that of its
+    attribute; ``values_of`` reads these attributes, and ``defaults`` are what most of them have. ``stamped``: place and
+    column of each that gets the time; ``made``: of each other whose field makes its value.
+    """
+
+    adapted_defaults: tuple[Any, ...]
+    plain: tuple[tuple[int, Column], ...]
+    values_of: Callable[[dict[str, Any]], tuple[Any, ...]]
+    defaults: tuple[object, ...]
+    stamped: tuple[tuple[int, Column], ...]
+    made: tuple[tuple[int, Column], ...]
+
+    def row(self, database: BaseDatabaseWrapper, instance: Model) -> list[Any]:
+        """The adapted values of a new row. Sets the attributes of those that are made now."""
+        row = list(self.adapted_defaults)
+        attributes = instance.__dict__
+        if self.stamped:
+            moment = timezone.now()
+            adapted = self.stamped[0][1].adapt(database, moment)
+            for place, column in self.stamped:
+                attributes[column.attribute], row[place] = moment, adapted
+        given = self.values_of(attributes)
+        # In C: a row has up to forty columns, and some ten that are no defaults.
+        for number in compress(range(len(given)), map(is_not, given, self.defaults)):
+            place, column = self.plain[number]
+            row[place] = column.adapt(database, given[number])
+        for place, column in self.made:
+            row[place] = column.adapt(database, column.field.pre_save(instance, add=True))
+        return row
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
-    """``columns``: by field name and attribute name. ``inserted``: the columns that an INSERT names;
-    ``inserted_attributes``: each with its place, attribute and constant default; ``adapted_defaults``: what those
-    defaults are in the database. ``generated``: the
-    column that the database fills in, if any. ``listed``: the text of all columns."""
+    """``columns``: by field name and attribute name. ``inserted``: the columns that an INSERT names, and ``added`` how
+    their values are made. ``generated``: the column that the database fills in, if any. ``listed``: the text of all
+    columns."""
 
     model: type[Model]
     quoted: str
     every: tuple[Column, ...]
     columns: Mapping[str, Column]
     inserted: tuple[Column, ...]
-    inserted_attributes: tuple[tuple[int, Column, str, object], ...]
-    adapted_defaults: tuple[Any, ...]
+    added: Added
     generated: str | None
     listed: str
     select: str
@@ -147,7 +183,7 @@ class Table:
             adapted.append(value.number if added else column.adapt(database, value))
         return ", ".join(terms), adapted
 
-    def insertion(self, count: int, unique: Collection[str], replace: Collection[str]) -> str:
+    def insertion(self, count: int, unique: tuple[str, ...], replace: tuple[str, ...]) -> str:
         one = f"({', '.join(['%s'] * len(self.inserted))})"
         sql = f"{self.insert} VALUES {', '.join([one] * count)}"
         if unique:
@@ -157,21 +193,8 @@ class Table:
         return sql if self.generated is None else f"{sql} RETURNING {self.generated}"
 
     def inserted_values(self, database: BaseDatabaseWrapper, instances: Sequence[Model]) -> list[Any]:
-        """The parameters of ``insertion`` of these instances. Most of a new row is defaults, which are adapted
-        already."""
-        values: list[Any] = []
-        for instance in instances:
-            attributes, before = instance.__dict__, len(values)
-            values += self.adapted_defaults
-            for index, column, attribute, default in self.inserted_attributes:
-                if column.is_plain:
-                    value = attributes[attribute]
-                    if value is default:
-                        continue
-                else:
-                    value = column.field.pre_save(instance, add=True)
-                values[before + index] = column.adapt(database, value)
-        return values
+        """The parameters of ``insertion`` of these instances."""
+        return list(chain.from_iterable(self.added.row(database, each) for each in instances))
 
     def instance(self, database: BaseDatabaseWrapper, row: Sequence[Any]) -> Any:
         """The instance that this row is, as ``Model.from_db`` makes it, without signals."""
@@ -200,26 +223,47 @@ def table_of(model: type[Model], alias: str) -> Table:
     inserted = tuple(each for each in every if not isinstance(each.field, AutoField))
     generated = next((each.quoted for each in every if isinstance(each.field, AutoField)), None)
     listed, written = (", ".join(each.quoted for each in some) for some in (every, inserted))
-    defaults = [_constant_default(column) for column in inserted]
     return Table(
         model,
         name,
         every,
         columns,
         inserted,
-        tuple(
-            (index, column, column.attribute, default)
-            for index, (column, default) in enumerate(zip(inserted, defaults, strict=True))
-        ),
-        tuple(
-            None if default is _NONE else column.adapt(database, default)
-            for column, default in zip(inserted, defaults, strict=True)
-        ),
+        _added(database, inserted),
         generated,
         listed,
         f"SELECT {listed} FROM {name}",  # noqa: S608  the model's own names, quoted
         f"INSERT INTO {name} ({written})",
     )
+
+
+def _added(database: BaseDatabaseWrapper, inserted: Sequence[Column]) -> Added:
+    defaults = [_constant_default(column) for column in inserted]
+    plain = tuple((place, column) for place, column in enumerate(inserted) if column.is_plain)
+    others = [(place, column) for place, column in enumerate(inserted) if not column.is_plain]
+    return Added(
+        tuple(
+            None if default is _NONE else column.adapt(database, default)
+            for column, default in zip(inserted, defaults, strict=True)
+        ),
+        plain,
+        _reader([column.attribute for _, column in plain]),
+        tuple(defaults[place] for place, _ in plain),
+        tuple(each for each in others if _is_stamped(each[1].field)),
+        tuple(each for each in others if not _is_stamped(each[1].field)),
+    )
+
+
+def _is_stamped(field: Field[Any, Any]) -> bool:
+    """Whether a new row has the time of its insertion here."""
+    return type(field) is DateTimeField and (field.auto_now or field.auto_now_add)
+
+
+def _reader(names: Sequence[str]) -> Callable[[dict[str, Any]], tuple[Any, ...]]:
+    """A function that returns the values of these keys."""
+    if len(names) > 1:
+        return itemgetter(*names)
+    return lambda attributes: tuple(attributes[name] for name in names)
 
 
 #: For a column without a constant default.
@@ -258,6 +302,8 @@ class _StringAdapters(dict[type, Adapter | None]):
 def _adapters(database: BaseDatabaseWrapper, field: Field[Any, Any]) -> Mapping[type, Adapter | None]:
     """What Django's own fields make of values of their types, in one step instead of five. The field itself adapts
     whatever is not listed."""
+    if isinstance(field, ForeignKey) and isinstance(field.target_field, UUIDField):
+        return _adapters(database, field.target_field)
     kind = field.get_internal_type()
     on_sqlite = database.vendor == "sqlite"
     if not type(field).get_prep_value.__module__.startswith("django."):

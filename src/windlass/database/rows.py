@@ -11,13 +11,17 @@ has to hold too. A change maps names to new values, or to ``Plus``. Use the ORM 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain
 from typing import Any, TypeVar
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 from django.db.models import Model
 
+from windlass.database import savepoints
 from windlass.database.connection import connection
 from windlass.database.prepared_tables import Above as Above
 from windlass.database.prepared_tables import Below as Below
@@ -38,17 +42,56 @@ def find(model: type[M], **equal: Any) -> M | None:
 
 
 def select(model: type[M], *, most: int | None = None, order: Collection[str] = (), **where: Any) -> list[M]:
-    """The rows that match, at most ``most``, sorted by the fields ``order``."""
+    """The rows that match, at most ``most``, sorted by the fields ``order``; ``-`` before a name is descending."""
+    _write_deferred(model)
     database = connection()
     table = table_of(model, database.alias)
     condition, values = table.condition(database, where)
-    limit = "" if most is None else f" LIMIT {most:d}"
-    sorting = f" ORDER BY {', '.join(table.columns[name].quoted for name in order)}" if order else ""
-    cursor = _execute(database, f"{table.select} WHERE {condition}{sorting}{limit}", values)
+    cursor = _execute(database, f"{table.select} WHERE {condition}{_sorted(table, order, most)}", values)
     return [table.instance(database, row) for row in cursor.fetchall()]
 
 
+@dataclass(frozen=True, slots=True)
+class TextLength:
+    """How many characters the database has for a field, such as one of JSON."""
+
+    name: str
+
+
+def select_values(
+    model: type[Model], fields: Sequence[str | TextLength], *, most: int, order: Collection[str], **where: Any
+) -> list[tuple[Any, ...]]:
+    """The values of these fields, of the first rows that match; ``order`` as in ``select``."""
+    _write_deferred(model)
+    database = connection()
+    table = table_of(model, database.alias)
+    condition, parameters = table.condition(database, where)
+    columns = [None if isinstance(field, TextLength) else table.columns[field] for field in fields]
+    sql = f"SELECT {', '.join(_selected(table, field) for field in fields)} FROM {table.quoted}"  # noqa: S608  ours
+    cursor = _execute(database, f"{sql} WHERE {condition}{_sorted(table, order, most)}", parameters)
+    return [
+        tuple(
+            value if column is None else column.read(database, value)
+            for column, value in zip(columns, row, strict=True)
+        )
+        for row in cursor.fetchall()
+    ]
+
+
+def _selected(table: Table, field: str | TextLength) -> str:
+    if isinstance(field, TextLength):
+        return f"LENGTH(CAST({table.columns[field.name].quoted} AS text))"
+    return table.columns[field].quoted
+
+
+def _sorted(table: Table, order: Collection[str], most: int | None) -> str:
+    terms = [table.columns[name.removeprefix("-")].quoted + " DESC" * name.startswith("-") for name in order]
+    sorting = f" ORDER BY {', '.join(terms)}" if terms else ""
+    return sorting if most is None else f"{sorting} LIMIT {most:d}"
+
+
 def exists(model: type[Model], **equal: Any) -> bool:
+    _write_deferred(model)
     database = connection()
     table = table_of(model, database.alias)
     condition, values = table.condition(database, equal)
@@ -57,6 +100,7 @@ def exists(model: type[Model], **equal: Any) -> bool:
 
 
 def count(model: type[Model], where: Conditions) -> int:
+    _write_deferred(model)
     database = connection()
     table = table_of(model, database.alias)
     condition, values = table.condition(database, where)
@@ -68,6 +112,7 @@ def update(
     model: type[Model], where: Conditions, values: Mapping[str, Any], *, either: Conditions | None = None
 ) -> int:
     """Set ``values`` in the rows that match. Returns how many rows were changed."""
+    _write_deferred(model)
     database = connection()
     sql, parameters = _update(table_of(model, database.alias), database, where, either, values)
     return int(_execute(database, sql, parameters).rowcount)
@@ -77,6 +122,7 @@ def update_one(
     model: type[M], where: Conditions, values: Mapping[str, Any], *, either: Conditions | None = None
 ) -> M | None:
     """``update`` of the only row that matches, which is returned as it is now; None if there is none."""
+    _write_deferred(model)
     database = connection()
     table = table_of(model, database.alias)
     sql, parameters = _update(table, database, where, either, values)
@@ -90,9 +136,10 @@ def insert(rows: Sequence[Model], *, unique: Collection[str] = (), replace: Coll
     Where a row with the same values in ``unique`` exists, update its columns ``replace`` instead. Without ``replace``
     it stays as it is, which a table whose primary keys the database generates does not support.
     """
-    database = connection()
-    table = table_of(type(rows[0]), database.alias)
-    cursor = _execute(database, table.insertion(len(rows), unique, replace), table.inserted_values(database, rows))
+    database, model = connection(), type(rows[0])
+    table = table_of(model, database.alias)
+    sql = _insertion(model, database.alias, len(rows), tuple(unique), tuple(replace))
+    cursor = _execute(database, sql, table.inserted_values(database, rows))
     if table.generated is not None:
         for row, (number,) in zip(rows, cursor.fetchall(), strict=True):
             row.pk = number
@@ -100,6 +147,50 @@ def insert(rows: Sequence[Model], *, unique: Collection[str] = (), replace: Coll
     for row in rows:
         row._state.adding, row._state.db = False, database.alias
     return inserted
+
+
+def insert_deferred(row: Model) -> None:
+    """Insert a row as it is now, whose primary key is known, at the latest when the transaction ends.
+
+    On SQLite, the rows of all calls of a group commit are one statement for each table. Whatever statement of the
+    transaction may read such a row comes after it: the functions of this module insert the rows of their model first,
+    and a cursor of Django's all of them. What is wrong with the row is raised then.
+    """
+    database, watching = connection(), savepoints.watch()
+    if watching is None or not getattr(database, "writes_deferred_rows", False):
+        insert([row])
+        return
+    watching.defer_row(_inserter(type(row)), table_of(type(row), database.alias).inserted_values(database, [row]))
+    row._state.adding, row._state.db = False, database.alias
+
+
+@lru_cache(maxsize=64)
+def _inserter(model: type[Model]) -> Callable[[list[list[Any]]], None]:
+    """What inserts rows of this model, given their adapted values."""
+
+    def insert_all(rows: list[list[Any]]) -> None:
+        """The numbers of rows are powers of two, so that the connection keeps all statements prepared."""
+        database = connection()
+        first = 0
+        while first < len(rows):
+            count = 1 << ((len(rows) - first).bit_length() - 1)
+            sql = _insertion(model, database.alias, count, (), ())
+            _execute(database, sql, list(chain.from_iterable(rows[first : first + count])))
+            first += count
+
+    return insert_all
+
+
+@lru_cache(maxsize=256)
+def _insertion(model: type[Model], alias: str, count: int, unique: tuple[str, ...], replace: tuple[str, ...]) -> str:
+    return table_of(model, alias).insertion(count, unique, replace)
+
+
+def _write_deferred(model: type[Model]) -> None:
+    """Insert the deferred rows of the model that a statement concerns."""
+    watching = savepoints.watch()
+    if watching is not None:
+        watching.write_rows_of(_inserter(model))
 
 
 def _update(

@@ -5,7 +5,8 @@ for each of them, and for each block inside, costs as much as their statements. 
 ``without_savepoints``; where it turns out that one was needed, ``SavepointNeeded`` is raised, and the caller rolls the
 transaction back and repeats it with savepoints.
 
-What such a transaction writes last, such as the events of all its calls, can be deferred and is then one statement.
+What such a transaction writes last, such as the events of all its calls, can be deferred and is then one statement. So
+can rows that are inserted (``rows.insert_deferred``); they are written before anything may read them.
 """
 
 from __future__ import annotations
@@ -42,19 +43,38 @@ class Watch:
         #: The last exception that left a block after which something may have to be rolled back.
         self.failure: BaseException | None = None
         self._deferred: list[tuple[Write, Any]] = []
+        self._rows: dict[Write, list[Any]] = {}
 
     def mark(self) -> Mark:
         counted = getattr(self._database.connection, "total_changes", None)  # of SQLite
-        return Mark(counted, len(self._database.run_on_commit), len(self._deferred))
+        return Mark(
+            counted, len(self._database.run_on_commit), len(self._deferred) + sum(map(len, self._rows.values()))
+        )
 
     def defer(self, write: Write, item: Any) -> None:
         """Let ``write`` write this item together with the others of the transaction, at its end."""
         self._deferred.append((write, item))
 
+    def defer_row(self, write: Write, row: Any) -> None:
+        """As ``defer``, but ``write_rows`` and ``write_rows_of`` write it earlier."""
+        self._rows.setdefault(write, []).append(row)
+
     def write_deferred(self) -> None:
         """Call this as the last thing before the commit."""
+        self.write_rows()
         for write in dict.fromkeys(write for write, _ in self._deferred):
             write([item for its_write, item in self._deferred if its_write is write])
+
+    def write_rows(self) -> None:
+        """Write all deferred rows. Call this before a statement that may concern any of them."""
+        while self._rows:
+            self.write_rows_of(next(iter(self._rows)))
+
+    def write_rows_of(self, write: Write) -> None:
+        """Write the rows that were deferred for ``write``, before a statement about their table."""
+        waiting = self._rows.pop(write, None)
+        if waiting:
+            write(waiting)
 
     def may_have_changed_since(self, mark: Mark) -> bool:
         return mark.rows is None or self._database.needs_rollback or self.mark() != mark

@@ -84,7 +84,7 @@ def create_upload(new: NewUpload, *, upload_id: uuid.UUID, key: str, state: dict
         if new.claim is not None:
             record_upload(new.claim, upload_id)
         require_open_upload_allowed(new.owner, new.address_key, new.parts or ())
-        rows.insert([session])
+        rows.insert_deferred(session)
         quota.reserve_upload(session)
         _record_created(recorder, session)
     return session
@@ -166,7 +166,7 @@ def create_complete_upload(
     if new.on_create is not None:
         new.on_create(upload_id)
     _insert_file(asset)
-    rows.insert([session])
+    rows.insert_deferred(session)
     quota.change_account(session.owner, bytes_used=size + asset.metadata_size, files_used=1)
     _record_created(recorder, session)
     _record_completed(recorder, session, asset)
@@ -272,8 +272,8 @@ def _new_session(new: NewUpload, upload_id: uuid.UUID, key: str, state: dict[str
 
 def _insert_file(asset: FileAsset) -> None:
     assert asset.blob is not None
-    rows.insert([asset.blob])
-    rows.insert([asset])
+    rows.insert_deferred(asset.blob)
+    rows.insert_deferred(asset)
 
 
 def _new_file(session: UploadSession, size: int, sha256: str | None) -> FileAsset:

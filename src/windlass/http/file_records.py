@@ -167,7 +167,7 @@ _CHECK_STATES = {
 
 def _checks(asset: FileAsset, steps: Sequence[StepRun]) -> list[dict[str, str]]:
     """The gate's verdicts, or the first check to come where there are none yet; then the integrity of the bytes."""
-    postponed = gate_steps()
+    postponed = gate_steps() if steps else ()
     gate = [
         step for step in steps if (step.stage == Stage.INTAKE or step.step in postponed) and step.state in _CHECK_STATES
     ]

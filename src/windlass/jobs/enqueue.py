@@ -21,22 +21,34 @@ from windlass.kernel.clock import now
 
 
 def enqueue(
-    stage: Stage, file_id: uuid.UUID, *, cost: CostClass = CostClass.LIGHT, run: int = 1, request_id: str = ""
+    stage: Stage,
+    file_id: uuid.UUID,
+    *,
+    cost: CostClass = CostClass.LIGHT,
+    run: int = 1,
+    request_id: str = "",
+    is_new_file: bool = False,
 ) -> Job:
-    """Create the job of this stage inside the caller's transaction; an existing one of the same run is returned."""
+    """Create the job of this stage inside the caller's transaction; an existing one of the same run is returned.
+
+    ``is_new_file``: the caller's transaction creates the file, which has no job yet.
+    """
+    moment = now()
     job = rows.new(
         Job,
         file_id=file_id,
         run=run,
         stage=stage,
         cost=cost,
-        due_at=now(),
-        notified_at=now(),
+        due_at=moment,
+        notified_at=moment,
         max_attempts=conf.get().job_max_attempts,
         request_id=request_id,
         trace_context=spans.traceparent(),
     )
-    if not rows.insert([job], unique=("file_id", "run", "stage")):
+    if is_new_file:
+        rows.insert_deferred(job)
+    elif not rows.insert([job], unique=("file_id", "run", "stage")):
         return Job.objects.get(file_id=file_id, run=run, stage=stage)
     on_commit(lambda: notify.notify_workers(job.id, Queue(stage, cost)))
     return job

@@ -1,6 +1,7 @@
 """Notify workers of due jobs by Celery messages that carry a job's id. A lost message costs time, never work.
 
-Celery is imported by the thread that first sends, so that the web process starts without it.
+Celery is imported by the thread that first sends, so that the web process starts without it; where the broker is the
+embedded one, not at all.
 """
 
 from __future__ import annotations
@@ -15,20 +16,19 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
 from windlass import conf
+from windlass.jobs.embedded_messages import NO_CALLBACKS, EmbeddedSender
+from windlass.jobs.queue_directory import prove_writable
 from windlass.jobs.states import QUEUES, Queue, Stage
 from windlass.kernel.ids import new_id
 from windlass.resilience.circuit_breaker import BreakerOpen, breaker
 
 TASK = "windlass.run_job"
 Notification = tuple[uuid.UUID, Queue]
-
-#: The third part of a task message's body (Celery's protocol 2): nothing follows the task.
-_NO_CALLBACKS = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 
 #: Notifications that may wait for a slow broker. More are dropped; the sweep sends them again.
 MAX_WAITING = 10_000
@@ -91,7 +91,7 @@ def send_now(notifications: Iterable[Notification]) -> int:
 
 
 def connect_broker() -> None:
-    """Import Celery and connect ahead of the first notification. Blocks."""
+    """Connect ahead of the first notification, for which Celery may have to be imported. Blocks."""
     if not conf.get().celery_task_always_eager:
         _connection().connect()
 
@@ -102,14 +102,13 @@ def check_broker(seconds: float = 5.0) -> str:
     Return its address without its password. Raises the exceptions of its client library, OSError.
     """
     url = conf.get().celery_broker_url
+    if not url:
+        prove_writable(_folder())
+        return "embedded"
     options = _timeouts(url, seconds)
     with celery_app().connection_for_write(connect_timeout=seconds, transport_options=options) as connection:
         connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0, timeout=seconds)
-        if not url:
-            from windlass.jobs.filesystem_transport import prove_writable
-
-            prove_writable(Path(connection.transport_options["folder"]))
-        return str(connection.as_uri()) if url else "embedded"
+        return str(connection.as_uri())
 
 
 def broker_breaker_names() -> list[str]:
@@ -122,14 +121,49 @@ def _guarded() -> AbstractContextManager[None]:
     return breaker(BREAKER).call(Exception) if broker_breaker_names() else nullcontext()
 
 
+class _Sender(Protocol):
+    """A connection to a broker. Use it in one thread at a time; each method raises the errors of its library."""
+
+    def publish(self, job_id: uuid.UUID, queue: Queue) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class _CelerySender:
+    def __init__(self) -> None:
+        app = celery_app()
+        connection = app.connection_for_write()
+        connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0)
+        self._producer = app.amqp.Producer(connection)
+        #: Bound to the producer's channel: kombu would copy them for each message.
+        self._queues = {each: app.amqp.queues[each.name](self._producer.channel) for each in QUEUES}
+
+    def publish(self, job_id: uuid.UUID, queue: Queue) -> None:
+        """What ``send_task`` does without its options, signals and representation of the arguments, which cost several
+        times as much as the message."""
+        task_id = str(new_id())
+        self._producer.publish(
+            [[str(job_id)], {}, NO_CALLBACKS],
+            exchange="",  # a queue's own name is its key there
+            routing_key=queue.name,
+            declare=[self._queues[queue]],
+            headers=_task_headers() | {"id": task_id, "root_id": task_id, "argsrepr": f"['{job_id}']"},
+            correlation_id=task_id,
+            serializer="json",
+            delivery_mode="transient",
+            retry=False,
+        )
+
+    def close(self) -> None:
+        self._producer.__connection__.close()
+
+
 class _Connection:
     """One connection to the broker, opened at first use and dropped on an error."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._producer: Any = None
-        #: Bound to the producer's channel: kombu would copy them for each message.
-        self._queues: dict[Queue, Any] = {}
+        self._sender: _Sender | None = None
         self._away = False
 
     def connect(self) -> bool:
@@ -138,34 +172,13 @@ class _Connection:
 
     def send(self, notification: Notification) -> bool:
         with self._lock:
-            return self._attempt(lambda: self._publish(notification))
+            return self._attempt(lambda: self._open().publish(*notification))
 
-    def _publish(self, notification: Notification) -> None:
-        """What ``send_task`` does without its options, signals and representation of the arguments, which cost several
-        times as much as the message."""
-        job_id, job_queue = notification
-        task_id = str(new_id())
-        producer = self._open()
-        producer.publish(
-            [[str(job_id)], {}, _NO_CALLBACKS],
-            exchange="",  # a queue's own name is its key there
-            routing_key=job_queue.name,
-            declare=[self._queues[job_queue]],
-            headers=_task_headers() | {"id": task_id, "root_id": task_id, "argsrepr": f"['{job_id}']"},
-            correlation_id=task_id,
-            serializer="json",
-            delivery_mode="transient",
-            retry=False,
-        )
-
-    def _open(self) -> Any:
-        if self._producer is None:
-            app = celery_app()
-            connection = app.connection_for_write()
-            connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0)
-            self._producer = app.amqp.Producer(connection)
-            self._queues = {each: app.amqp.queues[each.name](self._producer.channel) for each in QUEUES}
-        return self._producer
+    def _open(self) -> _Sender:
+        if self._sender is None:
+            is_embedded = not conf.get().celery_broker_url
+            self._sender = EmbeddedSender(_folder(), TASK) if is_embedded else _CelerySender()
+        return self._sender
 
     def _attempt(self, work: Any) -> bool:
         try:
@@ -182,13 +195,13 @@ class _Connection:
         return True
 
     def _drop(self, error: Exception) -> None:
-        producer, self._producer = self._producer, None
+        sender, self._sender = self._sender, None
         if not self._away:
             self._away = True
             log.warning("broker.away", error=f"{type(error).__name__}: {error}", hint="jobs wait for the sweep")
-        if producer is not None:
+        if sender is not None:
             try:
-                producer.__connection__.close()
+                sender.close()
             except Exception as closing:  # noqa: BLE001  the connection is broken already
                 log.debug("broker.close_failed", error=str(closing))
 
@@ -285,9 +298,14 @@ def _configuration() -> dict[str, Any]:
 
 def _transport_options(url: str) -> dict[str, Any]:
     if url.startswith("windlass:"):
-        return {"folder": str(conf.get().windlass_home / "broker")}
+        return {"folder": str(_folder())}
     keepalive = {"socket_keepalive": True} if url.startswith(_REDIS) else {}
     return {**_timeouts(url, SOCKET_SECONDS), **keepalive}
+
+
+def _folder() -> Path:
+    """The directory of the embedded broker."""
+    return conf.get().windlass_home / "broker"
 
 
 _REDIS = ("redis", "valkey")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import errno
 import os
+import select
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,18 +18,39 @@ from uuid import uuid4
 _SUFFIX = ".pipe"
 
 
+class Pipe:
+    """This process's pipe among those of ``directory``, which is created if need be. Raises OSError."""
+
+    def __init__(self, directory: Path) -> None:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._path = directory / f"{uuid4().hex}{_SUFFIX}"
+        hidden = self._path.with_suffix(".new")
+        os.mkfifo(hidden, 0o600)
+        # Open for writing too, so that a read waits also while nobody else has the pipe open. It gets its name once it
+        # is open, so that a pipe of that name without a reader is one that its process has left behind.
+        self._descriptor = os.open(hidden, os.O_RDWR | os.O_CLOEXEC)
+        hidden.rename(self._path)
+        self._poll = select.poll()
+        self._poll.register(self._descriptor, select.POLLIN)
+        atexit.register(self._path.unlink, missing_ok=True)
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Return True once others have called ``notify``, now or since the last call; False after ``seconds``."""
+        if not self._poll.poll(None if seconds is None else seconds * 1000):
+            return False
+        os.read(self._descriptor, 4096)
+        return True
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+        self._path.unlink(missing_ok=True)
+        atexit.unregister(self._path.unlink)
+
+
 def listen(directory: Path, wake: Callable[[], None]) -> None:
     """Call ``wake``, in a thread that lasts as long as this process, after others call ``notify``. Raises OSError."""
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path = directory / f"{uuid4().hex}{_SUFFIX}"
-    hidden = path.with_suffix(".new")
-    os.mkfifo(hidden, 0o600)
-    # Open for writing too, so that a read waits also while nobody else has the pipe open. It gets its name once it is
-    # open, so that a pipe of that name without a reader is one that its process has left behind.
-    descriptor = os.open(hidden, os.O_RDWR | os.O_CLOEXEC)
-    hidden.rename(path)
-    atexit.register(path.unlink, missing_ok=True)
-    threading.Thread(target=_read, args=(descriptor, wake), name="windlass-pipe", daemon=True).start()
+    pipe = Pipe(directory)
+    threading.Thread(target=_read, args=(pipe, wake), name="windlass-pipe", daemon=True).start()
 
 
 def notify(directory: Path) -> None:
@@ -56,6 +78,6 @@ def _write(path: Path) -> None:
         os.close(descriptor)
 
 
-def _read(descriptor: int, wake: Callable[[], None]) -> None:
-    while os.read(descriptor, 4096):
+def _read(pipe: Pipe, wake: Callable[[], None]) -> None:
+    while pipe.wait():
         wake()

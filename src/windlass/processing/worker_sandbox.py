@@ -31,7 +31,7 @@ def sandbox() -> Sandbox:
     global _sandbox
     with _lock:
         if _sandbox is None:
-            _sandbox = Sandbox(unexpected_steps())
+            _sandbox = Sandbox(unexpected_steps(), step_limits())
         return _sandbox
 
 

@@ -111,7 +111,7 @@ def record_file(
             recorder, lease, session, size=size, sha256=sha256, last_append_offset=last_append_offset
         )
         cost = jobs.cost_class(asset.size)
-        jobs.enqueue(jobs.Stage.INTAKE, asset.id, cost=cost, run=asset.run, request_id=request_id)
+        jobs.enqueue(jobs.Stage.INTAKE, asset.id, cost=cost, run=asset.run, request_id=request_id, is_new_file=True)
     session.status = files.UploadStatus.COMPLETED
     session.offset = session.size = size
     session.file_id = asset.id

@@ -227,5 +227,5 @@ class SingleRequestUpload:
                 sha256=self._sha256,
             )
             cost = jobs.cost_class(asset.size)
-            jobs.enqueue(jobs.Stage.INTAKE, asset.id, cost=cost, run=asset.run, request_id=request_id)
+            jobs.enqueue(jobs.Stage.INTAKE, asset.id, cost=cost, run=asset.run, request_id=request_id, is_new_file=True)
         return asset

@@ -95,14 +95,15 @@ class LocalStore(Store):
         except BaseException:  # whatever interrupts it: an open descriptor would keep the lock
             os.close(descriptor)
             raise
-        return LocalWriter(key, dict(state), descriptor, self.sync_entry, partial(self._open, flags=os.O_RDONLY))
+        open_source = partial(self._open, flags=os.O_RDONLY)
+        return LocalWriter(key, dict(state), descriptor, self.sync_entry, open_source, has_region=region is not None)
 
     def complete(
         self, key: str, state: State, size: int, *, durable: bool = True, chunks: Sequence[State] = ()
     ) -> None:
         with posix_files.closing(self._open(key, os.O_RDWR)) as descriptor:
             with posix_files.store_errors(key):
-                _cut_at(size, descriptor, key)
+                _cut_at(size, descriptor, key, os.fstat(descriptor).st_size)
             if durable:
                 posix_files.sync_data(descriptor)
         if durable and state.get(ENTRY_UNSYNCED):
@@ -227,6 +228,7 @@ class LocalWriter(Writer):
     """See ``contract.Writer``. Once a sync has failed, every further write and sync fails too.
 
     ``descriptor`` is open and locked; the writer closes it. ``open_source`` opens another object for reading.
+    ``has_region``: a region is locked as well.
     """
 
     key: str
@@ -234,6 +236,7 @@ class LocalWriter(Writer):
     descriptor: int
     sync_entry: Callable[[str], None]
     open_source: Callable[[str], int]
+    has_region: bool = False
     sync_failed: bool = False
     closed: bool = False
 
@@ -265,9 +268,10 @@ class LocalWriter(Writer):
     def finish(self, size: int, *, durable: bool = True) -> State:
         self._require_sound()
         with posix_files.store_errors(self.key):
-            if os.fstat(self.descriptor).st_nlink == 0:
+            status = os.fstat(self.descriptor)
+            if status.st_nlink == 0:
                 raise ObjectMissing(f"{self.key}: it was deleted while it was written")
-            _cut_at(size, self.descriptor, self.key)
+            _cut_at(size, self.descriptor, self.key, status.st_size)
         return self.sync(durable=durable)
 
     def start_sync(self, offset: int, size: int) -> None:
@@ -291,7 +295,8 @@ class LocalWriter(Writer):
             return
         self.closed = True
         with suppress(OSError):  # closing the descriptor unlocks in any case
-            posix_files.unlock_regions(self.descriptor)
+            if self.has_region:
+                posix_files.unlock_regions(self.descriptor)
             fcntl.flock(self.descriptor, fcntl.LOCK_UN)
         os.close(self.descriptor)
 
@@ -310,9 +315,8 @@ def _info(key: str, status: os.stat_result) -> ObjectInfo:
     return ObjectInfo(key, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
 
 
-def _cut_at(size: int, descriptor: int, key: str) -> None:
-    """Drop the bytes beyond ``size``. Raises StoreError if there are fewer."""
-    actual = os.fstat(descriptor).st_size
+def _cut_at(size: int, descriptor: int, key: str, actual: int) -> None:
+    """Drop those of the ``actual`` bytes that are beyond ``size``. Raises StoreError if there are fewer."""
     if actual < size:
         raise StoreError(f"{key}: it has {actual} bytes instead of {size}")
     if actual > size:

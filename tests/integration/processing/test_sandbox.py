@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -196,6 +198,32 @@ def test_steps_of_one_file_share_a_child_process(sandbox: Sandbox, session: Sess
     assert run_trial(session, "who") == first
 
 
+def test_a_child_is_prepared_ahead_of_its_file() -> None:
+    with closing(Sandbox(usual=LIMITS)) as sandbox, open(os.devnull, "rb") as file:
+
+        def who(limits: Limits = LIMITS) -> Any:
+            with sandbox.session(file.fileno(), None, limits) as session:
+                first = run_trial(session, "who")
+                assert run_trial(session, "who") == first
+                return first
+
+        def prepared(*former: Any) -> int:
+            assert sandbox._process is not None
+            parent = sandbox._process.pid
+            [found] = eventually(lambda: set(descendants(parent)) - set(former))
+            return found
+
+        first = who()
+        spare = prepared(first)
+        forked = who(replace(LIMITS, memory=2**30))
+        assert forked != spare, "the spare child was locked down with other limits"
+        assert who() == spare
+        following = prepared(first, spare, forked)
+        os.kill(following, signal.SIGKILL)
+        eventually(lambda: not is_alive(following))
+        assert who() not in {first, spare, forked, following}
+
+
 def test_a_permanent_error_keeps_the_child_for_the_next_step(session: Session) -> None:
     first = run_trial(session, "who")
     with pytest.raises(PermanentError, match="cannot be read"):
@@ -217,7 +245,9 @@ def test_a_misbehaving_child_is_replaced(session: Session, command: str) -> None
 def test_a_child_that_ended_between_two_steps_is_replaced(session: Session) -> None:
     first = run_trial(session, "who")
     os.kill(first, 9)
-    eventually(lambda: not is_alive(first))
+    channel = session._channel
+    assert channel is not None
+    eventually(channel.has_ended)  # its parent, which reports it, may come later than its end
     assert run_trial(session, "who") != first
 
 

@@ -19,6 +19,7 @@ from django.db.backends.sqlite3 import base
 from django.db.utils import OperationalError
 
 from windlass.conf.private_files import close_to_others
+from windlass.database import savepoints
 
 RETRY_SECONDS = 0.001
 
@@ -36,11 +37,17 @@ def _translated(query: str) -> str:
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
+    #: Whether ``rows.insert_deferred`` may defer: a new cursor comes after what was deferred.
+    writes_deferred_rows = True
+
     def get_new_connection(self, conn_params: Any) -> Any:
         _make_private(str(conn_params["database"]))
         return super().get_new_connection(conn_params)
 
     def create_cursor(self, name: str | None = None) -> Any:
+        watching = savepoints.watch()
+        if watching is not None:
+            watching.write_rows()
         return self.connection.cursor(factory=CursorWrapper)
 
     def _start_transaction_under_autocommit(self) -> None:

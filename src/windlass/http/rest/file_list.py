@@ -4,6 +4,7 @@ not shift pages."""
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Any
@@ -13,6 +14,8 @@ from django.db.models import Q, QuerySet
 from ninja import Schema
 from pydantic import BeforeValidator, Field, StringConstraints, field_validator
 
+from windlass.database.ownership import rows_owned_by
+from windlass.database.rows import Conditions
 from windlass.files.api import (
     FileAsset,
     FileRows,
@@ -28,7 +31,7 @@ from windlass.files.api import (
 )
 from windlass.http.json_models import within
 from windlass.http.rest.file_order import FileOrder, Sort
-from windlass.http.rest.file_pages import ids_of_page
+from windlass.http.rest.file_pages import ids_of_first_page, ids_of_page
 from windlass.kernel import filenames
 from windlass.kernel.principals import Principal
 
@@ -111,6 +114,19 @@ def list_page(query: FileQuery, principal: Principal) -> tuple[Sequence[FileRows
     """The files of one page, by eight queries at most whatever its length, and the query of the next page, None on the
     last. Raises InvalidField for an ill-formed cursor."""
     order = FileOrder(query.sort)
+    ids, more = _ids(query, principal, order)
+    found = find_files_with_rows(ids)
+    if more and not found:  # all were deleted between the two queries
+        return list_page(query, principal)
+    next_query = _next_query(query, order.cursor(found[-1].asset)) if more else None
+    # Without those that were put into the trash or restored between the two queries.
+    return [each for each in found if (each.asset.trashed_at is not None) is bool(query.trashed)], next_query
+
+
+def _ids(query: FileQuery, principal: Principal, order: FileOrder) -> tuple[list[uuid.UUID], bool]:
+    simple = _simple_conditions(query, principal)
+    if simple is not None:
+        return ids_of_first_page(simple, order, query.limit)
     selected = (trashed_files if query.trashed else visible_files)(principal, query.owner)
     either = _of_types(query, principal)
     if query.status:
@@ -122,13 +138,20 @@ def list_page(query: FileQuery, principal: Principal) -> tuple[Sequence[FileRows
     if query.cursor:
         selected = order.after(selected, query.cursor)
     text = filenames.comparable(query.q) if query.q else ""
-    ids, more = ids_of_page(selected, order, query.limit, either=either, text=text)
-    found = find_files_with_rows(ids)
-    if more and not found:  # all were deleted between the two queries
-        return list_page(query, principal)
-    next_query = _next_query(query, order.cursor(found[-1].asset)) if more else None
-    # Without those that were put into the trash or restored between the two queries.
-    return [each for each in found if (each.asset.trashed_at is not None) is bool(query.trashed)], next_query
+    return ids_of_page(selected, order, query.limit, either=either, text=text)
+
+
+#: The parameters whose conditions the ORM builds anew for each call. Clients poll pages without them.
+_FILTERS = ("kind", "mime_type", "from_", "to", "status", "q", "cursor")
+
+
+def _simple_conditions(query: FileQuery, principal: Principal) -> Conditions | None:
+    """The conditions of a first page without filters that need the ORM; None where there are such filters."""
+    if query.trashed or any(getattr(query, name) for name in _FILTERS):
+        return None
+    owners = principal.owners if query.owner is None else principal.owners & {query.owner}
+    reference = {} if query.reference is None else {"reference": query.reference}
+    return {"trashed_at": None, **rows_owned_by(owners), **reference}
 
 
 def _of_types(query: FileQuery, principal: Principal) -> list[Q]:

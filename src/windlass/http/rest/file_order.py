@@ -57,9 +57,14 @@ class FileOrder:
     def is_descending(self) -> bool:
         return self.sort.startswith("-")
 
-    def sorted(self, files: QuerySet[FileAsset]) -> QuerySet[FileAsset]:
+    @property
+    def fields(self) -> tuple[str, str]:
+        """The fields by which files are sorted, with ``-`` before their names where that is descending."""
         sign = "-" if self.is_descending else ""
-        return files.order_by(f"{sign}{self.column}", f"{sign}id")
+        return f"{sign}{self.column}", f"{sign}id"
+
+    def sorted(self, files: QuerySet[FileAsset]) -> QuerySet[FileAsset]:
+        return files.order_by(*self.fields)
 
     def after(self, files: QuerySet[FileAsset], cursor: str) -> QuerySet[FileAsset]:
         """The files behind the one that the cursor names. Raises InvalidField for a cursor that is not of this

@@ -13,6 +13,7 @@ from django.db.models import F, Q, QuerySet, TextField
 from django.db.models.functions import Cast, Coalesce, Length
 
 from windlass.database.connection import connection
+from windlass.database.rows import Conditions, TextLength, select_values
 from windlass.files.api import FileAsset, by_name_index, has_part
 from windlass.http.rest.file_order import FileOrder
 
@@ -23,9 +24,8 @@ MOST_BRANCHES = 60
 #: Files, in the order of the list, among which a text is looked for before the index of names is asked.
 WALKED = 3000
 
-_SIZES: dict[str, Any] = {
-    f"{name}_length": Length(Cast(name, TextField())) for name in ("metadata", "extra_attributes")
-}
+_SIZED = ("metadata", "extra_attributes")
+_SIZES: dict[str, Any] = {f"{name}_length": Length(Cast(name, TextField())) for name in _SIZED}
 _Row = tuple[Any, ...]
 
 
@@ -43,6 +43,16 @@ def ids_of_page(
         rows = _merged(files, order, limit + 1, either)
     else:
         rows = _rows(order.sorted(_any_of(files, either)), limit + 1)
+    return _within_limits(rows, limit)
+
+
+def ids_of_first_page(where: Conditions, order: FileOrder, limit: int) -> tuple[list[uuid.UUID], bool]:
+    """``ids_of_page`` of the files that meet simple conditions, by a prepared statement."""
+    fields: list[str | TextLength] = ["id", *(TextLength(name) for name in _SIZED)]
+    return _within_limits(select_values(FileAsset, fields, most=limit + 1, order=order.fields, **where), limit)
+
+
+def _within_limits(rows: Iterable[_Row], limit: int) -> tuple[list[uuid.UUID], bool]:
     ids: list[uuid.UUID] = []
     total = 0
     for file_id, *sizes in rows:

@@ -14,8 +14,6 @@ from windlass.kernel.clock import now
 from windlass.kernel.problem_types import Conflict, NotFound
 from windlass.knowledge.models import EntityMerge, FileEntity, FileGraph, GraphExport
 
-#: Rows of entities that one call looks at: a statement takes so many values.
-MOST_ROWS = 30_000
 #: Merges that one call deletes.
 BATCH = 1_000
 
@@ -28,15 +26,12 @@ def with_counted_entity(rows: QuerySet[FileEntity]) -> QuerySet[Any]:
     return rows.annotate(counted=Coalesce(own, common, F("entity")))
 
 
-def row_ids_of(entities: Collection[UUID], at_most: int = MOST_ROWS) -> list[int]:
-    """Ids of the rows of these entities, of every file: the caller leaves out those of files that nobody may see.
+def rows_of(entities: Collection[UUID]) -> QuerySet[Any]:
+    """The rows of these entities, of every file: the caller leaves out those of files that nobody may see.
 
-    A query of its own, because SQLite would look for them in all rows of the files.
+    Among the rows of files they are asked for by ``id__in=rows_of(…).values("id")``, because SQLite would look for them
+    in all rows of these files otherwise.
     """
-    return list(_rows_of(entities).values_list("id", flat=True)[:at_most])
-
-
-def _rows_of(entities: Collection[UUID]) -> QuerySet[Any]:
     merged = list(EntityMerge.objects.filter(counts_as__in=entities).values_list("entity", flat=True))
     of_entities = Q(entity__in=[*entities, *merged])
     if merged:
@@ -93,11 +88,9 @@ def _undo_merges(owner: str, entity: UUID) -> int:
 
 def owner_of(entity: UUID) -> str:
     """The owner of an entity. Raises NotFound."""
-    rows = FileEntity.objects.filter(id__in=row_ids_of([entity], 1))
-    owner = rows.values_list("file__owner", flat=True).first()
-    if owner is None:
-        raise NotFound(f"There is no entity {entity}.")
-    return owner
+    for owner in rows_of([entity]).values_list("file__owner", flat=True)[:1]:
+        return str(owner)
+    raise NotFound(f"There is no entity {entity}.")
 
 
 def delete_unused_merges() -> int:
@@ -109,15 +102,14 @@ def delete_unused_merges() -> int:
 
 def _type_of(owner: str, entity: UUID) -> str:
     """Raises NotFound."""
-    rows = FileEntity.objects.filter(id__in=row_ids_of([entity]), file__owner=owner)
-    found = rows.values_list("type", flat=True).first()
-    if found is None:
-        raise NotFound(f"{owner} has no entity {entity}.")
-    return str(found)
+    rows = FileEntity.objects.filter(id__in=rows_of([entity]).values("id"), file__owner=owner)
+    for found in rows.values_list("type", flat=True)[:1]:
+        return str(found)
+    raise NotFound(f"{owner} has no entity {entity}.")
 
 
 def _change_revisions(entity: UUID) -> None:
     """The graphs of all files of this entity are different from now on."""
-    files = _rows_of([entity]).values("file_id")
+    files = rows_of([entity]).values("file_id")
     FileGraph.objects.filter(file_id__in=files).update(revision=uuid4())
     GraphExport.objects.filter(file_id__in=files).update(revision=None)

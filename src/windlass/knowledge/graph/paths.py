@@ -10,7 +10,7 @@ from uuid import UUID
 from django.db.models import QuerySet
 
 from windlass.files.api import FileAsset
-from windlass.knowledge.graph.merges import row_ids_of
+from windlass.knowledge.graph.merges import rows_of
 from windlass.knowledge.graph.queries import FoundRelation, found_relations, readable
 from windlass.knowledge.models import EntityRelation
 
@@ -72,7 +72,7 @@ def find_paths(files: QuerySet[FileAsset], start: UUID, end: UUID, longest: int)
 def _edges_from(files: QuerySet[FileAsset], entities: Collection[UUID]) -> tuple[list[_Edge], bool]:
     """The relations of these entities, the surest first, and whether these are all of them."""
     visible = readable(files)
-    rows = row_ids_of(entities, MOST_ROWS)
+    rows = list(rows_of(entities).values_list("id", flat=True)[:MOST_ROWS])
     near = {row.id: row.counted for row in _in_batches(visible.only("id"), "id", rows)}
     of_ends = [_relations_of(end, list(near)) for end in ("source", "target")]
     found = {row[0]: row for relations in of_ends for row in relations}

@@ -12,7 +12,7 @@ from django.db.models import Count, F, Min, Q, QuerySet, Sum
 from windlass.files.api import FileAsset
 from windlass.kernel.filenames import comparable
 from windlass.kernel.problem_types import NotFound
-from windlass.knowledge.graph.merges import row_ids_of, with_counted_entity
+from windlass.knowledge.graph.merges import rows_of, with_counted_entity
 from windlass.knowledge.models import EntityMention, EntityRelation, FileEntity, Passage
 
 #: Files, names and relations of one entity that are shown, and mentions and relations of one file.
@@ -191,7 +191,7 @@ def found_relations(relations: QuerySet[EntityRelation], limit: int) -> list[Fou
 
 def _rows_of(files: QuerySet[FileAsset], entity: UUID) -> QuerySet[Any]:
     """The rows of an entity in ``files``. The same statements run whether others name the entity or nobody does."""
-    return readable(files).filter(id__in=row_ids_of([entity]) or [0])
+    return readable(files).filter(id__in=rows_of([entity]).values("id"))
 
 
 def _grouped(rows: QuerySet[Any]) -> QuerySet[Any, dict[str, Any]]:

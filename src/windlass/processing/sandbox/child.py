@@ -22,50 +22,87 @@ from windlass.processing.step_result import log_notes, to_json
 
 #: Descriptors of the child's files: no others are open.
 FILE, ANSWER, OUTPUT = 3, 4, 5
+#: Higher than all of them, and low enough for the limit of open files (``lockdown.OPEN_FILES``).
+_ABOVE_ALL = 32
 
 #: Seconds between two progress messages.
 PROGRESS_INTERVAL = 0.25
 
 
-def run(request: Message, files: Sequence[int], parent: int, tasks: int) -> NoReturn:
+def run(limits: Limits, files: Sequence[int], parent: int, tasks: int) -> NoReturn:
     """Called right after the fork; never returns. ``files``: the file, the socket for answers, the output if any."""
     status = 1
     try:
-        _place_files(files)
-        with socket.socket(fileno=ANSWER) as answer:
-            answer.setblocking(True)
-            _serve(answer, request, parent, tasks, has_output=len(files) > OUTPUT - FILE)
+        _reset_signals()
+        null = os.open(os.devnull, os.O_RDWR)
+        _keep_only([null, null, null, *files])
+        _serve(_lock_down(limits, parent, tasks), has_output=len(files) > OUTPUT - FILE)
         status = 0
     finally:
         os._exit(status)
 
 
-def _place_files(files: Sequence[int]) -> None:
-    """Keep only the steps' files open, at known descriptors, with the null device on the first three."""
+def wait_and_run(limits: Limits, control: int, parent: int, tasks: int) -> NoReturn:
+    """As ``run``, but lock down first and then wait for the files, which arrive over the socket ``control``.
+
+    If its parent closes the socket, the child ends.
+    """
+    status = 1
+    try:
+        _reset_signals()
+        null = os.open(os.devnull, os.O_RDWR)
+        _keep_only([null, null, null, control])
+        failure = _lock_down(limits, parent, tasks)
+        with socket.socket(fileno=FILE) as waiting:
+            waiting.setblocking(True)
+            given, files, _, _ = socket.recv_fds(waiting, 1, 1 + OUTPUT - FILE)
+        if given:
+            _keep_only([0, 1, 2, *files])
+            _serve(failure, has_output=len(files) > OUTPUT - FILE)
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def _reset_signals() -> None:
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    null = os.open(os.devnull, os.O_RDWR)
+
+
+def _keep_only(files: Sequence[int]) -> None:
+    """Keep only these files open, as descriptors 0 and up."""
     # First to high numbers, so that none overwrites another.
-    moved = [fcntl.fcntl(number, fcntl.F_DUPFD, 100) for number in (null, null, null, *files)]
+    moved = [fcntl.fcntl(number, fcntl.F_DUPFD, _ABOVE_ALL) for number in files]
     for target, number in enumerate(moved):
         os.dup2(number, target, inheritable=False)
     os.closerange(len(moved), os.sysconf("SC_OPEN_MAX"))
 
 
-def _serve(channel: socket.socket, request: Message, parent: int, tasks: int, *, has_output: bool) -> None:
-    """Lock down, then run one order after the other until the worker closes the socket."""
-    limits = Limits(**request["limits"])
+def _lock_down(limits: Limits, parent: int, tasks: int) -> bytes | None:
+    """Return the answer to the worker if that fails: then no step may run."""
     try:
         lock_down(replace(limits, memory=limits.memory + _mapped_bytes()), parent, tasks)
     except (OSError, ValueError) as error:
         detail = "The sandbox could not be locked down; the step was not run."
-        channel.sendall(_failure("again", detail, f"{type(error).__name__}: {error}"))
-        return
-    channel.sendall(pack({"kind": "bound"}))
-    orders = Unpacker()
-    while data := channel.recv(65536):
-        for order in orders.feed(data):
-            _answer(channel, order, has_output=has_output and order["makes"])
+        return _failure("again", detail, f"{type(error).__name__}: {error}")
+    return None
+
+
+def _serve(failure: bytes | None, *, has_output: bool) -> None:
+    """Report that this child is locked down; then run one order after the other until the worker closes the socket.
+
+    ``failure``: report only this.
+    """
+    with socket.socket(fileno=ANSWER) as channel:
+        channel.setblocking(True)
+        if failure is not None:
+            channel.sendall(failure)
+            return
+        channel.sendall(pack({"kind": "bound"}))
+        orders = Unpacker()
+        while data := channel.recv(65536):
+            for order in orders.feed(data):
+                _answer(channel, order, has_output=has_output and order["makes"])
 
 
 def _mapped_bytes() -> int:

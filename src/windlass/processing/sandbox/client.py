@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import selectors
 import socket
@@ -54,9 +55,13 @@ STOP_SECONDS = 2.0
 class Sandbox:
     """One parent process, started at first use and again if it has died. Thread-safe."""
 
-    def __init__(self, unexpected: Collection[str] = ()) -> None:
-        """``unexpected``: steps whose libraries are not imported ahead. They can be run all the same."""
+    def __init__(self, unexpected: Collection[str] = (), usual: Limits | None = None) -> None:
+        """``unexpected``: steps whose libraries are not imported ahead. They can be run all the same.
+
+        ``usual``: the limits of most sessions, for which a child is prepared ahead of the next one.
+        """
         self._unexpected = unexpected
+        self._usual = usual
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
@@ -126,7 +131,7 @@ class Sandbox:
         if self._process is not None and self._control is not None and self._process.poll() is None:
             return self._process, self._control
         self._drop()
-        self._process, self._control = _start_parent(self._unexpected)
+        self._process, self._control = _start_parent(self._unexpected, self._usual)
         return self._process, self._control
 
     def _drop(self) -> None:
@@ -141,7 +146,7 @@ def library_path() -> str:
     return os.pathsep.join(entry for entry in sys.path if entry)
 
 
-def _start_parent(unexpected: Iterable[str]) -> tuple[subprocess.Popen[bytes], socket.socket]:
+def _start_parent(unexpected: Iterable[str], usual: Limits | None) -> tuple[subprocess.Popen[bytes], socket.socket]:
     """Start a parent; return it with our end of its socket, on which a send times out after RESPONSE_SECONDS.
 
     It gets no descriptor but the other end, no directory and no terminal of ours, and a session of its own, which its
@@ -150,10 +155,11 @@ def _start_parent(unexpected: Iterable[str]) -> tuple[subprocess.Popen[bytes], s
     """
     control, parent_end = socket.socketpair()
     control.settimeout(RESPONSE_SECONDS)
+    spare = json.dumps(asdict(_of_child(usual)) if usual else None)
     module = "windlass.processing.sandbox.parent"
     with parent_end:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-s", "-m", module, str(parent_end.fileno()), *unexpected],
+            [sys.executable, "-P", "-s", "-m", module, str(parent_end.fileno()), spare, *unexpected],
             env={**ENVIRONMENT, "PYTHONPATH": library_path()},
             cwd="/",
             stdin=subprocess.DEVNULL,
@@ -162,6 +168,11 @@ def _start_parent(unexpected: Iterable[str]) -> tuple[subprocess.Popen[bytes], s
             start_new_session=True,
         )
     return process, control
+
+
+def _of_child(limits: Limits) -> Limits:
+    """A child's limit of CPU time covers all of its orders; the worker measures the time of each step."""
+    return replace(limits, seconds=limits.seconds * ORDERS_PER_CHILD)
 
 
 def _stop_parent(process: subprocess.Popen[bytes], control: socket.socket) -> None:
@@ -253,9 +264,7 @@ class Session:
         if self._channel is not None and (self._orders >= ORDERS_PER_CHILD or self._channel.has_ended()):
             self.close()
         if self._channel is None:
-            # The child's limit of CPU time covers all of its orders; the worker measures the time of each step.
-            limits = replace(self._limits, seconds=self._limits.seconds * ORDERS_PER_CHILD)
-            self._channel, self._orders = self._sandbox.fork(self._file, self._output, limits), 0
+            self._channel, self._orders = self._sandbox.fork(self._file, self._output, _of_child(self._limits)), 0
         return self._channel
 
     def _wait(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
+import json
 import os
 import selectors
 import signal
@@ -25,27 +26,35 @@ from windlass.processing.contract import Prepared
 from windlass.processing.registry import installed, missing
 from windlass.processing.sandbox import child, linux_calls, lockdown
 from windlass.processing.sandbox.channel import Message, Receiver, pack
+from windlass.processing.sandbox.lockdown import Limits
+from windlass.processing.sandbox.spare_child import SpareChild
 
 
 class Parent:
-    """``children``: by process id, the socket to the worker that the child does not have."""
+    """``children``: by process id, the socket to the worker that the child does not have.
 
-    def __init__(self, control: socket.socket) -> None:
+    ``usual``: the limits of the child that is prepared ahead of the next file; None: there is none.
+    """
+
+    def __init__(self, control: socket.socket, usual: Limits | None = None) -> None:
         self.control = Receiver(control)
         self.children: dict[int, socket.socket] = {}
         self.selector = selectors.DefaultSelector()
         self.pid, self.tasks = os.getpid(), lockdown.user_tasks()
+        self.spare = SpareChild(usual, self.pid, self.tasks)
         self._watch_children()
         self.selector.register(control, selectors.EVENT_READ, self._take_requests)
 
     def serve(self) -> None:
         """Serve requests until the worker closes its socket; then kill all children."""
         self.alive = True
+        self.spare.prepare()
         try:
             while self.alive:
                 for key, _ in self.selector.select():
                     key.data()
         finally:
+            self.spare.kill()
             for pid in self.children:
                 _kill(pid)
 
@@ -77,18 +86,26 @@ class Parent:
         """``files``: the status socket, and the child's files. The child keeps no copy of the first."""
         status = socket.socket(fileno=files[0])
         try:
-            pid = os.fork()
+            pid = self._child_for(Limits(**request["limits"]), files[1:])
         except OSError as error:
             _report_status(status, {"error": f"fork: {error.strerror}"})
             status.close()
         else:
-            if pid == 0:
-                child.run(request, files[1:], self.pid, self.tasks)
             self.children[pid] = status
             self.selector.register(status, selectors.EVENT_READ, lambda: self._kill_abandoned(pid, status))
         finally:
             for number in files[1:]:
                 os.close(number)
+
+    def _child_for(self, limits: Limits, files: list[int]) -> int:
+        """The process id of a child that has these files. Raises OSError."""
+        spare = self.spare.give(limits, files)
+        if spare is not None:
+            return spare
+        pid = os.fork()
+        if pid == 0:
+            child.run(limits, files, self.pid, self.tasks)
+        return pid
 
     def _kill_abandoned(self, pid: int, status: socket.socket) -> None:
         """The worker sends nothing on the status socket: it is readable because the worker closed it or died."""
@@ -105,12 +122,16 @@ class Parent:
                 return
             if not pid:
                 break
+            if pid == self.spare.pid:
+                self.spare.forget()
             status = self.children.pop(pid, None)
             if status is not None:
                 _kill_group(pid)  # its id is not reused while the group has a process
                 self._report(status, wait_status, usage)
+                # Now, and not when the file came: its steps and the fork would wait for the same processors.
+                self.spare.prepare()
         for pid in own_children():
-            if pid not in self.children:  # left behind by a child in another process group
+            if pid not in self.children and pid != self.spare.pid:  # left behind by a child in another process group
                 _kill(pid)
 
     def _report(self, status: socket.socket, wait_status: int, usage: Any) -> None:
@@ -184,8 +205,9 @@ def main() -> NoReturn:
         linux_calls.prctl(linux_calls.PR_SET_CHILD_SUBREAPER, 1)
     lower_own_session()  # the worker's niceness would not count beside other sessions
     lockdown.prepare()
-    warm_up(sys.argv[2:])
-    Parent(control).serve()
+    usual = json.loads(sys.argv[2])
+    warm_up(sys.argv[3:])
+    Parent(control, Limits(**usual) if usual else None).serve()
     sys.exit(0)
 
 
