@@ -7,13 +7,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TypeVar
 
 import httpx._transports.default as httpx_transport
 import pytest
 import redis as redis_client
+from botocore.loaders import JSONFileLoader
 
 from tests import reasons, services
 from tests.sentence_model import find_sentence_model
@@ -35,6 +36,10 @@ SERVICES = {
 
 # httpx loads the certificate authorities, 40 ms of processor time, for each client that a test makes: once is enough.
 httpx_transport.create_ssl_context = lru_cache(httpx_transport.create_ssl_context)
+
+# botocore parses its models, 70 ms of processor time, for each client of S3.
+_load_model = lru_cache(partial(JSONFileLoader.load_file, JSONFileLoader()))
+JSONFileLoader.load_file = lambda _, path: _load_model(path)  # type: ignore[assignment, method-assign]
 
 # Images with Python set it, and then each process that a test starts compiles all of Windlass again: a fifth of the
 # processor time of its start.

@@ -26,7 +26,7 @@ from tests.process.wire import PATCH, TUS, metadata
 KB, MB = 1024, 1024 * 1024
 #: Shorter than a half-open connection lives, longer than a busy server needs for a reply.
 TIMEOUT = httpx.Timeout(15.0, read=8.0)
-#: How long a client goes on with one upload that does not end (seconds).
+#: How long a client repeats requests of one upload without a useful reply (seconds).
 PATIENT_SECONDS = 150.0
 #: How long a client waits for the processing of a file before it sends the next one (seconds).
 PROCESSED_SECONDS = 20.0
@@ -61,6 +61,7 @@ class UploadClient:
         self._is_excused, self._prefixes, self._think_seconds = is_excused, prefixes, think_seconds
         self._stopping = threading.Event()
         self._begun = 0.0
+        self._answered, self._repeated_for = 0.0, ""
         self.http = httpx.Client(base_url=url, timeout=TIMEOUT, trust_env=False)
         self._thread = threading.Thread(target=self._run, name=self.dialect, daemon=True)
 
@@ -85,14 +86,17 @@ class UploadClient:
         """The reply; None where the request is to be repeated."""
         try:
             reply = self.http.request(method, path, **options)
-        except (httpx.TransportError, httpx.StreamError):
+        except (httpx.TransportError, httpx.StreamError) as error:
             self.ledger.count("broken requests")
+            self._repeated_for = f"{method} {path}: {type(error).__name__}: {error}"
             self._pause()
             return None
         if reply.status_code in RETRYABLE:
             self.ledger.count(f"replies {reply.status_code}")
+            self._repeated_for = f"{method} {path}: {reply.status_code} {reply.text[:300]}"
             self._pause()
             return None
+        self._answered = time.monotonic()
         return reply
 
     def until_answered(self, method: str, path: str, **options: Any) -> httpx.Response:
@@ -160,8 +164,8 @@ class UploadClient:
         return prefix + b" " + self.chance.randbytes(most)
 
     def _pause(self) -> None:
-        if time.monotonic() - self._begun > PATIENT_SECONDS:
-            raise TimeoutError(f"the upload has not ended after {PATIENT_SECONDS:.0f} s")
+        if time.monotonic() - max(self._begun, self._answered) > PATIENT_SECONDS:
+            raise TimeoutError(f"no useful reply for {PATIENT_SECONDS:.0f} s: {self._repeated_for}")
         time.sleep(0.05 + self.chance.random() * 0.3)
 
 

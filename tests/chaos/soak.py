@@ -119,9 +119,10 @@ def _loaded(server: ServerProcess, ledger: Ledger, clients: Sequence[UploadClien
     more = ledger.counts["verified files"] - uploads
     print(table(samples, round(more * 0.8)))
     print(f"{ledger.counts['verified files']} files, {more} of them after the warm-up")
-    failures = grown(samples) + ledger.violations
+    print(", ".join(f"{count} {name}" for name, count in sorted(ledger.counts.items())))
+    failures = [f"{name} has grown" for name in grown(samples)] + ledger.violations
     for text in failures:
-        print(f"GROWN {text}")
+        print(f"FAILED {text}")
     return 1 if failures else 0
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from tests import migrated_home
 from tests.hostile.canary import COLOUR, MARK, Canary
 from tests.hostile.catalogue import Hostile
 from tests.reasons import flaws
@@ -23,8 +24,8 @@ from tests.reasons import flaws
 #: Ends of a file's processing; what is none of these hangs.
 ENDED = frozenset({"READY", "REJECTED", "QUARANTINED", "FAILED"})
 
-#: Seconds of one step. What needs more is ended, and says so.
-STEP_SECONDS = float(os.environ.get("HOSTILE_STEP_SECONDS", "6"))
+#: Seconds of one step. What needs more is ended, and says so; each bomb takes as long.
+STEP_SECONDS = float(os.environ.get("HOSTILE_STEP_SECONDS", "3"))
 STEP_MEMORY_MB = 1536
 #: A machine that is busy with something else may be late by so much, for a file as a whole.
 GRACE_SECONDS = float(os.environ.get("HOSTILE_GRACE_SECONDS", "60"))
@@ -175,6 +176,7 @@ KNOWN = {
     "windlass.sqlite3",
     "windlass.sqlite3-wal",
     "windlass.sqlite3-shm",
+    migrated_home.RECORD,
 }
 
 
@@ -195,13 +197,11 @@ def sandbox_trial(directory: Path) -> Iterator[SandboxTrial]:
         STEP_MEMORY_MB=str(STEP_MEMORY_MB),
         LOG_LEVEL="error",
     )
+    migrated_home.prepare(home)
     import django
 
     django.setup()
     _write_profiles(home / "profiles.toml")
-    from django.core.management import call_command
-
-    call_command("migrate", verbosity=0)
     with Canary(baits) as canary:
         yield _open(home, temporary, canary)
 

@@ -17,7 +17,7 @@ from tests import samples
 from tests.hostile.canary import MARK, Canary
 from tests.hostile.catalogue import catalogue
 from tests.hostile.sandbox_trial import ENDED
-from tests.process.serving import TIMEOUT, Serve, until
+from tests.process.serving import TIMEOUT, Serve, new_home, until
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -66,7 +66,8 @@ class Site:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     directory = tmp_path_factory.mktemp("hostile-site")
-    limits = {"STEP_TIMEOUT_SECONDS": "8", "LONG_STEP_TIMEOUT_SECONDS": "8", "STEP_MEMORY_MB": "1024"}
+    limits = {"STEP_TIMEOUT_SECONDS": "5", "LONG_STEP_TIMEOUT_SECONDS": "5", "STEP_MEMORY_MB": "1024"}
+    new_home(directory / "home")
     with (
         Canary(directory) as canary,
         Serve(directory / "home", JOB_MAX_ATTEMPTS="1", RATE_LIMIT_PER_MINUTE="0", **limits) as server,

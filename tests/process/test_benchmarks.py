@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 RUNS = [
-    ("windlass-os", "parallel,download,ready"),
+    ("windlass-os", "parallel,ready"),
     ("windlass-os", "mixed,kinds,sandbox"),
     ("windlass-s3,windlass-accel", "download,s3-single"),
 ]

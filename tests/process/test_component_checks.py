@@ -61,6 +61,9 @@ class Site:
         assert answer.status_code == 201, answer.text
         return str(answer.json()["id"])
 
+    def takes_uploads(self) -> bool:
+        return self.http.post("/files/", params={"filename": "b.txt"}, content=b"again").status_code == 201
+
     def file_state(self, file: str) -> str:
         return str(self.http.get(f"/files/{file}/status/").json()["status"])
 
@@ -142,6 +145,8 @@ def test_each_service_is_seen_to_fail_and_to_be_back(
         proxy.cut("any part", "before", times=0)
         eventually(site.is_ready, within=30, every=0.1)
         assert site.state("store") == "ok"
+        # A store that was away for long enough had lowered the service level, which rises again a little later.
+        eventually(site.takes_uploads, within=60, every=0.5)
 
         redis_process.kill()
         site.until_state("broker", "failed")

@@ -27,7 +27,7 @@ import httpx
 import pytest
 from websockets.sync.client import connect
 
-from tests import markdown_pages, samples, services
+from tests import markdown_pages, migrated_home, samples, services
 from tests.conftest import require
 from tests.markdown_pages import DOCS, ROOT, Fence, fences
 from tests.process.conftest import ServerProcess, free_port
@@ -137,6 +137,7 @@ def test_bucket(s3_server: services.S3Server, directory: Path) -> None:
         ADDRESS: f"127.0.0.1:{port}",
         "--port 8000": f"--port {port}",
     }
+    migrated_home.prepare(directory / "home")
     run(BUCKET, directory, directory / "home", theirs)
 
 
@@ -151,12 +152,14 @@ def test_django_storage(sftp_server: services.Sftp, directory: Path) -> None:
         ADDRESS: f"127.0.0.1:{port}",
         "--port 8000": f"--port {port}",
     }
+    migrated_home.prepare(directory / "home")
     run(STORAGE, directory, directory / "home", theirs)
 
 
 def test_encryption(directory: Path) -> None:
     port = str(free_port())
     theirs = {ADDRESS: f"127.0.0.1:{port}", "--port 8000": f"--port {port}"}
+    migrated_home.prepare(directory / "windlass-data")
     run(ENCRYPTION, directory, directory / "windlass-data", theirs)
 
 

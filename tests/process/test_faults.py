@@ -48,8 +48,11 @@ IN_FLIGHT, LATE = 16 * MB, 5.0
 def make_server(
     request: pytest.FixtureRequest, make_server: Callable[..., ServerProcess]
 ) -> Callable[..., ServerProcess]:
-    """Every fault happens to both ways in which bytes are received."""
+    """Every fault that a way to receive bytes could change happens to both ways."""
     return partial(make_server, DIRECT_RECEIVE=request.param)
+
+
+IN_WORKER = pytest.mark.parametrize("make_server", ["auto"], ids=["direct"], indirect=True)
 
 
 def kill_web(server: ServerProcess) -> None:
@@ -81,7 +84,10 @@ def is_running(stored_data: StoredData, step: str) -> bool:
 
 @EACH_ROUND
 @pytest.mark.parametrize(
-    ("durability", "fault"), [("strict", kill_web), ("os", kill_web), ("strict", restart)], ids=["strict", "os", "all"]
+    ("make_server", "durability", "fault"),
+    [("auto", "strict", kill_web), ("off", "strict", kill_web), ("off", "os", kill_web), ("auto", "strict", restart)],
+    ids=["direct-strict", "loop-strict", "loop-os", "direct-all"],
+    indirect=["make_server"],
 )
 def test_fault_1_killed_in_the_middle_of_a_patch(
     make_server: Callable[..., ServerProcess], durability: str, fault: Callable[[ServerProcess], None], seed: int
@@ -226,6 +232,7 @@ def test_fault_3_killed_between_commit_and_notification(make_server: Callable[..
 
 
 @EACH_ROUND
+@IN_WORKER
 def test_fault_4_a_worker_is_killed_in_a_step(
     make_server: Callable[..., ServerProcess], tmp_path: Path, seed: int
 ) -> None:
@@ -261,6 +268,7 @@ def test_fault_4_a_worker_is_killed_in_a_step(
 
 
 @EACH_ROUND
+@IN_WORKER
 def test_fault_5_a_file_kills_its_sandbox_every_time(
     make_server: Callable[..., ServerProcess], tmp_path: Path, seed: int
 ) -> None:

@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -28,17 +29,30 @@ FINISH_SECONDS = 20
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
-    """One server for the tests that leave it running."""
+    """One server for the tests that leave it running. It starts for the first time: its home is new."""
     with Serve(tmp_path_factory.mktemp("served") / "home") as server:
         yield server.ready()
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where no server runs: a home with a database, and a free port."""
+
+    home: Path
+    port: int
+
+
 @pytest.fixture(scope="module")
-def served_once(tmp_path_factory: pytest.TempPathFactory) -> Serve:
-    """A server that has ended; its home has a database, and its port is free."""
-    with Serve(tmp_path_factory.mktemp("once") / "home") as server:
-        server.ready()
-    return server
+def free_place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    home = tmp_path_factory.mktemp("free") / "home"
+    new_home(home)
+    return Place(home, free_port())
+
+
+@pytest.fixture
+def migrated_home(tmp_path: Path) -> Path:
+    new_home(tmp_path / "home")
+    return tmp_path / "home"
 
 
 def test_serve_prints_that_it_is_ready_once_it_answers(served: Serve) -> None:
@@ -118,14 +132,14 @@ def test_a_public_address_is_refused_in_open_mode(tmp_path: Path, command: str, 
     assert result.stderr.count("\n") == 1
 
 
-def test_a_public_address_is_allowed_if_credentials_are_required(tmp_path: Path) -> None:
-    with Serve(tmp_path / "home", HOST="0.0.0.0", AUTH_MODE="required") as server:
+def test_a_public_address_is_allowed_if_credentials_are_required(migrated_home: Path) -> None:
+    with Serve(migrated_home, HOST="0.0.0.0", AUTH_MODE="required") as server:
         assert server.ready().alive()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_serve_drains_and_exits_with_code_0(tmp_path: Path, number: int) -> None:
-    with Serve(tmp_path / "home") as server:
+def test_serve_drains_and_exits_with_code_0(migrated_home: Path, number: int) -> None:
+    with Serve(migrated_home) as server:
         server.ready()
         children = until(lambda: len(server.children()) == 3 and server.children(), "three processes")
         assert server.end(number) == 0
@@ -176,9 +190,9 @@ def test_requests_are_ignored_while_the_interpreter_ends() -> None:
 
 
 @pytest.mark.parametrize("gap", [0.0, 0.001, 0.4], ids=["at-once", "passed-on", "again"])
-def test_two_stop_requests_end_serve(served_once: Serve, gap: float) -> None:
+def test_two_stop_requests_end_serve(free_place: Place, gap: float) -> None:
     """As ``make serve`` does in a process group that gets SIGTERM: make passes on a second one."""
-    with Serve(served_once.home, port=served_once.port) as server:
+    with Serve(free_place.home, port=free_place.port) as server:
         server.ready()
         children = server.children()
         server.process.send_signal(signal.SIGTERM)
@@ -191,8 +205,8 @@ def test_two_stop_requests_end_serve(served_once: Serve, gap: float) -> None:
 
 
 @pytest.mark.parametrize("requests", [2, 3])
-def test_a_process_that_does_not_stop_is_killed_by_further_requests(served_once: Serve, requests: int) -> None:
-    with Serve(served_once.home, port=served_once.port) as server:
+def test_a_process_that_does_not_stop_is_killed_by_further_requests(free_place: Place, requests: int) -> None:
+    with Serve(free_place.home, port=free_place.port) as server:
         server.ready()
         web = until(lambda: server.children().get("web"), "a web process")
         web.suspend()
@@ -203,8 +217,8 @@ def test_a_process_that_does_not_stop_is_killed_by_further_requests(served_once:
         assert not is_running(web)
 
 
-def test_open_streams_and_incomplete_bodies_do_not_delay_a_stop(served_once: Serve) -> None:
-    with Serve(served_once.home, port=served_once.port) as server, ExitStack() as stack:
+def test_open_streams_and_incomplete_bodies_do_not_delay_a_stop(free_place: Place) -> None:
+    with Serve(free_place.home, port=free_place.port) as server, ExitStack() as stack:
         server.ready()
         created = httpx.post(f"{server.url}files/", headers={"Tus-Resumable": "1.0.0", "Upload-Length": "1000000"})
         path = created.headers["Location"].removeprefix(server.url.rstrip("/"))
@@ -228,7 +242,7 @@ def test_open_streams_and_incomplete_bodies_do_not_delay_a_stop(served_once: Ser
         assert server.process.wait(FINISH_SECONDS / 2) == 0  # not the time after which requests are cancelled
         assert [each.recv(12) for each in half] == [b"HTTP/1.1 503"] * len(half)
         upload.close()
-    with Serve(served_once.home, port=served_once.port) as server:
+    with Serve(free_place.home, port=free_place.port) as server:
         assert httpx.head(server.ready().url + path[1:]).headers["Upload-Offset"] == "70000"
 
 
@@ -281,22 +295,22 @@ def is_running(process: psutil.Process) -> bool:
         return False
 
 
-def test_processes_end_with_a_killed_supervisor_and_the_next_serve_waits(tmp_path: Path) -> None:
-    with Serve(tmp_path / "home") as first:
+def test_processes_end_with_a_killed_supervisor_and_the_next_serve_waits(migrated_home: Path) -> None:
+    with Serve(migrated_home) as first:
         first.ready()
         children = until(lambda: len(first.children()) == 3 and first.children(), "three processes")
         assert first.end(signal.SIGKILL) == -signal.SIGKILL
-    with Serve(tmp_path / "home", port=first.port) as second:
+    with Serve(migrated_home, port=first.port) as second:
         assert second.ready().alive()
         assert not [child for child in children.values() if is_running(child)]
 
 
-def test_a_killed_serve_can_be_restarted_at_once(served_once: Serve) -> None:
+def test_a_killed_serve_can_be_restarted_at_once(free_place: Place) -> None:
     """Its parent has not noticed the death yet, and its processes still drain."""
-    with Serve(served_once.home, port=served_once.port) as first:
+    with Serve(free_place.home, port=free_place.port) as first:
         first.ready()
         first.process.send_signal(signal.SIGKILL)
-        with Serve(served_once.home, port=served_once.port) as second:
+        with Serve(free_place.home, port=free_place.port) as second:
             assert second.ready().alive()
 
 

@@ -19,7 +19,7 @@ import psutil
 import pytest
 from standardwebhooks.webhooks import Webhook
 
-from tests.process.serving import TIMEOUT, Serve, run, until
+from tests.process.serving import TIMEOUT, Serve, new_home, run, until
 from tests.webhook_receiver import Answer, Receiver
 
 #: Webhooks that the receiver must get at least; a thousand take a few minutes.
@@ -39,7 +39,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
         "JOB_LEASE_SECONDS": "3",
         "SWEEP_SECONDS": "0.5",
     }
-    with Serve(tmp_path_factory.mktemp("webhooks") / "home", **settings) as serve:
+    home = tmp_path_factory.mktemp("webhooks") / "home"
+    new_home(home)
+    with Serve(home, **settings) as serve:
         yield serve.ready()
 
 

@@ -27,6 +27,8 @@ TUS = {"Tus-Resumable": "1.0.0"}
 PATCH = TUS | {"Content-Type": "application/offset+octet-stream"}
 #: Seconds after which a test fails that waits for something.
 TIMEOUT = 30.0
+#: The pauses between two looks at what a test waits for (seconds).
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.01, 0.1
 
 
 @dataclass(frozen=True)
@@ -202,12 +204,14 @@ def database_id(path: str) -> str:
     return UUID(path.rstrip("/").rpartition("/")[2]).hex
 
 
-def eventually(condition: Callable[[], T], *, within: float = TIMEOUT, every: float = 0.01) -> T:
-    """Return the first true value of ``condition``, which is called every so many seconds."""
-    deadline = time.monotonic() + within
+def eventually(condition: Callable[[], T], *, within: float = TIMEOUT, every: float | None = None) -> T:
+    """Return the first true value of ``condition``, which is called every so many seconds; by default after pauses that
+    grow to LONGEST_PAUSE: a condition that asks the server takes processor time from what it waits for."""
+    deadline, pause = time.monotonic() + within, every or SHORTEST_PAUSE
     while not (value := condition()):
         assert time.monotonic() < deadline, f"not within {within:.0f} s: {condition}"
-        time.sleep(every)
+        time.sleep(pause)
+        pause = every or min(1.3 * pause, LONGEST_PAUSE)
     return value
 
 

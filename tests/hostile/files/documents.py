@@ -454,7 +454,7 @@ def epub_of_nothing() -> bytes:
 @hostile("picture.epub")
 def epub_of_pictures() -> bytes:
     """A book whose pages are pictures, noise and each other's replacement."""
-    noise = bytes(range(256)) * 4096
+    noise = bytes(range(256)) * 1024
     kinds = ("image/jpeg", "application/xhtml+xml")
     items = "".join(f"<item id='i{n}' href='i{n}' media-type='{kinds[n % 2]}' fallback='i{n}'/>" for n in range(200))
     spine = "".join(f"<itemref idref='i{n}'/>" for n in range(200))
