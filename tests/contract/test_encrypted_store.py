@@ -139,6 +139,16 @@ def test_without_its_key_an_object_is_neither_served_nor_lost(place: Path, ring:
     assert read(store, KEY) == b"secret"
 
 
+def test_without_a_key_an_object_in_memory_is_stored_as_its_store_does_it(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On S3 that is one request; ``create`` would begin a multipart upload."""
+    monkeypatch.setattr(LocalStore, "create", None)
+    store = EncryptedStore(LocalStore(place), Keyring())
+    store.put_whole(KEY, [b"abc"])
+    assert read(store, KEY) == b"abc"
+
+
 def test_the_check_without_a_key_passes_where_nothing_is_encrypted(place: Path) -> None:
     make(under(place, None), KEY, b"plain")
     under(place, None).check(thorough=True)
