@@ -97,10 +97,12 @@ def measure(home: Path, files: Sequence[Path], workers: int, services: Mapping[s
     home.mkdir()
     settings = {**services, "WINDLASS_HOME": str(home), "WORKER_CONCURRENCY": "1", "LOG_LEVEL": "warning"}
     windlass = partial(_windlass, settings=settings)
-    with windlass("migrate", "--quiet") as migration:
-        migration.wait()
-    # The scheduler runs in both phases: without it the service level is lower, and steps are left out.
-    with windlass("scheduler"), ExitStack() as stack:
+    # The level is pinned: while there is no worker it falls, and steps would be left out.
+    for command in (("migrate", "--quiet"), ("level", "set", "full")):
+        with windlass(*command) as process:
+            if process.wait():
+                sys.exit(f"windlass {' '.join(command)} failed.")
+    with ExitStack() as stack:
         _upload_all(windlass, files)
         cores = sorted(os.sched_getaffinity(0))[:workers]
         if len(cores) < workers:
@@ -144,7 +146,8 @@ def _windlass(
     *arguments: str, settings: Mapping[str, str], core: int | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A command, ended by SIGTERM with the block. ``core``: the one that its threads and children use."""
-    process = subprocess.Popen([sys.executable, "-m", "windlass", *arguments], env=os.environ | settings)
+    command = [sys.executable, "-m", "windlass", *arguments]
+    process = subprocess.Popen(command, env=os.environ | settings, stdout=subprocess.DEVNULL)
     try:
         if core is not None:
             os.sched_setaffinity(process.pid, {core})  # long before it starts a thread or a process

@@ -31,7 +31,8 @@ _FileId = Annotated[str, Field(description="Id of a file, from `search` or `list
 
 def assistant_server(client: AsyncClient) -> MCPServer:
     """A server of the Model Context Protocol over the files that the client may read."""
-    server = MCPServer("windlass", instructions=_INSTRUCTIONS, version=__version__)
+    # Else each call to the server, with what was searched for, would be in the log that the assistant keeps of errors.
+    server = MCPServer("windlass", instructions=_INSTRUCTIONS, version=__version__, log_level="WARNING")
 
     @server.tool(title="Search in files", annotations=_READS)
     async def search(query: _Query, limit: _Limit = 8, kind: str | None = None) -> dict[str, Any]:
