@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.hostile.catalogue import Hostile, catalogue
 from tests.hostile.mutator import mutant
-from tests.hostile.sandbox_trial import Ending, SandboxTrial, sandbox_trial
+from tests.hostile.sandbox_trial import STEP_SECONDS, Ending, SandboxTrial, sandbox_trial
 
 #: Where homes are kept, if it is there: in memory nothing waits for a disk.
 MEMORY = Path("/dev/shm")
@@ -52,13 +52,15 @@ def _profile_of(index: int) -> str:
     return "limited" if index % 2 else "boundless"
 
 
-def endings(trials: Iterable[Trial], processes: int, keep: Path | None = None) -> Iterator[Ending]:
+def endings(
+    trials: Iterable[Trial], processes: int, keep: Path | None = None, *, step_seconds: float = STEP_SECONDS
+) -> Iterator[Ending]:
     """How each ended, as it ends. A file that ended in a breach is written to ``keep``."""
     memory = MEMORY if MEMORY.is_dir() else None
     context = multiprocessing.get_context("spawn")  # each sets up a Django and a sandbox of its own
     base = Path(tempfile.mkdtemp(prefix="windlass-hostile-", dir=memory))
     try:
-        with ProcessPoolExecutor(processes, context, initializer=_begin, initargs=(str(base),)) as pool:
+        with ProcessPoolExecutor(processes, context, initializer=_begin, initargs=(str(base), step_seconds)) as pool:
             waiting: list[Future[Ending]] = [pool.submit(_try, trial, keep) for trial in trials]
             for future in as_completed(waiting):
                 yield future.result()
@@ -72,9 +74,9 @@ _stack = ExitStack()
 _ground: SandboxTrial | None = None
 
 
-def _begin(base: str) -> None:
+def _begin(base: str, step_seconds: float) -> None:
     global _ground
-    _ground = _stack.enter_context(sandbox_trial(Path(tempfile.mkdtemp(dir=base))))
+    _ground = _stack.enter_context(sandbox_trial(Path(tempfile.mkdtemp(dir=base)), step_seconds))
 
 
 def _try(trial: Trial, keep: Path | None) -> Ending:

@@ -84,8 +84,9 @@ def test_a_hostile_file_breaches_no_guarantee(
 
 @pytest.fixture(scope="module")
 def endings_with_limits(saved_files: Path) -> Mapping[str, Ending]:
+    """These are refused before they burn much: on a busy machine, too, no step is ended by its time."""
     trials = [Trial(name, profile="limited") for name in REFUSED]
-    return {ending.name: ending for ending in endings(trials, processes=2, keep=saved_files)}
+    return {ending.name: ending for ending in endings(trials, processes=2, keep=saved_files, step_seconds=60)}
 
 
 @pytest.mark.parametrize(("name", "said"), REFUSED.items())
