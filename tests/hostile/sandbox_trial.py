@@ -295,7 +295,7 @@ def _children(pid: int) -> list[int]:
 
 def children_of(pid: int) -> list[int]:
     """Child processes, dead ones that nobody reaped included, but for the one that waits for the next file
-    (docs/decisions/0135-spare-child.md). The last child may be about to be reaped."""
+    (docs/decisions/0135-prepared-child.md). The last child may be about to be reaped."""
     found: list[int] = []
     for _ in range(100):
         found = _children(pid)

@@ -129,7 +129,7 @@ def test_no_canary_was_touched_and_no_process_restarted(site: Site, records: dic
     assert site.canary.heard() == []
     assert site.server.children()["worker"].pid == site.worker
     assert sandbox_below(site.worker) == site.sandbox
-    until(lambda: len(psutil.Process(site.sandbox).children()) <= 1, "the last child but the spare one to be reaped")
+    until(lambda: len(psutil.Process(site.sandbox).children()) <= 1, "the last child but the prepared one to be reaped")
     assert list((Path(site.server.home) / "scratch").iterdir()) == []
 
 

@@ -214,14 +214,14 @@ def test_a_child_is_prepared_ahead_of_its_file() -> None:
             return found
 
         first = who()
-        spare = prepared(first)
+        waiting = prepared(first)
         forked = who(replace(LIMITS, memory=2**30))
-        assert forked != spare, "the spare child was locked down with other limits"
-        assert who() == spare
-        following = prepared(first, spare, forked)
+        assert forked != waiting, "the waiting child was locked down with other limits"
+        assert who() == waiting
+        following = prepared(first, waiting, forked)
         os.kill(following, signal.SIGKILL)
         eventually(lambda: not is_alive(following))
-        assert who() not in {first, spare, forked, following}
+        assert who() not in {first, waiting, forked, following}
 
 
 def test_a_permanent_error_keeps_the_child_for_the_next_step(session: Session) -> None:

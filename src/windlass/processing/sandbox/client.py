@@ -155,11 +155,11 @@ def _start_parent(unexpected: Iterable[str], usual: Limits | None) -> tuple[subp
     """
     control, parent_end = socket.socketpair()
     control.settimeout(RESPONSE_SECONDS)
-    spare = json.dumps(asdict(_of_child(usual)) if usual else None)
+    prepared = json.dumps(asdict(_of_child(usual)) if usual else None)
     module = "windlass.processing.sandbox.parent"
     with parent_end:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-s", "-m", module, str(parent_end.fileno()), spare, *unexpected],
+            [sys.executable, "-P", "-s", "-m", module, str(parent_end.fileno()), prepared, *unexpected],
             env={**ENVIRONMENT, "PYTHONPATH": library_path()},
             cwd="/",
             stdin=subprocess.DEVNULL,

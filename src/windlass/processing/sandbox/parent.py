@@ -27,7 +27,7 @@ from windlass.processing.registry import installed, missing
 from windlass.processing.sandbox import child, linux_calls, lockdown
 from windlass.processing.sandbox.channel import Message, Receiver, pack
 from windlass.processing.sandbox.lockdown import Limits
-from windlass.processing.sandbox.spare_child import SpareChild
+from windlass.processing.sandbox.prepared_child import PreparedChild
 
 
 class Parent:
@@ -41,20 +41,20 @@ class Parent:
         self.children: dict[int, socket.socket] = {}
         self.selector = selectors.DefaultSelector()
         self.pid, self.tasks = os.getpid(), lockdown.user_tasks()
-        self.spare = SpareChild(usual, self.pid, self.tasks)
+        self.prepared = PreparedChild(usual, self.pid, self.tasks)
         self._watch_children()
         self.selector.register(control, selectors.EVENT_READ, self._take_requests)
 
     def serve(self) -> None:
         """Serve requests until the worker closes its socket; then kill all children."""
         self.alive = True
-        self.spare.prepare()
+        self.prepared.prepare()
         try:
             while self.alive:
                 for key, _ in self.selector.select():
                     key.data()
         finally:
-            self.spare.kill()
+            self.prepared.kill()
             for pid in self.children:
                 _kill(pid)
 
@@ -99,9 +99,9 @@ class Parent:
 
     def _child_for(self, limits: Limits, files: list[int]) -> int:
         """The process id of a child that has these files. Raises OSError."""
-        spare = self.spare.give(limits, files)
-        if spare is not None:
-            return spare
+        prepared = self.prepared.give(limits, files)
+        if prepared is not None:
+            return prepared
         pid = os.fork()
         if pid == 0:
             child.run(limits, files, self.pid, self.tasks)
@@ -122,16 +122,16 @@ class Parent:
                 return
             if not pid:
                 break
-            if pid == self.spare.pid:
-                self.spare.forget()
+            if pid == self.prepared.pid:
+                self.prepared.forget()
             status = self.children.pop(pid, None)
             if status is not None:
                 _kill_group(pid)  # its id is not reused while the group has a process
                 self._report(status, wait_status, usage)
                 # Now, and not when the file came: its steps and the fork would wait for the same processors.
-                self.spare.prepare()
+                self.prepared.prepare()
         for pid in own_children():
-            if pid not in self.children and pid != self.spare.pid:  # left behind by a child in another process group
+            if pid not in self.children and pid != self.prepared.pid:  # left behind by a child in another process group
                 _kill(pid)
 
     def _report(self, status: socket.socket, wait_status: int, usage: Any) -> None:

@@ -1,6 +1,6 @@
 """A child that is forked and locked down before there is a file for it, so that the file does not wait for that.
 
-It is a child like any other: it gets one file, and ends with it (docs/decisions/0135-spare-child.md).
+It is a child like any other: it gets one file, and ends with it (docs/decisions/0135-prepared-child.md).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from windlass.processing.sandbox.lockdown import Limits
 
 
 @dataclass(slots=True)
-class SpareChild:
+class PreparedChild:
     """At most one child that waits for a file. ``pid`` is None while there is none.
 
     ``limits``: those with which it is locked down; None: no child is ever prepared. ``parent`` and ``tasks`` as in
