@@ -52,7 +52,7 @@ def readable(home: Path, found: bytes = MARK) -> list[str]:
 
 def _holds(place: Path, found: bytes) -> bool:
     with contextlib.suppress(FileNotFoundError):
-        return found in place.read_bytes()
+        return place.is_file() and found in place.read_bytes()  # the broker has pipes, whose reading does not end
     return False
 
 
