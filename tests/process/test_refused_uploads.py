@@ -348,7 +348,7 @@ def test_without_a_credential_nothing_is_stored(private: ServerProcess) -> None:
             assert refused.headers["WWW-Authenticate"].startswith("Bearer")
         assert http.options("/files/").status_code == 204
         assert http.get("/livez").status_code == 200
-    assert stored_data.snapshot() == (0, 0, set())
+    assert stored_data.snapshot() == (set(), set(), set())
 
 
 def test_without_a_credential_there_is_no_100_continue(private: ServerProcess) -> None:

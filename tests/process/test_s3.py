@@ -62,7 +62,8 @@ def target_server(in_bucket: ServerProcess) -> ServerProcess:
 
 
 def test_slow_imports_happen_during_warm_up(in_bucket: ServerProcess) -> None:
-    """Half a second on the event loop else, for all that are being served."""
+    """Half a second on the event loop else, for all that are being served. Celery, which the embedded broker does not
+    need, is not imported."""
     script = (
         "import sys, django; django.setup(); from windlass.cli import web_server; "
         "web_server.warm_up(); print(*sys.modules)"
@@ -73,7 +74,7 @@ def test_slow_imports_happen_during_warm_up(in_bucket: ServerProcess) -> None:
     }
     result = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=60)
     assert result.returncode == 0, result.stderr
-    assert {"boto3", "celery"} <= set(result.stdout.split())
+    assert {"boto3", "celery"} & set(result.stdout.split()) == {"boto3"}
 
 
 @pytest.mark.parametrize("size", [0, 1000, PART_SIZE, 13 * MB + 1])

@@ -68,8 +68,8 @@ def _application() -> Any:
 
 
 def warm_up() -> None:
-    """Import slow libraries: boto3 takes half a second, Celery and the record plane a third each. The garbage
-    collector then leaves them alone.
+    """Import slow libraries: boto3 takes half a second, the record plane and Celery, if the broker needs it, a third
+    each. The garbage collector then leaves them alone.
 
     Runs in a thread once the server answers, so that no upload imports them on the event loop.
     """
