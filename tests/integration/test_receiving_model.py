@@ -663,7 +663,7 @@ def test_a_first_append_to_a_cancelled_upload(*, delete: bool) -> None:
 
 def test_another_process_takes_the_lease_before_the_file_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     upload = create_small()
-    write, written = offset_uploads.append_at_once, []
+    write, written = append_operation.append_at_once, []
 
     def write_and_lose(*arguments: Any, **options: Any) -> Any:
         state = write(*arguments, **options)
