@@ -47,7 +47,7 @@ from windlass.kernel.problem_types import (  # noqa: E402
 )
 from windlass.protocols.digests import Checksum  # noqa: E402
 from windlass.protocols.intents import Append, Concatenate, Create, Description  # noqa: E402
-from windlass.receiving import concatenation, lease, offset_uploads, single, transfer  # noqa: E402
+from windlass.receiving import append_operation, concatenation, lease, offset_uploads, single, transfer  # noqa: E402
 from windlass.receiving.admission import admit  # noqa: E402
 from windlass.receiving.body import ClientGone, RequestBody  # noqa: E402
 from windlass.receiving.session import Outcome, leased_session  # noqa: E402
@@ -366,7 +366,7 @@ class Receiving(RuleBasedStateMachine):
             writer.write(session.offset, [junk])
             writer.close()
             files.UPLOAD_LEASES.release_all("the dead")
-        offset_uploads.digest_cache._digests.clear()
+        append_operation.digest_cache._digests.clear()
 
     def _concatenate_complete_finals(self) -> None:
         for model in self.known:
@@ -663,7 +663,7 @@ def test_a_first_append_to_a_cancelled_upload(*, delete: bool) -> None:
 
 def test_another_process_takes_the_lease_before_the_file_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     upload = create_small()
-    write, written = offset_uploads.append_at_once, []
+    write, written = append_operation.append_at_once, []
 
     def write_and_lose(*arguments: Any, **options: Any) -> Any:
         state = write(*arguments, **options)
@@ -672,7 +672,7 @@ def test_another_process_takes_the_lease_before_the_file_is_recorded(monkeypatch
         written.append(upload)
         return state
 
-    monkeypatch.setattr(offset_uploads, "append_at_once", write_and_lose)
+    monkeypatch.setattr(append_operation, "append_at_once", write_and_lose)
     append_whole(upload)
     assert len(written) == 2
     require_recorded_once(upload, epoch=2)
