@@ -5,6 +5,7 @@ A list reads one page of rows, and the names and related rows of that page in a 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import cached_property, reduce
@@ -42,12 +43,12 @@ class MoreThan(int):
         return f"more than {int(self)}"
 
 
-class KnownValuesFilter(admin.SimpleListFilter):
+class KnownValuesFilter(admin.SimpleListFilter, ABC):
     """A filter by the column ``parameter_name``, with the values that it may have. Asking the table for those that it
     has, as Django does, would read all of it."""
 
-    def known_values(self) -> Iterable[str]:
-        raise NotImplementedError
+    @abstractmethod
+    def known_values(self) -> Iterable[str]: ...
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [(value, value) for value in self.known_values()]
