@@ -217,6 +217,7 @@ def test_a_server_that_is_away_has_an_exit_code_of_its_own(tmp_path: Path, optio
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (ended.returncode, ended.stdout) == (3, "")
     assert "Run the same upload again to resume it." in ended.stderr
+    assert f"The server at {away} cannot be reached" in ended.stderr
     assert ("--patience is now called --retry-minutes" in ended.stderr) == (option == "--patience")
 
 

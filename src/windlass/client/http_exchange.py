@@ -32,12 +32,19 @@ def connection_failure(error: httpx.TransportError, seconds: float) -> Connectio
         raise WindlassError(f"The request cannot be sent: {error}") from error
     match error:
         case httpx.ConnectError() | httpx.ConnectTimeout():
-            return ConnectionFailure(f"the server cannot be reached ({error or 'no answer'})", seconds, was_sent=False)
+            reason = f"{_server(error)} cannot be reached ({error or 'no answer'})"
+            return ConnectionFailure(reason, seconds, was_sent=False)
         case httpx.TimeoutException():
-            reason = "the server did not answer in time"
+            reason = f"{_server(error)} did not answer in time"
         case _:
             reason = f"the connection broke ({error or type(error).__name__})"
     return ConnectionFailure(reason, seconds)
+
+
+def _server(error: httpx.TransportError) -> str:
+    """Which server a request was for: without a path, which may hold a grant's key, and without a user's password."""
+    url = error.request.url
+    return f"the server at {url.scheme}://{url.netloc.decode()}"
 
 
 def stream_timeout(timeout: httpx.Timeout, idle_seconds: float) -> httpx.Timeout:
