@@ -40,7 +40,7 @@ LOWERED = min(os.getpriority(os.PRIO_PROCESS, 0) + 7, 19)
 
 
 def niceness_of_sessions(role: str, user: int, count: int) -> list[int]:
-    """What the children read. Their parent leads a session too: a process that was never in one has no group to read."""
+    """What the children read. Their parent leads a session: a process that never had one has no group to read."""
     command = [sys.executable, "-c", CHILDREN, role, str(user), str(count)]
     output = subprocess.run(
         command, capture_output=True, text=True, check=True, timeout=60, start_new_session=True
