@@ -55,8 +55,8 @@ def newest(paths: Sequence[Path]) -> tuple[Path, dict[str, Any]]:
 
 
 def _rows(result: Mapping[str, Any], workload: str) -> dict[tuple[str, str], list[dict[str, float]]]:
-    """The samples of each server and dialect that is compared."""
-    tables = [table for table in result["tables"] if table["key"] == workload]
+    """The samples of each server and dialect that is compared. Results of other benchmarks have no tables."""
+    tables = [table for table in result.get("tables", ()) if table["key"] == workload]
     rows = [row for table in tables for row in table["rows"] if row["dialect"] in COMPARED and row["samples"]]
     return {(row["peer"], row["dialect"]): row["samples"] for row in rows}
 
