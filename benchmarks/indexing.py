@@ -82,10 +82,10 @@ def measure(directory: Path, model: Path | None, mib: float) -> dict[str, float]
         with sampled(worker):
             time.sleep(1)
             beside = small_files_per_second(http)
-            wait(lambda: finds(http, "text"))
+            wait(lambda: finds(http))
             words = time.monotonic() - started
             if model:
-                wait(lambda: finds(http, "vector"))
+                wait(lambda: has_vectors(http, file))
         searchable, cpu = time.monotonic() - started, worker.cpu_seconds() - before
         count = passages_of(http, file)
     return {
@@ -129,10 +129,16 @@ def small_files_per_second(http: httpx.Client) -> float:
     return SMALL_FILES / (time.monotonic() - started)
 
 
-def finds(http: httpx.Client, mode: str) -> bool:
-    """Whether the end of the text is found by its words; or by vectors, and none of them is left to be made."""
-    answer = http.get("/search/", params={"q": LAST, "mode": mode}).raise_for_status().json()
-    return bool(answer["results"]) and (mode == "text" or answer["owed"] == 0)
+def finds(http: httpx.Client) -> bool:
+    """Whether the end of the text is found by its words."""
+    answer = http.get("/search/", params={"q": LAST, "mode": "text"}).raise_for_status().json()
+    return bool(answer["results"])
+
+
+def has_vectors(http: httpx.Client, file: str) -> bool:
+    """Whether each passage has a vector. A search by vectors finds the file from its first ones on."""
+    steps = http.get(f"/files/{file}/status/").raise_for_status().json()["steps"]
+    return any(step["name"] == "embed" and step["state"] == "done" for step in steps)
 
 
 def unfinished(http: httpx.Client) -> bool:

@@ -231,6 +231,7 @@ def test_what_is_ranked_is_bounded(add: Add, owner: str, monkeypatch: pytest.Mon
     def best(query: str) -> set[uuid.UUID]:
         return {match.file_id for match in text_search.find_passages(parse_query(query), files, 3, 3)}
 
+    add("quay, quay, quay")
     rare, both = add("bollard"), add("quay and crane")
     newest = [add(f"quay {number}, and boats") for number in range(5)][-3:]
     for number in range(4):
@@ -238,6 +239,9 @@ def test_what_is_ranked_is_bounded(add: Add, owner: str, monkeypatch: pytest.Mon
         add(f"crane at the quay {number}", owner=f"other-{owner}")
     assert best("quay") == {asset.id for asset in newest}
     assert best("bollard quay crane") == {rare.id, both.id}
+    monkeypatch.setattr(text_search, "MOST_RANKED_AFTER_OTHERS", 1)
+    first, second = text_search.find_passages(parse_query("quay crane"), files, 2, 2)
+    assert (first.file_id, second.file_id in {newest[-1].id, newest[-2].id}) == (both.id, True)
 
 
 def test_a_lost_index_is_rebuilt_from_the_rows(add: Add, owner: str) -> None:

@@ -120,6 +120,19 @@ def test_others_files_unchecked_and_trashed_ones_are_not_found(add: Add, owner: 
     assert nearest(embedder, 0, owner, limit=1) == [mine.id]
 
 
+def test_the_newest_are_compared_where_the_index_ends_early(
+    add: Add, owner: str, embedder: TrialEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of one owner among many others the scan of an index may end before it has enough; what it does not find is
+    compared, as many of the newest as there is time for."""
+    oldest, *newest = (add(degrees).id for degrees in (10, 40, 80))
+    monkeypatch.setattr(postgresql_vectors, "MOST_COMPARED", 0)
+    monkeypatch.setattr(postgresql_vectors, "MOST_COMPARED_BESIDE", 2)
+    monkeypatch.setattr(postgresql_vectors.PostgresqlVectors, "_by_index", lambda *_: [])
+    expected = [oldest, *newest] if connection.vendor == "sqlite" else newest
+    assert nearest(embedder, 35, owner, limit=3) == [each for each in (newest[0], oldest, newest[1]) if each in expected]
+
+
 def test_a_new_and_a_deleted_file_are_noticed(add: Add, owner: str, embedder: TrialEmbedder) -> None:
     first = add(50)
     assert nearest(embedder, 0, owner) == [first.id]

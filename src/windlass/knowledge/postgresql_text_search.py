@@ -46,8 +46,8 @@ class PostgresqlTextSearch:
 
     def counts(self, database: BaseDatabaseWrapper, queries: Sequence[str], most: int) -> Sequence[int]:
         # GIN makes the whole set of matches before the first of them: what the planner knows to be common is not asked.
-        unknown = max(most, _expected(database, _UNKNOWN))
-        expected = [_expected(database, query) for query in queries]
+        of_unknown, *expected = _expected(database, [_UNKNOWN, *queries])
+        unknown = max(most, of_unknown)
         asked = [query for query, count in zip(queries, expected, strict=True) if count <= unknown]
         one = f"(SELECT count(*) FROM (SELECT 1 FROM {PASSAGES} WHERE words @@ %s::tsquery LIMIT %s) AS counted)"  # noqa: S608  our names
         values = [value for query in asked for value in (query, most)]
@@ -78,12 +78,15 @@ class PostgresqlTextSearch:
         )
 
 
-def _expected(database: BaseDatabaseWrapper, query: str) -> int:
-    """How many passages the planner expects to match. It knows the common words, once the table has been analyzed."""
+def _expected(database: BaseDatabaseWrapper, queries: Sequence[str]) -> list[int]:
+    """How many passages the planner expects each of several queries to match. It knows the common words, once the table
+    has been analyzed."""
+    one = f"ARRAY(SELECT 1 FROM {PASSAGES} WHERE words @@ %s::tsquery)"  # noqa: S608  our name
     with database.cursor() as cursor:
-        cursor.execute(f"EXPLAIN (FORMAT JSON) SELECT 1 FROM {PASSAGES} WHERE words @@ %s::tsquery", [query])  # noqa: S608  our name
+        cursor.execute(f"EXPLAIN (FORMAT JSON) SELECT {', '.join([one] * len(queries))}", queries)
         plan = cursor.fetchone()[0]
-    return int((json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"]["Plan Rows"])
+    scans = (json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"]["Plans"]
+    return [int(scan["Plan Rows"]) for scan in scans]
 
 
 def _vector(text: str) -> str:

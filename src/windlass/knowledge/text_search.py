@@ -24,6 +24,8 @@ from windlass.knowledge.sqlite_text_search import SqliteTextSearch
 
 #: Matching passages that are ranked, the newest ones if there are more: ranking takes much longer than finding.
 MOST_RANKED = 1_000
+#: The same of passages that only fill up what better ones have left.
+MOST_RANKED_AFTER_OTHERS = 250
 
 
 class TextSearch(Protocol):
@@ -81,13 +83,15 @@ def find_passages(terms: Sequence[Term], files: QuerySet[FileAsset], limit: int,
     """The best passages of ``files``, at most ``limit``: those with every term first, then those with any. Those that
     have common terms only are looked for where there are not ``enough`` others.
 
-    What it costs is bounded: of more than MOST_RANKED passages the newest are ranked, and words that many passages have
-    count only together, or beside those that few have.
+    What it costs is bounded: of more than MOST_RANKED passages the newest are ranked, of those that come after others
+    MOST_RANKED_AFTER_OTHERS, and words that many passages have count only together, or beside those that few have.
     """
     found: list[Match] = []
+    most_ranked = MOST_RANKED
     for alternatives in _stages(terms):
         known = {match.passage_id for match in found}
-        others = _select(terms, alternatives, files, limit)
+        others = _select(terms, alternatives, files, limit, max(limit, most_ranked))
+        most_ranked = MOST_RANKED_AFTER_OTHERS
         found += [match for match in others if match.passage_id not in known][: limit - len(found)]
         if len(found) >= enough:
             break
@@ -131,7 +135,11 @@ def _stages(terms: Sequence[Term]) -> Iterator[Sequence[Sequence[Term]]]:
 
 
 def _select(
-    terms: Sequence[Term], alternatives: Sequence[Sequence[Term]], files: QuerySet[FileAsset], limit: int
+    terms: Sequence[Term],
+    alternatives: Sequence[Sequence[Term]],
+    files: QuerySet[FileAsset],
+    limit: int,
+    most_ranked: int,
 ) -> list[Match]:
     database = connection()
     search = text_search(database)
@@ -141,7 +149,7 @@ def _select(
         return []
     with database.cursor() as cursor:
         asked, first = search.query(alternatives), search.query([terms])
-        cursor.execute(search.select(sql), [*values, asked, max(MOST_RANKED, limit), first, limit])
+        cursor.execute(search.select(sql), [*values, asked, most_ranked, first, limit])
         rows = cursor.fetchall()
     read = Passage._meta.get_field("file").target_field.to_python
     best = max((row[2] for row in rows), default=0.0)
