@@ -130,7 +130,9 @@ def test_the_newest_are_compared_where_the_index_ends_early(
     monkeypatch.setattr(postgresql_vectors, "MOST_COMPARED_BESIDE", 2)
     monkeypatch.setattr(postgresql_vectors.PostgresqlVectors, "_by_index", lambda *_: [])
     expected = [oldest, *newest] if connection.vendor == "sqlite" else newest
-    assert nearest(embedder, 35, owner, limit=3) == [each for each in (newest[0], oldest, newest[1]) if each in expected]
+    assert nearest(embedder, 35, owner, limit=3) == [
+        each for each in (newest[0], oldest, newest[1]) if each in expected
+    ]
 
 
 def test_a_new_and_a_deleted_file_are_noticed(add: Add, owner: str, embedder: TrialEmbedder) -> None:
