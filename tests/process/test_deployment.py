@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
+import psycopg
 import pytest
 
 from tests import deployment_files as deployment
@@ -23,6 +26,8 @@ MB = 1024 * 1024
 SIZE = 16 * MB
 #: Bytes of one request. The client waits in the middle of one until every web process was restarted.
 CHUNK, WAIT_AT = 4 * MB, 6 * MB
+#: Files that are sent at the same time.
+FILES = 32
 
 
 @pytest.fixture
@@ -59,11 +64,13 @@ def compose_set(
 
 
 @pytest.mark.slow
-def test_the_set_serves_uploads_through_a_rolling_restart(compose_set: ComposeSet, tmp_path: Path) -> None:
+def test_the_set_serves_uploads_through_a_rolling_restart(
+    compose_set: ComposeSet, tmp_path: Path, postgres: str
+) -> None:
     nginx = require(services.find_nginx(), "nginx is not installed")
     compose_set.run("migrate")
     webs = compose_set.start("web")
-    compose_set.start("worker")
+    workers = compose_set.start("worker")
     compose_set.start("scheduler")
     for name in webs:
         compose_set.wait_until_alive(name)
@@ -77,8 +84,34 @@ def test_the_set_serves_uploads_through_a_rolling_restart(compose_set: ComposeSe
         assert (picture.status, picture.width) == ("READY", 320)
         refused = client.wait(client.upload(_file(tmp_path / "eicar.com", services.EICAR)).id)
         assert refused.status == "QUARANTINED"
+        _every_process_has_a_share(client, compose_set, webs, workers, postgres)
         _upload_through_a_rolling_restart(client, compose_set, webs, tmp_path)
     _everything_is_healthy(url, token)
+
+
+def _every_process_has_a_share(
+    client: Client, compose_set: ComposeSet, webs: Sequence[str], workers: Sequence[str], database: str
+) -> None:
+    """Of files that come at the same time each web process receives some, and each worker processes some."""
+
+    def send(number: int) -> str:
+        content = f"file {number}\n" * 500
+        return client.wait(client.upload(io.BytesIO(content.encode()), filename=f"{number}.txt").id).status
+
+    received = {name: _received(compose_set, name) for name in webs}
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(send, range(FILES))) == {"READY"}
+    assert all(_received(compose_set, name) > received[name] for name in webs)
+    with psycopg.connect(database) as connection:
+        rows = connection.execute("SELECT worker, count(*) FROM windlass_jobs_attempt GROUP BY worker").fetchall()
+    assert len(rows) == len(workers) > 1, rows
+
+
+def _received(compose_set: ComposeSet, name: str) -> float:
+    """Requests of uploads that one web process has answered, as it tells Prometheus."""
+    url = f"http://127.0.0.1:{compose_set.ports[name]}/metrics"
+    text = httpx.get(url, headers={"Authorization": "Bearer to-scrape"}).raise_for_status().text
+    return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith("windlass_requests_total{"))
 
 
 def _upload_through_a_rolling_restart(

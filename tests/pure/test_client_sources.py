@@ -234,3 +234,11 @@ def test_the_digest_of_a_stream_is_not_computed_first(tmp_path: Path) -> None:
 )
 def test_retry_after_is_a_number_or_a_date(headers: dict[str, str], seconds: float | None) -> None:
     assert Response(503, headers).retry_after == seconds
+
+
+@pytest.mark.parametrize("source", [b"bytes", 7, None, ["a.txt"]], ids=["bytes", "number", "none", "list"])
+def test_what_is_no_source_is_named(source: Any) -> None:
+    with pytest.raises(TypeError, match=rf"io\.BytesIO\(data\), not {type(source).__name__}\."):
+        open_source(source)
+    with pytest.raises(TypeError, match="binary mode"):
+        open_source(io.StringIO("text"))  # type: ignore[arg-type]

@@ -18,7 +18,7 @@ from windlass.cli.process_priority import lower_priority
 from windlass.cli.signals import StopRequests, drain_action, exit_at_once
 from windlass.cli.supervisor import ProcessEnd
 from windlass.conf import first_run_key
-from windlass.kernel.garbage_collection import loading
+from windlass.kernel.garbage_collection import exempt_what_is_loaded, loading
 from windlass.kernel.ids import new_id
 from windlass.kernel.shared_counts import shared_counts
 
@@ -144,6 +144,7 @@ def scheduler(home: Home = None, supervisor_pipe: SupervisorPipe = None) -> None
 
     ProcessEnd(supervisor_pipe).wait_for_start()
     wait_for_tables()
+    exempt_what_is_loaded()
     stop = stop_requests.requested
     stop_requests.action = drain_action(stop.set, within=2 * scheduling.STOP_SECONDS)
     try:

@@ -220,6 +220,8 @@ def open_source(source: Readable) -> Source:
     """Open a path or wrap a file object. Raises OSError, TypeError or ValueError if it cannot be uploaded."""
     if isinstance(source, str | os.PathLike):
         return PathSource(source)
+    if not callable(getattr(source, "read", None)):
+        raise TypeError(f"An upload is a path or a file object, such as io.BytesIO(data), not {type(source).__name__}.")
     if not isinstance(source.read(0), bytes):
         raise TypeError("The file object returns text; open it in binary mode.")
     return ObjectSource(source) if source.seekable() else StreamSource(source)
