@@ -9,12 +9,14 @@ import os
 import socket
 import time
 import warnings
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
+from botocore.awsrequest import AWSResponse
 
 from tests.process.cutting_proxy import Proxy
 from tests.services import S3Server
@@ -202,6 +204,33 @@ def test_the_check_notices_a_bucket_that_takes_objects_and_no_parts(s3_server: S
 def test_the_thorough_check_leaves_nothing(store: S3Store, s3_server: S3Server) -> None:
     store.check(thorough=True)
     assert list(store.objects()) == []
+
+
+def test_an_object_is_sent_again_where_its_directory_was_just_deleted(store: S3Store, s3_server: S3Server) -> None:
+    """A store over a file system deletes a directory with the last object, and refuses one that comes meanwhile."""
+    refusals = [b"<Error><Code>ExistingObjectIsDirectory</Code><Message>x</Message></Error>"] * 2
+
+    def refuse(request: Any, **_: Any) -> AWSResponse | None:
+        return AWSResponse(request.url, 409, {}, Reply(refusals.pop())) if refusals else None
+
+    with store._bucket.call(KEY) as client:
+        client.meta.events.register("before-send.s3.PutObject", refuse)
+    store.put(KEY, io.BytesIO(b"small"), 5)
+    assert read(store, KEY) == b"small"
+    refusals.extend([b"<Error><Code>ExistingObjectIsDirectory</Code></Error>"] * store._bucket.options.attempts)
+    with pytest.raises(StoreUnavailable):  # a client may send the bytes again
+        store.put(KEY, io.BytesIO(b"other"), 5)
+    refusals.append(b"<Error><Code>OtherConflict</Code></Error>")
+    with pytest.raises(StoreError, match="OtherConflict"):
+        store.put(KEY, io.BytesIO(b"other"), 5)
+    assert read(store, KEY) == b"small"
+
+
+class Reply(io.BytesIO):
+    """The body of an answer as urllib3 gives it."""
+
+    def stream(self) -> Iterator[bytes]:
+        yield self.read()
 
 
 def test_a_signed_url_sets_the_headers_of_the_reply(store: S3Store) -> None:

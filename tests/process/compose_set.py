@@ -106,6 +106,15 @@ class ComposeSet:
             process.kill()
             process.wait()
 
+    def kill_replica(self, name: str) -> None:
+        process = self._running.pop(name)
+        process.kill()
+        process.wait()
+
+    def counter_files(self, process: str) -> list[Path]:
+        """The counters of each running process of this kind (METRICS_DIR)."""
+        return sorted((self._directory / "home/metrics").glob(f"{process}-*.counters"))
+
     def start_nginx(self, program: str) -> str:
         """Start nginx with the file's configuration in front of the web processes; returns its URL.
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import random
+import re
+import shutil
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,9 +21,10 @@ from tests import deployment_files as deployment
 from tests import samples, seccomp_filter, services
 from tests.conftest import require
 from tests.process.compose_set import ComposeSet
-from tests.process.serving import TIMEOUT
+from tests.process.serving import TIMEOUT, until
 from windlass.client import Client
 from windlass.client.upload_settings import UploadOptions
+from windlass.kernel.counter_files import read_totals
 
 MB = 1024 * 1024
 SIZE = 16 * MB
@@ -28,6 +32,8 @@ SIZE = 16 * MB
 CHUNK, WAIT_AT = 4 * MB, 6 * MB
 #: Files that are sent at the same time.
 FILES = 32
+#: Keys of ``windlass_requests``, of uploads only: ``none`` are all other requests.
+_UPLOAD_REQUESTS = r"\x1fwindlass_requests\x1f(?!none\x1f)"
 
 
 @pytest.fixture
@@ -57,6 +63,7 @@ def compose_set(
     bucket = s3_server.settings(s3_server.new_bucket())
     secrets["s3_secret_key"] = bucket["AWS_SECRET_ACCESS_KEY"]
     chosen = {name: bucket[name] for name in ("AWS_STORAGE_BUCKET_NAME", "AWS_ACCESS_KEY_ID")}
+    chosen["JOB_LEASE_SECONDS"] = "5"  # after which the jobs of a killed worker are taken up
     require(seccomp_filter.library(), "libseccomp's library is not installed")
     with ComposeSet(tmp_path, places, secrets, chosen) as started:
         started.restrict(require(services.find_docker_profile(), "go, which gets Docker's profile, is not on PATH"))
@@ -84,34 +91,86 @@ def test_the_set_serves_uploads_through_a_rolling_restart(
         assert (picture.status, picture.width) == ("READY", 320)
         refused = client.wait(client.upload(_file(tmp_path / "eicar.com", services.EICAR)).id)
         assert refused.status == "QUARANTINED"
-        _every_process_has_a_share(client, compose_set, webs, workers, postgres)
+        _every_process_has_a_share(client, compose_set, webs, workers, postgres, tmp_path / "counters")
+        _a_web_process_and_a_worker_are_killed(client, compose_set)
         _upload_through_a_rolling_restart(client, compose_set, webs, tmp_path)
     _everything_is_healthy(url, token)
 
 
 def _every_process_has_a_share(
-    client: Client, compose_set: ComposeSet, webs: Sequence[str], workers: Sequence[str], database: str
+    client: Client,
+    compose_set: ComposeSet,
+    webs: Sequence[str],
+    workers: Sequence[str],
+    database: str,
+    directory: Path,
 ) -> None:
     """Of files that come at the same time each web process receives some, and each worker processes some."""
+    until(lambda: _alive_workers(database) == len(workers), "every worker to consume")
+    received, processed = _received(compose_set, directory / "before"), _processed(database)
+    _send_together(client)
+    after = _received(compose_set, directory / "after")
+    assert len(after) == len(webs) > 1, after
+    assert all(count > received[name] for name, count in after.items()), (received, after)
+    begun = _processed(database)
+    assert len(begun) == len(workers) > 1, begun
+    assert all(count > processed.get(name, 0) for name, count in begun.items()), (processed, begun)
 
-    def send(number: int) -> str:
-        content = f"file {number}\n" * 500
-        return client.wait(client.upload(io.BytesIO(content.encode()), filename=f"{number}.txt").id).status
 
-    received = {name: _received(compose_set, name) for name in webs}
+def _a_web_process_and_a_worker_are_killed(client: Client, compose_set: ComposeSet) -> None:
+    """In the middle of many uploads. The others go on with what these had, and no file is lost."""
+    killed = ("web-1", "worker-1")
+    _send_together(client, lambda: [compose_set.kill_replica(name) for name in killed])
+    for name in killed:
+        compose_set.start_replica(name)
+    compose_set.wait_until_alive("web-1")
+
+
+def _send_together(client: Client, in_the_middle: Callable[[], object] = lambda: None) -> None:
+    """Upload files from several threads, each with its own content, and wait until all are READY with their SHA-256."""
+    some_are_there = threading.Semaphore(0)
+
+    def send(number: int) -> None:
+        content = random.Random(number).randbytes(64 * 1024) + os.urandom(16)
+        file = client.upload(io.BytesIO(content), filename=f"{number}.bin")
+        some_are_there.release()
+        record = client.wait(file.id)
+        assert (record.status, record.checksum) == ("READY", hashlib.sha256(content).hexdigest())
+
     with ThreadPoolExecutor(8) as pool:
-        assert set(pool.map(send, range(FILES))) == {"READY"}
-    assert all(_received(compose_set, name) > received[name] for name in webs)
+        sent = [pool.submit(send, number) for number in range(FILES)]
+        for _ in range(FILES // 4):
+            assert some_are_there.acquire(timeout=TIMEOUT)
+        in_the_middle()
+        for each in sent:
+            each.result()
+
+
+def _received(compose_set: ComposeSet, directory: Path) -> dict[str, float]:
+    """Requests of uploads that each web process has answered. ``/metrics`` gives sums, so their own files are read."""
+    found = {}
+    for file in compose_set.counter_files("web"):
+        alone = directory / file.name
+        alone.mkdir(parents=True)
+        shutil.copy(file, alone)
+        of_uploads = (value for key, value in read_totals(alone).items() if re.search(_UPLOAD_REQUESTS, key))
+        found[file.name] = sum(of_uploads)
+    return found
+
+
+def _alive_workers(database: str) -> int:
     with psycopg.connect(database) as connection:
-        rows = connection.execute("SELECT worker, count(*) FROM windlass_jobs_attempt GROUP BY worker").fetchall()
-    assert len(rows) == len(workers) > 1, rows
+        found = connection.execute(
+            "SELECT count(*) FROM windlass_jobs_processheartbeat WHERE role = 'worker'"
+        ).fetchone()
+    assert found
+    return int(found[0])
 
 
-def _received(compose_set: ComposeSet, name: str) -> float:
-    """Requests of uploads that one web process has answered, as it tells Prometheus."""
-    url = f"http://127.0.0.1:{compose_set.ports[name]}/metrics"
-    text = httpx.get(url, headers={"Authorization": "Bearer to-scrape"}).raise_for_status().text
-    return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith("windlass_requests_total{"))
+def _processed(database: str) -> dict[str, int]:
+    """Attempts that each worker has begun."""
+    with psycopg.connect(database) as connection:
+        return dict(connection.execute("SELECT worker, count(*) FROM windlass_jobs_attempt GROUP BY worker").fetchall())
 
 
 def _upload_through_a_rolling_restart(

@@ -11,7 +11,17 @@ from windlass.storage.contract import ObjectMissing, StoreError, StoreFull, Stor
 
 _MISSING = {"NoSuchKey", "NoSuchUpload", "404", "NotFound"}
 _FULL = {"QuotaExceeded", "InsufficientStorage", "XMinioStorageFull", "InsufficientCapacity", "507"}
-_BUSY = {"SlowDown", "RequestTimeout", "Throttling", "ThrottlingException", "RequestLimitExceeded", "OperationAborted"}
+#: Codes of stores over a file system whose directory was deleted while an object was put in it.
+DIRECTORY_VANISHED = {"ExistingObjectIsDirectory"}
+_BUSY = {
+    "SlowDown",
+    "RequestTimeout",
+    "Throttling",
+    "ThrottlingException",
+    "RequestLimitExceeded",
+    "OperationAborted",
+    *DIRECTORY_VANISHED,
+}
 #: Errors of the configuration, with the setting to correct. The same request can succeed afterwards.
 _SETTINGS = {
     "NoSuchBucket": "There is no such bucket: see AWS_STORAGE_BUCKET_NAME.",

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -20,7 +21,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.loaders import create_loader
 
 from windlass.storage.contract import Buffer
-from windlass.storage.s3.errors import store_error
+from windlass.storage.s3.errors import DIRECTORY_VANISHED, store_error
 from windlass.storage.s3.options import Options
 
 if TYPE_CHECKING:
@@ -190,6 +191,8 @@ def _connect(options: Options) -> S3Client:
     region = session.region_name or "us-east-1"
     client: S3Client = session.client("s3", endpoint_url=options.endpoint or None, region_name=region, config=config)
     client.meta.events.register("before-sign.s3.PutObject", _checksum_into_url)
+    again: Any = partial(_seconds_until_retry, options.attempts)
+    client.meta.events.register("needs-retry.s3.PutObject", again)
     return client
 
 
@@ -200,3 +203,13 @@ def _checksum_into_url(request: Any, signature_version: str, **_event: Any) -> N
         for name in [name for name in request.headers if name.lower().startswith("x-amz-checksum-")]:
             request.params[name] = request.headers[name]
             del request.headers[name]
+
+
+def _seconds_until_retry(most_attempts: int, response: Any, attempts: int, **_event: Any) -> float | None:
+    """Return when to send an object again that a store over a file system had no directory for; None: not for this.
+
+    Such a store deletes the directory of an object with the last one in it. An object that is put there meanwhile is
+    refused with an error that botocore does not retry (versitygw names it after a directory that exists).
+    """
+    code = (response[1] if response else {}).get("Error", {}).get("Code")
+    return 0.05 * attempts if code in DIRECTORY_VANISHED and attempts < most_attempts else None
