@@ -9,6 +9,7 @@ import contextlib
 import getpass
 import hashlib
 import importlib.util
+import json
 import os
 import shutil
 import signal
@@ -216,6 +217,22 @@ def find_docker_profile() -> Path | None:
     command = ["go", "list", "-mod=readonly", "-m", "-f", "{{.Dir}}", module]
     found = subprocess.run(command, cwd=DEPLOYMENT_TOOLS, check=True, capture_output=True, text=True)
     return Path(found.stdout.strip()) / "default.json"
+
+
+#: KEDA, whose module has the schema of its resources, and the checksum of that module.
+KEDA = "github.com/kedacore/keda/v2@v2.21.0"
+KEDA_SUM = "h1:R6z2HZvstK4RLUMxroNACzBj74xGxt3kG59b5Xc+Xps="
+
+
+def find_keda_schema() -> Path | None:
+    """The definition of ScaledObject for Kubernetes. Not in go.mod: its programs would raise versions of others."""
+    if shutil.which("go") is None:
+        return None
+    command = ["go", "mod", "download", "-json", KEDA]
+    found = subprocess.run(command, cwd=Path(__file__).parent, check=True, capture_output=True, text=True)
+    module = json.loads(found.stdout)
+    assert module["Sum"] == KEDA_SUM, module
+    return Path(module["Dir"]) / "config/crd/bases/keda.sh_scaledobjects.yaml"
 
 
 def _built_by_go(name: str, directory: Path, module: str, package: str) -> str | None:

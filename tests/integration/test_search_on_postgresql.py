@@ -10,11 +10,17 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-MODULES = (HERE / "test_text_search.py", HERE / "processing" / "test_index.py", HERE / "processing" / "test_graph.py")
+PROCESSING = HERE / "processing"
+MODULES = (
+    HERE / "test_text_search.py",
+    HERE / "test_graph_calls.py",
+    PROCESSING / "test_index.py",
+    PROCESSING / "test_graph.py",
+)
 
 
 @pytest.mark.slow
-def test_search_and_indexing_are_the_same_on_postgresql(migrated_postgres: str) -> None:
+def test_search_indexing_and_graph_are_the_same_on_postgresql(migrated_postgres: str) -> None:
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *map(str, MODULES)],
         env=os.environ | {"DATABASE_URL": migrated_postgres},

@@ -11,8 +11,11 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
+from jsonschema import Draft202012Validator
 
 from tests import deployment_files as deployment
 from tests import seccomp_filter, services
@@ -89,6 +92,30 @@ def test_manifests_are_valid_in_versions_of_kubernetes(version: str) -> None:
     foreign = ("Kustomization", "ScaledObject")  # no resources of Kubernetes itself
     paths = {path for path, manifest in deployment.kubernetes() if manifest["kind"] not in foreign}
     run(program, "--strict", "-k", version, *sorted(paths))
+
+
+@pytest.mark.slow
+def test_the_scaled_object_conforms_to_the_schema_of_keda() -> None:
+    path = require(services.find_keda_schema(), "go, which gets KEDA's schema, is not on PATH")
+    (version,) = (each for each in yaml.safe_load(path.read_text())["spec"]["versions"] if each["name"] == "v1alpha1")
+    validator = Draft202012Validator(without_other_fields(version["schema"]["openAPIV3Schema"]))
+    (manifest,) = (each for _, each in deployment.kubernetes() if each["kind"] == "ScaledObject")
+    assert [error.message for error in validator.iter_errors(manifest)] == []
+    manifest["spec"]["minimumReplicaCount"] = manifest["spec"].pop("minReplicaCount")
+    manifest["spec"]["pollingInterval"] = "15"
+    assert len([*validator.iter_errors(manifest)]) == 2
+
+
+def without_other_fields(schema: Any) -> Any:
+    """The schema, which then refuses a field that it does not name: Kubernetes would drop it with a warning."""
+    if isinstance(schema, list):
+        return [without_other_fields(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    made = {key: without_other_fields(value) for key, value in schema.items()}
+    if isinstance(made.get("properties"), dict) and not made.get("x-kubernetes-preserve-unknown-fields"):
+        made.setdefault("additionalProperties", False)
+    return made
 
 
 def test_nginx_accepts_its_configuration(tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def _is_drawing(page: Any) -> bool:
     pdfium = pdfium_api()
     count = min(pdfium.FPDFPage_CountObjects(page), MOST_OBJECTS)
     kinds = {pdfium.FPDFPageObj_GetType(pdfium.FPDFPage_GetObject(page, number)) for number in range(count)}
-    return kinds <= {pdfium.FPDF_PAGEOBJ_TEXT, pdfium.FPDF_PAGEOBJ_PATH}
+    return count >= 0 and kinds <= {pdfium.FPDF_PAGEOBJ_TEXT, pdfium.FPDF_PAGEOBJ_PATH}  # -1: they cannot be read
 
 
 def _size(width: float, height: float) -> tuple[int, int]:
