@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from dataclasses import fields
 from typing import Any
 
@@ -136,6 +137,19 @@ def test_pods_are_restricted_and_get_no_variables_of_services(name: str, pod: di
         assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
         assert container["resources"]["requests"].keys() == {"cpu", "memory"}
         assert "memory" in container["resources"]["limits"]
+
+
+def test_the_image_compiles_nothing_that_pip_has_compiled() -> None:
+    """It cannot be built otherwise: compileall ends with an error, as olefile has a module in Python 2."""
+    assert "compileall" not in deployment.DOCKERFILE.read_text()
+
+
+def test_the_context_of_the_image_has_what_its_tests_read() -> None:
+    lines = (deployment.ROOT / ".dockerignore").read_text().splitlines()
+    let_in = {line.removeprefix("!") for line in lines if line.startswith("!")}
+    listed = subprocess.run(["git", "ls-files"], cwd=deployment.ROOT, capture_output=True, text=True, check=True)
+    assert {path.partition("/")[0] for path in listed.stdout.splitlines()} <= let_in
+    assert ".git" in let_in, "some tests read the history, or what is tracked"
 
 
 def test_the_kustomizations_list_every_manifest() -> None:

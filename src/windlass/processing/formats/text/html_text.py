@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from windlass.processing.formats.text import encodings
 
 #: From the name on: quoted values may contain ">". Possessive, so that it does not backtrack.
-_TAG = re.compile(r"(/?)([A-Za-z][^\s/>]*+)((?:[^>\"']++|\"[^\"]*+\"|'[^']*+')*+)>")
+_TAG = re.compile(r"(/?)([A-Za-z][^\s/>]*+)((?>(?:[^>\"']++|\"[^\"]*+\"|'[^']*+')*))>")
 _UNENDED = re.compile(r"</?[A-Za-z]")
 _LANGUAGE = re.compile(r"""\slang\s*=\s*["']?([A-Za-z0-9-]{1,35})""", re.IGNORECASE)
 _RAW = frozenset({"script", "style", "textarea", "title", "noembed", "noframes", "iframe", "xmp"})

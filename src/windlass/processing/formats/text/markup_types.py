@@ -56,13 +56,14 @@ _HTML_ELEMENTS = re.compile(
     r"|strong|style|sub|sup|table|tbody|td|template|textarea|th|title|tr|tt|u|ul|video"
 )
 
-#: Possessive, so that it does not backtrack.
-_SKIPPED = re.compile(r"(?:[\s\ufeff]++|<!-->|<!--.*?-->)*+", re.DOTALL)
+#: Atomic, so that it does not backtrack. Not a possessive group: where an alternative fails in its middle, Python before
+#: 3.11.5 counts what it has passed as matched (https://github.com/python/cpython/issues/106052).
+_SKIPPED = re.compile(r"(?>(?:[\s\ufeff]++|<!-->|<!--.*?-->)*)", re.DOTALL)
 _DOCTYPE = re.compile(
-    r"<!DOCTYPE\s++(?:[\w.-]*+:)?([\w.-]++)(?:[^>\[\"']++|\"[^\"]*+\"|'[^']*+')*+(?:\[.*?\]\s*+)?>", re.DOTALL | re.I
+    r"<!DOCTYPE\s++(?:[\w.-]*+:)?([\w.-]++)(?>(?:[^>\[\"']++|\"[^\"]*+\"|'[^']*+')*)(?:\[.*?\]\s*+)?>", re.DOTALL | re.I
 )
 _TAG = re.compile(r"<(?:([\w.-]++):)?([\w.-]++)(?=[\s/>])")
-_WHOLE_TAG = re.compile(r"<[^\s\"'<>]++(?:[^>\"']++|\"[^\"]*+\"|'[^']*+')*+>")
+_WHOLE_TAG = re.compile(r"<[^\s\"'<>]++(?>(?:[^>\"']++|\"[^\"]*+\"|'[^']*+')*)>")
 _SCRIPT = re.compile(r"<\?(?:php\b|=|\s)", re.I)
 _WIDE = ((re.compile(rb"(?:[\t\r\n ]\0)*+<\0"), "utf-16-le"), (re.compile(rb"(?:\0[\t\r\n ])*+\0<"), "utf-16-be"))
 
