@@ -56,8 +56,8 @@ _HTML_ELEMENTS = re.compile(
     r"|strong|style|sub|sup|table|tbody|td|template|textarea|th|title|tr|tt|u|ul|video"
 )
 
-#: Atomic, so that it does not backtrack. Not a possessive group: where an alternative fails in its middle, Python before
-#: 3.11.5 counts what it has passed as matched (https://github.com/python/cpython/issues/106052).
+#: Atomic, so that it does not backtrack. Not a possessive group: where an alternative fails in its middle, Python
+#: before 3.11.5 counts what it has passed as matched (https://github.com/python/cpython/issues/106052).
 _SKIPPED = re.compile(r"(?>(?:[\s\ufeff]++|<!-->|<!--.*?-->)*)", re.DOTALL)
 _DOCTYPE = re.compile(
     r"<!DOCTYPE\s++(?:[\w.-]*+:)?([\w.-]++)(?>(?:[^>\[\"']++|\"[^\"]*+\"|'[^']*+')*)(?:\[.*?\]\s*+)?>", re.DOTALL | re.I
