@@ -245,7 +245,7 @@ def test_what_is_ranked_is_bounded(add: Add, owner: str, monkeypatch: pytest.Mon
 
 
 def test_the_index_is_used_however_few_passages_there_are(add: Add, owner: str) -> None:
-    """PostgreSQL would rather read a small table as a whole, and not count what fetching the words of each row takes."""
+    """PostgreSQL would rather read a small table as a whole, and does not know what fetching its words takes."""
     asset = add("A text about fairleads and hawsers.")
     is_sqlite = connection.vendor == "sqlite"
     plans = []
