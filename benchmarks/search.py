@@ -2,7 +2,8 @@
 
 ``python -m benchmarks.search [PASSAGES] [--home DIR]`` fills a database (SQLite in a new directory or in DIR, or
 that of DATABASE_URL) with files of ten passages, whose words are drawn as in natural texts, half of them of the owner
-who searches, and prints a table. A database that has the passages already is searched as it is.
+who searches, and prints a table. A database that has the passages already is searched as it is. Where the database can
+keep no vectors (PostgreSQL without pgvector), only the search by words is measured.
 
 Vectors have 384 numbers with 32 degrees of freedom, about as many as those of sentence models have: an index finds
 vectors without any structure much less well. Passages of a file are near to each other. How many of the ten nearest an
@@ -50,16 +51,20 @@ def main() -> None:
         from windlass.kernel.garbage_collection import exempt_what_is_loaded
 
         django.setup()
+        from windlass.knowledge.vectors import vectors_available
+
         call_command("migrate", verbosity=0)
         _fill(given.passages)
         exempt_what_is_loaded()  # as a web process does
         print("| passages | mode | p50 ms CPU | p95 ms CPU | p50 ms | p95 ms |\n|---|---|---|---|---|---|")
-        for mode in ("text", "vector", "hybrid"):
+        has_vectors = vectors_available()
+        for mode in ("text", "vector", "hybrid") if has_vectors else ("text",):
             _measure(mode)  # warm
             cpu, wall = _measure(mode)
             figures = [_at(values, share) for values in (cpu, wall) for share in (0.5, 0.95)]
             print(f"| {given.passages} | {mode} | {' | '.join(f'{each:.1f}' for each in figures)} |")
-        print(f"Of the ten nearest passages of the caller, {_found_share():.3f} are found.")
+        if has_vectors:
+            print(f"Of the ten nearest passages of the caller, {_found_share():.3f} are found.")
 
 
 def _words(chance: random.Random, count: int) -> list[str]:
@@ -96,12 +101,12 @@ def _fill(passages: int) -> None:
     from windlass.files.api import FileAsset
     from windlass.knowledge.models import Passage
     from windlass.knowledge.text_search import add_words
-    from windlass.knowledge.vectors import add_vectors, stored_model
+    from windlass.knowledge.vectors import add_vectors, stored_model, vectors_available
 
     if Passage.objects.count() == passages:
         return
     chance, numbers = random.Random(1), np.random.default_rng(1)
-    model = stored_model("random", SIZE)
+    model = stored_model("random", SIZE) if vectors_available() else None
     values: dict[str, Any] = {"profile": "default", "status": "READY", "gate_passed": True, "size": 1}
     for start in range(0, passages, 100 * PER_FILE):
         files = [
@@ -118,7 +123,8 @@ def _fill(passages: int) -> None:
             FileAsset.objects.bulk_create(files)
             saved = Passage.objects.bulk_create(rows)
             add_words(saved)
-            add_vectors(model, [(row.pk, vector) for row, vector in zip(saved, vectors, strict=True)])
+            if model is not None:
+                add_vectors(model, [(row.pk, vector) for row, vector in zip(saved, vectors, strict=True)])
 
 
 def _query_vector(number: int) -> Vectors:

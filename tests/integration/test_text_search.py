@@ -244,6 +244,26 @@ def test_what_is_ranked_is_bounded(add: Add, owner: str, monkeypatch: pytest.Mon
     assert (first.file_id, second.file_id in {newest[-1].id, newest[-2].id}) == (both.id, True)
 
 
+def test_the_index_is_used_however_few_passages_there_are(add: Add, owner: str) -> None:
+    """PostgreSQL would rather read a small table as a whole, and does not know what fetching its words takes."""
+    asset = add("A text about fairleads and hawsers.")
+    is_sqlite = connection.vendor == "sqlite"
+    plans = []
+
+    def explain(execute: Callable[..., object], sql: str, values: object, many: bool, context: object) -> object:
+        if (" MATCH " if is_sqlite else " @@ ") in sql and not sql.startswith("EXPLAIN"):
+            with connection.cursor() as cursor:
+                cursor.execute(f"EXPLAIN {'QUERY PLAN ' * is_sqlite}{sql}", values)
+                plans.append("\n".join(str(row[-1]) for row in cursor.fetchall()))
+        return execute(sql, values, many, context)
+
+    with connection.execute_wrapper(explain):
+        assert found("fairleads hawsers", owner) == [asset.id]
+    assert len(plans) >= 2
+    wanted = "VIRTUAL TABLE INDEX" if is_sqlite else "Bitmap Index Scan on windlass_knowledge_words"
+    assert all(wanted in plan for plan in plans), plans
+
+
 def test_a_lost_index_is_rebuilt_from_the_rows(add: Add, owner: str) -> None:
     asset = add("A text about capstans. " * 400)
     with connection.cursor() as cursor:

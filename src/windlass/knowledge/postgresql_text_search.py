@@ -8,9 +8,11 @@ an extension has a part in it.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.transaction import atomic
 
 from windlass.knowledge.queries import Term
 from windlass.knowledge.words import compared_words
@@ -40,6 +42,15 @@ class PostgresqlTextSearch:
         with database.cursor() as cursor:
             for statement in (*DROP, *CREATE):
                 cursor.execute(statement)
+
+    @contextmanager
+    def searching(self, database: BaseDatabaseWrapper) -> Iterator[None]:
+        """Use the indexes: the planner prefers to read a table of a few thousand passages as a whole, and does not know
+        that the words of each passage are then fetched from where long values are kept."""
+        with atomic(using=database.alias):  # a pooler may give each statement another session
+            with database.cursor() as cursor:
+                cursor.execute("SELECT set_config('enable_seqscan', 'off', true)")
+            yield
 
     def query(self, alternatives: Sequence[Sequence[Term]]) -> str:
         return " | ".join("(" + " & ".join(map(_phrase, terms)) + ")" for terms in alternatives)

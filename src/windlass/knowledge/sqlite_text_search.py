@@ -7,6 +7,7 @@ must create the trigger again.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -39,6 +40,9 @@ class SqliteTextSearch:
         with database.cursor() as cursor:
             for statement in (*DROP, *CREATE):
                 cursor.execute(statement)
+
+    def searching(self, database: BaseDatabaseWrapper) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def query(self, alternatives: Sequence[Sequence[Term]]) -> str:
         return " OR ".join("(" + " AND ".join(map(_phrase, terms)) + ")" for terms in alternatives)

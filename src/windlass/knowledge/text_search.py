@@ -7,6 +7,7 @@ are gone with the row.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from django.core.exceptions import EmptyResultSet
@@ -41,6 +42,10 @@ class TextSearch(Protocol):
 
     def recreate(self, database: BaseDatabaseWrapper) -> None:
         """Make the index anew, without any passage."""
+        ...
+
+    def searching(self, database: BaseDatabaseWrapper) -> AbstractContextManager[None]:
+        """Entered around the statements of a search."""
         ...
 
     def query(self, alternatives: Sequence[Sequence[Term]]) -> str:
@@ -88,13 +93,15 @@ def find_passages(terms: Sequence[Term], files: QuerySet[FileAsset], limit: int,
     """
     found: list[Match] = []
     most_ranked = MOST_RANKED
-    for alternatives in _stages(terms):
-        known = {match.passage_id for match in found}
-        others = _select(terms, alternatives, files, limit, max(limit, most_ranked))
-        most_ranked = MOST_RANKED_AFTER_OTHERS
-        found += [match for match in others if match.passage_id not in known][: limit - len(found)]
-        if len(found) >= enough:
-            break
+    database = connection()
+    with text_search(database).searching(database):
+        for alternatives in _stages(terms):
+            known = {match.passage_id for match in found}
+            others = _select(terms, alternatives, files, limit, max(limit, most_ranked))
+            most_ranked = MOST_RANKED_AFTER_OTHERS
+            found += [match for match in others if match.passage_id not in known][: limit - len(found)]
+            if len(found) >= enough:
+                break
     return found
 
 
