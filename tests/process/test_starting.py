@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -297,3 +298,32 @@ def test_check_warns_of_settings_that_several_machines_cannot_share(tmp_path: Pa
     output = run("check", home=tmp_path / "home", **away, **shared).stdout
     assert "SECRET_KEY" not in output
     assert "MEDIA_ROOT" not in output
+
+
+WEB = """
+import gc, sys, weakref
+from windlass.cli import processes
+
+class Node:
+    pass
+
+gc.disable()
+node = Node()
+node.itself, garbage = node, weakref.ref(node)
+del node
+set_up_django = processes.set_up_django
+
+def set_up(process):
+    set_up_django(process)
+    from windlass.cli import web_server
+    web_server.run = lambda *_: print(garbage() is None, gc.get_freeze_count() > 0)
+
+processes.set_up_django = set_up
+processes.web(port=0)
+"""
+
+
+def test_a_web_process_exempts_what_is_loaded_from_collection_and_no_garbage(migrated: Path) -> None:
+    command = [sys.executable, "-c", WEB]
+    ended = subprocess.run(command, env=environment(migrated), capture_output=True, text=True, timeout=TIMEOUT)
+    assert ended.stdout == "True True\n", ended.stderr

@@ -10,6 +10,7 @@ import pytest
 from tests import samples
 from tests.pure.test_pictures import PROFILE, run
 from windlass.processing.contract import StepContext
+from windlass.processing.steps import pdf_pages
 from windlass.processing.steps.pdf_facts import PdfFacts
 from windlass.processing.steps.thumbnails import PdfThumbnail
 
@@ -94,3 +95,8 @@ def test_the_user_unit_of_another_page_is_ignored() -> None:
         b"<</Type/Page/Parent 2 0 R/UserUnit 9>>",
     )
     assert PdfFacts().run(StepContext(io.BytesIO(content), {"size": 1}, {})).facts["page_width"] == 200
+
+
+def test_a_page_whose_objects_cannot_be_read_is_no_drawing() -> None:
+    """PDFium counts -1 objects on it. As a drawing it would be kept without loss, several times as large."""
+    assert not pdf_pages._is_drawing(None)

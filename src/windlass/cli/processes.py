@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import socket
 import threading
 from collections.abc import Callable
@@ -68,7 +67,7 @@ def web(
         ProcessEnd(supervisor_pipe).wait_for_start()
         wait_for_tables()
         _end_first_run(settings)
-    gc.freeze()
+    exempt_what_is_loaded()
     try:
         web_server.run(listening_socket, instance or f"web-{new_id().hex[:12]}", stop_requests)
     finally:
