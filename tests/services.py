@@ -208,6 +208,11 @@ def find_compose() -> str | None:
     return _built_by_go("compose-go", DEPLOYMENT_TOOLS, "github.com/compose-spec/compose-go/v2", "./compose")
 
 
+def find_kustomize() -> str | None:
+    """A program that builds a kustomization with the library of kustomize and prints its manifests."""
+    return _built_by_go("kustomize", DEPLOYMENT_TOOLS, "sigs.k8s.io/kustomize/api", "./kustomize")
+
+
 def find_docker_profile() -> Path | None:
     """Docker's default seccomp profile, in the version that deployment_tools/go.mod pins."""
     if shutil.which("go") is None:

@@ -95,6 +95,26 @@ def test_manifests_are_valid_in_versions_of_kubernetes(version: str) -> None:
 
 
 @pytest.mark.slow
+def test_kustomize_builds_what_the_kustomizations_list() -> None:
+    program = require(services.find_kustomize(), "kustomize is not built and go is not on PATH")
+    built, listed = set(), set()
+    for path, kustomization in deployment.kubernetes():
+        if kustomization["kind"] == "Kustomization":
+            manifests = [*yaml.safe_load_all(run(program, path.parent))]
+            names = {(each["kind"], each["metadata"]["name"]) for each in manifests}
+            built |= names
+            namespaces = {each["metadata"].get("namespace") for each in manifests if each["kind"] != "Namespace"}
+            assert namespaces == {kustomization["namespace"]}
+            images = kustomization.get("images", [])
+            tagged = [f"{image['newName']}:{image['newTag']}" for image in images]
+            pods = [each["spec"]["template"]["spec"] for each in manifests if "template" in each.get("spec", {})]
+            assert {one["image"] for pod in pods for one in pod["containers"]} == set(tagged)
+        else:
+            listed.add((kustomization["kind"], kustomization["metadata"]["name"]))
+    assert built == listed
+
+
+@pytest.mark.slow
 def test_the_scaled_object_conforms_to_the_schema_of_keda() -> None:
     path = require(services.find_keda_schema(), "go, which gets KEDA's schema, is not on PATH")
     (version,) = (each for each in yaml.safe_load(path.read_text())["spec"]["versions"] if each["name"] == "v1alpha1")
