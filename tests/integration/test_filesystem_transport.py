@@ -148,7 +148,9 @@ def test_a_waiting_consumer_is_woken_by_the_message(
                 producer.publish(["job"], routing_key="intake", exchange="windlass", declare=[queue("intake")])
         else:
             light = QueueOfJobs(Stage.INTAKE, CostClass.LIGHT)
-            EmbeddedSender(tmp_path / "broker", "windlass.run_job").publish(uuid.uuid4(), light)
+            sender_of_jobs = EmbeddedSender(tmp_path / "broker", "windlass.run_job")
+            sender_of_jobs.publish(uuid.uuid4(), light)
+            sender_of_jobs.wake()
         assert got.wait(30)
         draining.join()
     consumer.connection.release()

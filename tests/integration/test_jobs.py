@@ -29,7 +29,9 @@ from windlass.jobs import notify  # noqa: E402
 from windlass.jobs.api import AttemptOutcome, Job, JobState, Stage  # noqa: E402
 from windlass.jobs.embedded_messages import EmbeddedSender  # noqa: E402
 from windlass.jobs.pacing import next_due_time  # noqa: E402
+from windlass.jobs.queue_directory import PIPES  # noqa: E402
 from windlass.jobs.states import CostClass, Queue  # noqa: E402
+from windlass.kernel import named_pipes  # noqa: E402
 from windlass.kernel.clock import now  # noqa: E402
 from windlass.operations.watchdog import Watchdog, WorkerActivity  # noqa: E402
 
@@ -306,6 +308,19 @@ def test_notifications_without_celery_are_the_messages_of_celery(home: Path) -> 
     theirs, ours = (_comparable(path) for path in sorted((home / "broker" / queue.name).glob("*.msg")))
     assert ours == theirs
     lose_messages(home)
+
+
+def test_workers_are_woken_once_for_several_notifications(home: Path) -> None:
+    wait_until_sent()
+    pipe = named_pipes.Pipe(home / "broker" / PIPES)
+    try:
+        assert notify.send_now([(uuid.uuid4(), Queue(Stage.DERIVE, CostClass.HEAVY)) for _ in range(3)]) == 3
+        assert os.read(pipe._descriptor, 16) == b"\0"
+        notify.notify_workers(uuid.uuid4(), Queue(Stage.DERIVE, CostClass.HEAVY))
+        assert pipe.wait(30)
+    finally:
+        pipe.close()
+        lose_messages(home)
 
 
 def _comparable(path: Path) -> Any:

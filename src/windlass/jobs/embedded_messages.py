@@ -43,6 +43,8 @@ class EmbeddedSender:
         body = b64encode(self._body.replace(_JOB, str(job_id)).encode()).decode()
         message = self._messages[queue].replace(_JOB, str(job_id)).replace(_TASK, str(new_id()))
         self._queues[queue].put(message.replace(_BODY, body).replace(_TAG, str(new_id())).encode())
+
+    def wake(self) -> None:
         named_pipes.notify(self._pipes)
 
     def close(self) -> None:

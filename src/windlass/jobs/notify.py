@@ -84,9 +84,10 @@ def send_now(notifications: Iterable[Notification]) -> int:
         return sum(1 for job_id, _ in notifications if _run_eagerly(job_id))
     sent = 0
     for notification in notifications:
-        if not _connection().send(notification):
+        if not _connection().publish(notification):
             break
         sent += 1
+    _connection().wake()
     return sent
 
 
@@ -126,6 +127,9 @@ class _Sender(Protocol):
 
     def publish(self, job_id: uuid.UUID, queue: Queue) -> None: ...
 
+    def wake(self) -> None:
+        """Have workers look for what was published. Call it once after several messages."""
+
     def close(self) -> None: ...
 
 
@@ -154,6 +158,9 @@ class _CelerySender:
             retry=False,
         )
 
+    def wake(self) -> None:
+        """Does nothing: the broker does it."""
+
     def close(self) -> None:
         self._producer.__connection__.close()
 
@@ -170,9 +177,14 @@ class _Connection:
         with self._lock:
             return self._attempt(self._open)
 
-    def send(self, notification: Notification) -> bool:
+    def publish(self, notification: Notification) -> bool:
         with self._lock:
             return self._attempt(lambda: self._open().publish(*notification))
+
+    def wake(self) -> None:
+        with self._lock:
+            if self._sender is not None:
+                self._sender.wake()
 
     def _open(self) -> _Sender:
         if self._sender is None:
@@ -228,7 +240,9 @@ class _Notifier:
 
     def _run(self) -> None:
         while True:
-            _connection().send(self._waiting.get())
+            _connection().publish(self._waiting.get())
+            if self._waiting.empty():
+                _connection().wake()
             self._waiting.task_done()
 
 
