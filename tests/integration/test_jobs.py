@@ -302,6 +302,7 @@ def test_workers_are_notified_when_the_job_is_committed_and_not_before(home: Pat
 def test_notifications_without_celery_are_the_messages_of_celery(home: Path) -> None:
     job_id, queue = uuid.uuid4(), Queue(Stage.DERIVE, CostClass.HEAVY)
     lose_messages(home)
+    notify._make_app.cache_clear()  # that of another test may have another home
     for sender in (notify._CelerySender(), EmbeddedSender(home / "broker", notify.TASK)):
         sender.publish(job_id, queue)
         sender.close()
