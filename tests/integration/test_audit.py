@@ -488,7 +488,8 @@ def test_the_operation_of_the_server_is_recorded_if_a_person_does_it(user: Calla
             reset_circuit(name)
     open_breaker("scanner")
     reset_circuit("scanner")
-    assert jobs.delete_old_dead_letters(30) == 1
+    assert jobs.delete_old_dead_letters(30) >= 1  # other tests may have left some
+    assert not jobs.Job.objects.filter(id=old.id).exists()
     calls = [
         ("PUT", "/error-handling/service-level", {"level": "degraded"}),
         ("PUT", "/error-handling/service-level", {"automatic": True}),

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from windlass.conf import MB, BadSetting, Settings
+from windlass import conf
+from windlass.conf import MB, BadSetting, Settings, loading
 from windlass.conf.embeddings import check_embeddings
 from windlass.conf.private_files import close_home, open_to_others
 from windlass.conf.reader import read
@@ -34,6 +35,22 @@ def test_a_setting_is_read_under_its_own_name_and_under_the_prefix() -> None:
 
 def test_a_setting_named_for_windlass_has_no_second_prefix() -> None:
     assert settings(WINDLASS_HOME="/srv/files").windlass_home == Path("/srv/files")
+
+
+def test_while_settings_are_loaded_again_other_threads_have_those_of_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that found none would load them, too, and could keep what it had read before a later change."""
+    before, seen = conf.get(), []
+    read_settings = loading.load
+
+    def load() -> Settings:
+        if not seen:
+            seen.append(None)
+            seen.append(conf.get())
+        return read_settings()
+
+    monkeypatch.setattr(loading, "load", load)
+    assert conf.reload() is not before
+    assert seen[1] is before
 
 
 def test_an_empty_value_counts_as_not_set() -> None:

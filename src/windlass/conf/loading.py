@@ -24,10 +24,13 @@ def get() -> Settings:
 
 
 def reload() -> Settings:
-    """Load the settings again, after a test or another project's settings override changed them."""
+    """Load the settings again, after a test or another project's settings override changed them.
+
+    Other threads have those of before meanwhile: none of them may begin to load, and then keep what it has read too late.
+    """
     global _current
-    _current = None
-    return get()
+    _current = load()
+    return _current
 
 
 #: A key with fewer characters, or fewer different ones, could be guessed.
