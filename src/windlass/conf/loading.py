@@ -26,7 +26,7 @@ def get() -> Settings:
 def reload() -> Settings:
     """Load the settings again, after a test or another project's settings override changed them.
 
-    Other threads have those of before meanwhile: none of them may begin to load, and then keep what it has read too late.
+    Other threads have those of before meanwhile: none of them may begin to load, and keep what it has read too late.
     """
     global _current
     _current = load()
