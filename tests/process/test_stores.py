@@ -69,15 +69,17 @@ class StoreContents:
     def __init__(self, server: ServerProcess, s3: S3Server, bucket: str) -> None:
         self.server, self.s3, self._bucket = server, s3, bucket
 
-    def sizes(self, name: str) -> list[int]:
-        """Of the objects in a store."""
+    def objects(self, name: str) -> dict[str, int]:
+        """The sizes of the objects in a store."""
         if name == "cloud":
-            return sorted(
-                each["Size"] for each in self.s3.client.list_objects_v2(Bucket=self._bucket).get("Contents", [])
-            )
+            found = self.s3.client.list_objects_v2(Bucket=self._bucket).get("Contents", [])
+            return {each["Key"]: each["Size"] for each in found}
         home = self.server.home
         root = home / "media" if name == "local" else home.parent / name
-        return sorted(path.stat().st_size for path in root.rglob("*") if path.is_file())
+        return {str(path): path.stat().st_size for path in root.rglob("*") if path.is_file()}
+
+    def sizes(self, name: str) -> list[int]:
+        return sorted(self.objects(name).values())
 
     def of(self, file: str) -> str:
         """The store that a file's row names."""
@@ -138,10 +140,10 @@ def test_the_profile_selects_the_store(
     http: httpx.Client, store_contents: StoreContents, send: Callable[..., str], profile: str, name: str
 ) -> None:
     data = os.urandom(5 * MB + 1000)
-    before = {each: set(store_contents.sizes(each)) for each in ("local", "attic", "cloud")}
+    before = {each: store_contents.objects(each) for each in ("local", "attic", "cloud")}
     file = send(http, data, profile)
     assert wait_until_processed(http, file)["status"] == "READY"
-    gained = {each for each, keys in before.items() if set(store_contents.sizes(each)) - keys}
+    gained = {each for each, objects in before.items() if store_contents.objects(each).keys() - objects.keys()}
     assert gained == {name}
     assert store_contents.of(file) == name
     assert http.get(f"/files/{file}/download/").content == data
